@@ -1,0 +1,230 @@
+"""The program's own environment: its virtual environment, the pinned packages, Debian's libraries. Standard library only.
+
+It runs under the system's Python before anything else exists, so it imports nothing of the program either. A section of
+requirements.lock counts as installed once its stamp, written last, holds the section's hash: an interrupted installation is
+taken up again by the next start, and a later start reads a few small files and nothing else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements.lock"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+DISK_GB = {"play": 1.6, "test": 0.4, "scan": 0.8, "gpu": 0.1}
+"""Disk that a section needs once installed, measured on Linux with the CPU build of torch, with room for the downloads."""
+DEBIAN = {
+    "play": ("libegl1", "libgl1", "libgl1-mesa-dri", "fonts-wqy-microhei"),
+    "test": ("xvfb", "xdotool"),
+    "scan": ("libusb-1.0-0",),
+}
+"""Debian packages behind each section: OpenGL with its software renderer and a Chinese font; a display for tests; Open3D's USB."""
+
+Say = Callable[[str], None]
+
+
+class SetupError(Exception):
+    """One sentence: what happened during set-up, the two numbers, what to do."""
+
+
+def venv_folder() -> Path:
+    """Where the virtual environment lies: `.venv` beside launch.py, or the folder that WANDER_VENV names."""
+    return Path(os.environ.get("WANDER_VENV") or ROOT / ".venv").absolute()
+
+
+def venv_python() -> Path:
+    """The interpreter of the virtual environment."""
+    return venv_folder() / "bin" / "python"
+
+
+def inside() -> bool:
+    """Whether this interpreter is the virtual environment's own."""
+    return Path(sys.prefix) == venv_folder()
+
+
+def read_lock(text: str) -> dict[str, tuple[str, ...]]:
+    """Section name -> its requirement lines, in order."""
+    sections: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("# [") and line.endswith("]"):
+            lines = sections.setdefault(line[3:-1], [])
+        elif line and not line.startswith("#"):
+            lines.append(line)
+    return {name: tuple(lines) for name, lines in sections.items()}
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether an NVIDIA driver is loaded, or reachable from WSL."""
+    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/dxg").exists()
+
+
+def unmet(sections: Sequence[str]) -> list[str]:
+    """Those of `sections` (and [gpu] where there is one) that are not installed as the lock has them now."""
+    wanted = [*sections, *(["gpu"] if has_nvidia_gpu() else [])]
+    lock = read_lock(LOCK.read_text())
+    return [name for name in wanted if not _same(_stamp(name), _hash(lock[name]))]
+
+
+def prepare(sections: Sequence[str], say: Say) -> None:
+    """Make the virtual environment and install what is missing of `sections`; does nothing where all is there.
+
+    Raises `SetupError` with one sentence where that fails; what was installed stays, and the next call goes on from there.
+    """
+    if not unmet(sections):
+        return
+    with _only_one(say):
+        missing = unmet(sections)  # another start may have installed them while this one waited
+        if not missing:
+            return
+        _need_disk(missing)
+        prepare_debian([*missing, *(["venv"] if not _has_ensurepip() else [])], say)
+        _make_venv(say)
+        lock = read_lock(LOCK.read_text())
+        for name in missing:
+            say(f"installing {len(lock[name])} packages [{name}] into {venv_folder()}")
+            _pip_install(lock[name], _torch_index(say) if name == "play" else [])
+            _stamp(name).write_text(_hash(lock[name]))
+
+
+def missing_debian(packages: Sequence[str]) -> list[str]:
+    """Those of `packages` that dpkg does not report as installed; none on a system without dpkg."""
+    if not packages or shutil.which("dpkg-query") is None:
+        return []
+    query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages]
+    shown = subprocess.run(query, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
+    present = {line.split()[0] for line in shown.splitlines() if line.endswith(" installed")}
+    return [name for name in packages if name not in present]
+
+
+def apt_line(packages: Sequence[str]) -> str:
+    """The command that installs `packages` on Debian and its relatives."""
+    return f"sudo apt-get install -y {' '.join(packages)}"
+
+
+def prepare_debian(sections: Sequence[str], say: Say) -> None:
+    """Install the Debian packages behind `sections` where this process may, and say which are missing where it may not."""
+    table = {**DEBIAN, "venv": (f"python3.{sys.version_info.minor}-venv",)}
+    packages = [package for name in sections for package in table.get(name, ())]
+    missing = missing_debian(packages)
+    if shutil.which("apt-get") is None:
+        if sys.platform == "linux":
+            say("not a Debian system: if no window opens, install OpenGL with EGL (Mesa) and a Chinese font with your package manager")
+    elif missing and os.geteuid() != 0:
+        say(f"missing Debian packages; install them with: {apt_line(missing)}")
+    elif missing:
+        say(f"installing Debian packages as root: {' '.join(missing)}")
+        if not _apt_install(missing):
+            say(f"apt-get could not install them; try again later with: {apt_line(missing)}")
+
+
+def _apt_install(packages: Sequence[str]) -> bool:
+    """Install with the package lists at hand, then with fresh ones."""
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    for command in (install, ["apt-get", "update", "-qq"], install):
+        if subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode == 0:
+            if command is install:
+                return True
+    return False
+
+
+def _hash(pins: Sequence[str]) -> str:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return hashlib.sha256("\n".join([version, *pins]).encode()).hexdigest()
+
+
+def _stamp(section: str) -> Path:
+    return venv_folder() / f"wander-{section}.stamp"
+
+
+def _same(stamp: Path, expected: str) -> bool:
+    return venv_python().exists() and stamp.exists() and stamp.read_text() == expected
+
+
+@contextmanager
+def _only_one(say: Say) -> Iterator[None]:
+    """Two starts at once set up one after the other."""
+    with open(venv_folder().with_suffix(".lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another start is setting up; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _need_disk(sections: Sequence[str]) -> None:
+    need, free = sum(DISK_GB[name] for name in sections), shutil.disk_usage(ROOT).free / 1e9
+    if free < need:
+        raise SetupError(f"the environment needs {need:.1f} GB in {venv_folder()}, {free:.1f} GB are free; make room and start again")
+
+
+def _has_ensurepip() -> bool:
+    return any((Path(folder) / "ensurepip").is_dir() for folder in sys.path)
+
+
+def _make_venv(say: Say) -> None:
+    """Make the virtual environment unless a working one of this Python version is there."""
+    probe = "import pip, sys; print(sys.version_info[:2])"
+    if venv_python().exists():
+        found = subprocess.run([venv_python(), "-c", probe], capture_output=True, text=True, check=False)
+        if found.stdout.strip() == str(sys.version_info[:2]):
+            return
+        say(f"making {venv_folder()} anew: the one there does not work with Python {sys.version.split()[0]}")
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", venv_folder()], stdout=sys.stderr, check=False)
+    if made.returncode != 0:
+        raise SetupError(
+            f"python -m venv failed with exit status {made.returncode} in {venv_folder()}; on Debian install it with "
+            f"'{apt_line([f'python3.{sys.version_info.minor}-venv'])}', then start again"
+        )
+
+
+def _pip_install(pins: Sequence[str], index: Sequence[str]) -> None:
+    bar = "on" if sys.stderr.isatty() else "off"
+    command = [venv_python(), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", bar, *index, *pins]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
+    if done.returncode != 0:
+        raise SetupError(
+            f"pip ended with exit status {done.returncode} while installing {len(pins)} packages (its message is above); "
+            "check the network, then start again: it goes on where it stopped"
+        )
+
+
+def _torch_index(say: Say) -> list[str]:
+    """pip's arguments for PyTorch's index of CPU builds, where a CPU build is wanted and the index answers within 4 seconds."""
+    if sys.platform != "linux" or has_nvidia_gpu():
+        return []
+    if _answers(f"{CPU_INDEX}/torch/", seconds=4.0):
+        return ["--extra-index-url", CPU_INDEX]
+    say(f"{CPU_INDEX} does not answer: torch comes from pip's own sources, where it may be a CUDA build of several GB")
+    return []
+
+
+def _answers(url: str, seconds: float) -> bool:
+    """Whether `url` can be read in time. A thread, because resolving a name has no time limit of its own."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=seconds) as reply:
+                if reply.status == 200:
+                    answered.set()
+        except OSError:
+            pass
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answered.is_set()
