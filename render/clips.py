@@ -1,0 +1,138 @@
+"""One clip: a world, a walk through it and what happens on the way, drawn frame by frame."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from render.captions import LANGUAGES, event_caption
+from render.characters import VISITORS
+from render.events import FAMILIES, Event, state_at
+from render.renderer import Renderer
+from render.scene import SPLITS, Scene, make_world
+
+FPS = 24
+WORDINGS = 6
+"""Captions per clip and language."""
+
+Rng = np.random.Generator
+
+
+class Walk(Protocol):
+    """What a planner gives; see `engine.trajectories.Trajectory`."""
+
+    kind: str
+    keys: NDArray[np.uint8]
+    mouse: NDArray[np.float32]
+    poses: NDArray[np.float64]
+
+
+Planner = Callable[[Rng, Scene, int], tuple[Walk, NDArray[np.float64]]]
+"""(rng, scene, frames) -> the walk, and [F, 2] facing and stride of the character."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Clip:
+    """F frames with everything known about them; `about` is what the sidecar says."""
+
+    frames: NDArray[np.uint8]
+    poses: NDArray[np.float64]
+    keys: NDArray[np.uint8]
+    mouse: NDArray[np.float32]
+    depth: NDArray[np.float32] | None
+    about: dict[str, Any]
+
+
+def film(
+    renderer: Renderer,
+    plan: Planner,
+    *,
+    seed: int,
+    number: int,
+    split: str,
+    frames: int,
+    biomes: Sequence[str] = (),
+    event_rate: float = 0.5,
+    depth: bool = False,
+) -> Clip:
+    """Clip `number` of the data set `seed`: the same arguments give the same pixels."""
+    rng = np.random.default_rng([SPLITS[split], seed, number])
+    world = int(rng.integers(1 << 62))
+    scene = make_world(world, split=split, biome=str(rng.choice(list(biomes))) if biomes else None)
+    walk, actor = plan(rng, scene, frames)
+    events = draw_events(rng, scene, walk.poses) if rng.random() < event_rate else []
+    renderer.load(scene)
+    shots = [
+        renderer.render(pose, f / FPS, state_at(events, f / FPS), actor=(float(actor[f, 0]), float(actor[f, 1])), depth=depth)
+        for f, pose in enumerate(walk.poses)
+    ]
+    about = {
+        "world": world, "biome": scene.biome, "mood": scene.mood, "hero": scene.hero, "walk": walk.kind,
+        "captions": {lang: [scene.caption(rng, lang) for _ in range(WORDINGS)] for lang in LANGUAGES},
+        "events": [_describe(rng, event) for event in events],
+    }  # fmt: skip
+    return Clip(
+        frames=np.stack([rgb for rgb, _ in shots]), poses=walk.poses, keys=walk.keys, mouse=walk.mouse, about=about,
+        depth=np.stack([z for _, z in shots if z is not None]) if depth else None,
+    )  # fmt: skip
+
+
+def draw_events(rng: Rng, scene: Scene, poses: NDArray[np.float64]) -> list[Event]:
+    """One event, seldom two, that suits the place; one in five was there from the start, one in five ends in the clip."""
+    events: list[Event] = []
+    for family in rng.choice(FAMILIES, 2 if rng.random() < 0.12 else 1, replace=False):
+        last = len(poses) - 1
+        early = rng.random() < 0.2
+        start = 0 if early else int(rng.integers(min(8, last), max(int(0.6 * last), min(8, last) + 1)))
+        stop = int(rng.integers(start + last // 4, last)) if early and last > 16 and rng.random() < 0.6 else None
+        event = at_place(str(family), rng, scene, poses[start], start / FPS if start else -10.0, None if stop is None else stop / FPS)
+        if event is not None:
+            events.append(event)
+    return events
+
+
+def at_place(
+    family: str, rng: Rng, scene: Scene, world_from_camera: NDArray[np.float64], start: float, stop: float | None = None
+) -> Event | None:
+    """An event of the family where the camera can see it, or None where the place or the hour has no room for it."""
+    if family == "nightfall" and scene.mood == "night":
+        return None
+    x, z = world_from_camera[(0, 2), 3]
+    yaw = math.atan2(world_from_camera[0, 2], world_from_camera[2, 2])
+    if family == "fire":
+        return _fire(rng, scene, (x, z, yaw), start, stop)
+    if family == "visitor":
+        turn, away = rng.uniform(-0.35, 0.35), rng.uniform(5.0, 8.5)
+        side = rng.choice([-1.0, 1.0])
+        return Event(
+            family=family, start=start, stop=stop, subject=str(rng.choice(list(VISITORS))), x=x + away * math.sin(yaw + turn),
+            z=z + away * math.cos(yaw + turn), heading=yaw + side * rng.uniform(0.9, 2.2),
+        )  # fmt: skip
+    return Event(family=family, start=start, stop=stop)
+
+
+def _fire(rng: Rng, scene: Scene, view: tuple[float, float, float], start: float, stop: float | None) -> Event | None:
+    """A fire at the house or tree that is best in view."""
+    x, z, yaw = view
+
+    def score(dx: float, dz: float) -> float:
+        off = abs((math.atan2(dx, dz) - yaw + math.pi) % (2 * math.pi) - math.pi)
+        return abs(math.hypot(dx, dz) - 11) + 30 * max(0.0, off - 0.35)
+
+    site = min(scene.sites, key=lambda s: score(s.x - x, s.z - z), default=None)
+    if site is None or score(site.x - x, site.z - z) > 14:
+        return None
+    return Event(family="fire", start=start, stop=stop, subject=site.kind, x=site.x, z=site.z, size=site.height)
+
+
+def _describe(rng: Rng, event: Event) -> dict[str, Any]:
+    return {
+        "family": event.family,
+        "caption_en": event_caption(event, rng, "en"), "caption_zh": event_caption(event, rng, "zh"),
+        "ends_en": event_caption(event, rng, "en", stops=True), "ends_zh": event_caption(event, rng, "zh", stops=True),
+        "start_frame": max(0, round(event.start * FPS)),
+        "stop_frame": None if event.stop is None else round(event.stop * FPS),
+    }  # fmt: skip

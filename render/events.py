@@ -1,0 +1,115 @@
+"""Events: weather and happenings with a time course, each a pure function of time.
+
+An `Event` says what happens and when; `state_at` gives the amounts of everything at one moment; `look_under` is the
+light of a place under those amounts.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from render.meshes import rgb
+from render.moods import NIGHT, Look, mix
+
+ONSET: dict[str, float] = {
+    "rain": 1.0, "snow": 1.4, "fog": 1.4, "storm": 1.0, "nightfall": 1.8, "fire": 0.9, "flood": 1.8, "autumn": 1.2,
+    "visitor": 0.35,
+}  # fmt: skip
+"""Families, and the seconds that each takes to be fully there."""
+
+FAMILIES = tuple(ONSET)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happens: it starts at `start` seconds and, unless `stop` is None, goes away from `stop` on."""
+
+    family: str
+    start: float
+    stop: float | None = None
+    subject: str = ""
+    """Who appears (`visitor`) or what burns (`fire`: house or tree)."""
+    x: float = 0.0
+    z: float = 0.0
+    size: float = 2.0
+    """Height of the thing that burns, metres."""
+    heading: float = 0.0
+    """Of the visitor, radians."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventState:
+    """Amounts in 0 to 1 at one moment, and the events behind those that have a place."""
+
+    rain: float = 0.0
+    snow: float = 0.0
+    fog: float = 0.0
+    storm: float = 0.0
+    nightfall: float = 0.0
+    fire: float = 0.0
+    flood: float = 0.0
+    autumn: float = 0.0
+    visitor: float = 0.0
+    places: tuple[Event, ...] = ()
+
+    @property
+    def wet(self) -> float:
+        """How much it rains, in rain or storm."""
+        return max(self.rain, self.storm)
+
+
+CALM = EventState()
+
+
+def amount(event: Event, time_s: float) -> float:
+    """How far the event is there: an S-curve over its onset, and the same backwards once it stops."""
+    onset = ONSET[event.family]
+    here = _smooth((time_s - event.start) / onset)
+    return here if event.stop is None else here * (1 - _smooth((time_s - event.stop) / onset))
+
+
+def _smooth(t: float) -> float:
+    t = min(max(t, 0.0), 1.0)
+    return t * t * (3 - 2 * t)
+
+
+def state_at(events: Sequence[Event], time_s: float) -> EventState:
+    """The amounts of all events at `time_s`; of two of one family the stronger counts."""
+    amounts: dict[str, float] = {}
+    for event in events:
+        amounts[event.family] = max(amounts.get(event.family, 0.0), amount(event, time_s))
+    places = tuple(e for e in events if e.family in ("fire", "visitor") and amount(e, time_s) > 0)
+    return EventState(**amounts, places=places)  # type: ignore[arg-type]
+
+
+def flash(state: EventState, time_s: float) -> float:
+    """Brightness of lightning, 0 to 1: a double flicker at a moment of its own in every 1.7 seconds."""
+    if state.storm < 0.5:
+        return 0.0
+    beat = math.floor(time_s / 1.7)
+    t = time_s - 1.7 * beat - (0.15 + 0.9 * ((math.sin(beat * 12.9898) * 43758.5453) % 1.0))
+    return max(math.exp(-16 * t) if t >= 0 else 0.0, 0.8 * math.exp(-16 * (t - 0.2)) if t >= 0.2 else 0.0)
+
+
+def look_under(look: Look, state: EventState, time_s: float) -> Look:
+    """The look of a place under weather, nightfall and lightning."""
+    dim = min(1.0, 0.35 + 0.65 * (sum(look.light) / 3))
+    look = mix(look, _grey(look, dim, 0.72, haze=0.016), 0.85 * state.rain)
+    look = mix(look, _grey(look, dim, 0.95, haze=0.018), 0.75 * state.snow)
+    look = mix(look, _grey(look, dim, 0.42, haze=0.016), 0.92 * state.storm)
+    look = mix(look, _grey(look, dim, 0.90, haze=0.075), state.fog)
+    look = mix(look, NIGHT, state.nightfall)
+    bolt = flash(state, time_s)
+    return mix(look, replace(look, light=(1.25, 1.3, 1.45), shade=(0.95, 1.0, 1.2), horizon=rgb("#cdd6f2"),
+                             zenith=rgb("#8f9cc9"), warm=rgb("#cdd6f2")), 0.8 * bolt)  # fmt: skip
+
+
+def _grey(look: Look, dim: float, bright: float, *, haze: float) -> Look:
+    """The look under a closed sky, keeping how dark its mood is."""
+    level = bright * dim
+    sky = (0.80 * level, 0.84 * level, 0.90 * level)
+    return replace(
+        look, light=(0.80 * level, 0.83 * level, 0.88 * level), shade=(0.66 * level, 0.71 * level, 0.80 * level),
+        zenith=(0.60 * level, 0.66 * level, 0.75 * level), horizon=sky, warm=sky, disc=sky, haze=max(look.haze, haze),
+        cloud=(0.66 * level, 0.71 * level, 0.79 * level), lamps=max(look.lamps, 0.9 * (1 - level)), stars=0.0,
+    )  # fmt: skip
