@@ -1,13 +1,18 @@
-"""What OpenGL this machine offers without a window, through EGL: the context that training data and headless play draw with."""
+"""What this machine offers for drawing, as plain values for `launch.py doctor`."""
+
+from typing import Any
 
 import moderngl
+
+from render.fonts import find_cjk_font
 
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "swiftshader")
 
 
 def graphics() -> dict[str, str | bool | int]:
-    """Renderer, version and limits of a headless context. Raises whatever moderngl raises where there is none."""
-    context = moderngl.create_context(standalone=True, backend="egl", require=330)
+    """The OpenGL that EGL gives without a window. Raises whatever moderngl raises where there is none."""
+    settings: dict[str, Any] = {"standalone": True, "backend": "egl", "require": 330}
+    context = moderngl.create_context(**settings)
     try:
         renderer = context.info["GL_RENDERER"]
         return {
@@ -18,3 +23,8 @@ def graphics() -> dict[str, str | bool | int]:
         }
     finally:
         context.release()
+
+
+def fonts() -> dict[str, str | None]:
+    """The font file that Chinese text is drawn with, None where there is none."""
+    return {"chinese": find_cjk_font()}

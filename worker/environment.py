@@ -1,8 +1,8 @@
-"""The program's own environment: its virtual environment, the pinned packages, Debian's libraries. Standard library only.
+"""The program's environment: a virtual environment, the pinned packages, Debian's libraries. Standard library only.
 
-It runs under the system's Python before anything else exists, so it imports nothing of the program either. A section of
-requirements.lock counts as installed once its stamp, written last, holds the section's hash: an interrupted installation is
-taken up again by the next start, and a later start reads a few small files and nothing else.
+It runs under the system's Python before anything else exists. A section of requirements.lock counts as installed once
+its stamp, written last, holds the section's hash: an interrupted installation is taken up again by the next start, and
+a later start reads a few small files and nothing else.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from worker.errors import WanderError
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 DISK_GB = {"play": 1.6, "test": 0.4, "scan": 0.8, "gpu": 0.1}
-"""Disk that a section needs once installed, measured on Linux with the CPU build of torch, with room for the downloads."""
+"""Disk that a section needs, measured on Linux with the CPU build of torch, with room for the downloads."""
 DEBIAN = {
     "play": ("libegl1", "libgl1", "libgl1-mesa-dri", "fonts-wqy-microhei"),
     "test": ("xvfb", "xdotool"),
     "scan": ("libusb-1.0-0",),
 }
-"""Debian packages behind each section: OpenGL with its software renderer and a Chinese font; a display for tests; Open3D's USB."""
+"""Debian packages behind each section: OpenGL, its software renderer, a Chinese font; a display for tests; Open3D."""
 
 Say = Callable[[str], None]
 
 
-class SetupError(Exception):
-    """One sentence: what happened during set-up, the two numbers, what to do."""
+class SetupError(WanderError):
+    """The environment could not be made or filled."""
 
 
 def venv_folder() -> Path:
@@ -66,8 +68,8 @@ def read_lock(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def has_nvidia_gpu() -> bool:
-    """Whether an NVIDIA driver is loaded, or reachable from WSL."""
-    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/dxg").exists()
+    """Whether this process can reach an NVIDIA GPU: its device file is there, or WSL's with NVIDIA's tools."""
+    return Path("/dev/nvidiactl").exists() or (Path("/dev/dxg").exists() and shutil.which("nvidia-smi") is not None)
 
 
 def unmet(sections: Sequence[str]) -> list[str]:
@@ -80,7 +82,7 @@ def unmet(sections: Sequence[str]) -> list[str]:
 def prepare(sections: Sequence[str], say: Say) -> None:
     """Make the virtual environment and install what is missing of `sections`; does nothing where all is there.
 
-    Raises `SetupError` with one sentence where that fails; what was installed stays, and the next call goes on from there.
+    Raises `SetupError` with one sentence where that fails; what was installed stays, the next call goes on from there.
     """
     if not unmet(sections):
         return
@@ -114,13 +116,13 @@ def apt_line(packages: Sequence[str]) -> str:
 
 
 def prepare_debian(sections: Sequence[str], say: Say) -> None:
-    """Install the Debian packages behind `sections` where this process may, and say which are missing where it may not."""
+    """Install the Debian packages behind `sections` where this process may, say which are missing where it may not."""
     table = {**DEBIAN, "venv": (f"python3.{sys.version_info.minor}-venv",)}
     packages = [package for name in sections for package in table.get(name, ())]
     missing = missing_debian(packages)
     if shutil.which("apt-get") is None:
         if sys.platform == "linux":
-            say("not a Debian system: if no window opens, install OpenGL with EGL (Mesa) and a Chinese font with your package manager")
+            say("not a Debian system: if no window opens, install Mesa's OpenGL with EGL and a Chinese font")
     elif missing and os.geteuid() != 0:
         say(f"missing Debian packages; install them with: {apt_line(missing)}")
     elif missing:
@@ -133,11 +135,13 @@ def _apt_install(packages: Sequence[str]) -> bool:
     """Install with the package lists at hand, then with fresh ones."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
-    for command in (install, ["apt-get", "update", "-qq"], install):
-        if subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode == 0:
-            if command is install:
-                return True
-    return False
+
+    def succeeds(command: Sequence[str]) -> bool:
+        return (
+            subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode == 0
+        )
+
+    return succeeds(install) or (succeeds(["apt-get", "update", "-qq"]) and succeeds(install))
 
 
 def _hash(pins: Sequence[str]) -> str:
@@ -155,8 +159,8 @@ def _same(stamp: Path, expected: str) -> bool:
 
 @contextmanager
 def _only_one(say: Say) -> Iterator[None]:
-    """Two starts at once set up one after the other."""
-    with open(venv_folder().with_suffix(".lock"), "w") as file:
+    """Two starts at once set up one after the other: the lock file of the packages is the lock."""
+    with LOCK.open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -166,9 +170,12 @@ def _only_one(say: Say) -> Iterator[None]:
 
 
 def _need_disk(sections: Sequence[str]) -> None:
-    need, free = sum(DISK_GB[name] for name in sections), shutil.disk_usage(ROOT).free / 1e9
+    place = next(folder for folder in venv_folder().parents if folder.exists())
+    need, free = sum(DISK_GB[name] for name in sections), shutil.disk_usage(place).free / 1e9
     if free < need:
-        raise SetupError(f"the environment needs {need:.1f} GB in {venv_folder()}, {free:.1f} GB are free; make room and start again")
+        raise SetupError(
+            f"the environment in {venv_folder()} needs {need:.1f} GB, {free:.1f} GB are free; make room and start again"
+        )
 
 
 def _has_ensurepip() -> bool:
@@ -183,6 +190,10 @@ def _make_venv(say: Say) -> None:
         if found.stdout.strip() == str(sys.version_info[:2]):
             return
         say(f"making {venv_folder()} anew: the one there does not work with Python {sys.version.split()[0]}")
+    elif venv_folder().is_dir() and any(venv_folder().iterdir()) and not (venv_folder() / "pyvenv.cfg").exists():
+        raise SetupError(
+            f"{venv_folder()} holds something else than a virtual environment; set WANDER_VENV to another folder"
+        )
     made = subprocess.run([sys.executable, "-m", "venv", "--clear", venv_folder()], stdout=sys.stderr, check=False)
     if made.returncode != 0:
         raise SetupError(
@@ -193,22 +204,32 @@ def _make_venv(say: Say) -> None:
 
 def _pip_install(pins: Sequence[str], index: Sequence[str]) -> None:
     bar = "on" if sys.stderr.isatty() else "off"
-    command = [venv_python(), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", bar, *index, *pins]
+    command = [
+        venv_python(),
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--progress-bar",
+        bar,
+        *index,
+        *pins,
+    ]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
     if done.returncode != 0:
         raise SetupError(
-            f"pip ended with exit status {done.returncode} while installing {len(pins)} packages (its message is above); "
+            f"pip ended with exit status {done.returncode} while installing {len(pins)} packages (see above); "
             "check the network, then start again: it goes on where it stopped"
         )
 
 
 def _torch_index(say: Say) -> list[str]:
-    """pip's arguments for PyTorch's index of CPU builds, where a CPU build is wanted and the index answers within 4 seconds."""
+    """pip's arguments for PyTorch's index of CPU builds, where one is wanted and the index answers within 4 seconds."""
     if sys.platform != "linux" or has_nvidia_gpu():
         return []
     if _answers(f"{CPU_INDEX}/torch/", seconds=4.0):
         return ["--extra-index-url", CPU_INDEX]
-    say(f"{CPU_INDEX} does not answer: torch comes from pip's own sources, where it may be a CUDA build of several GB")
+    say(f"{CPU_INDEX} does not answer: torch comes from where pip is set to look, on PyPI a CUDA build of several GB")
     return []
 
 
