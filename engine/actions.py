@@ -23,7 +23,7 @@ KEY_W, KEY_S, KEY_D, KEY_A, KEY_RIGHT, KEY_LEFT, KEY_UP, KEY_DOWN = (1 << bit fo
 ACTIONS = 81
 MAX_POSE_STRING_LATENTS = 100_000
 
-# Code of two opposing pairs of bits by sign, -1, 0, +1: row = first pair, column = second pair. None has code 0, a single
+# Code of two opposing pairs of bits by sign, -1, 0, +1: row = first pair, column = second pair. No bit has code 0, one
 # bit 1..4, two bits 5..8 (SPEC 6).
 _CODES = np.array([[8, 2, 7], [4, 0, 3], [6, 1, 5]])
 
@@ -215,8 +215,8 @@ def spend_look(pending: float, table: StepTable) -> tuple[float, float]:
 def relative_motion(previous: Poses, current: Poses, planar: bool) -> tuple[Poses, Poses, Poses]:
     """Translation [..., 3] in units, yaw [...] and pitch [...] in degrees between poses [..., 4, 4].
 
-    Free: in the previous camera's frame, extrinsic xyz Euler angles. Planar: in the horizontal frame of the mean heading,
-    as differences of yaw and pitch.
+    Free: in the previous camera's frame, extrinsic xyz Euler angles. Planar: in the horizontal frame of the mean
+    heading, as differences of yaw and pitch.
     """
     if not planar:
         inverse = np.swapaxes(previous[..., :3, :3], -1, -2)
