@@ -144,6 +144,7 @@ def run(verb: Verb, arguments: list[str]) -> int:
 def enter_environment(verb: Verb, arguments: list[str]) -> None:
     """Make the environment where it is missing and start over inside it; returns where this process is there."""
     from worker import environment
+
     """Make the environment where it is missing and start over inside it; returns where this process is inside."""
     environment.prepare(verb.sections, say)
     if environment.inside() and verb.environment.items() <= os.environ.items():

@@ -123,11 +123,14 @@ def _model_file(path: Path) -> Facts:
 
 
 def packages() -> Facts:
-    """What is missing: pins of requirements.lock not installed as pinned, and Debian packages, both by section."""
+    """Sections of requirements.lock installed here, and of theirs the pins and Debian packages missing after all."""
     lock = environment.read_lock(environment.LOCK.read_text())
-    missing = {name: [pin for pin in lock[name] if not _installed(pin)] for name in ("play", "test")}
-    debian = {name: environment.missing_debian(wanted) for name, wanted in environment.DEBIAN.items()}
-    return {"pins": sum(len(lock[name]) for name in missing), "missing": missing, "missing_debian": debian}
+    sections = [name for name in lock if not environment.unmet([name])]
+    return {
+        "installed": sections,
+        "missing": [pin for name in sections for pin in lock[name] if not _installed(pin)],
+        "missing_debian": environment.missing_debian([item for name in sections for item in environment.debian(name)]),
+    }
 
 
 def _installed(pin: str) -> bool:
@@ -176,15 +179,11 @@ def _models_lines(facts: Facts) -> list[str]:
 
 
 def _packages_lines(facts: Facts) -> list[str]:
-    missing = [pin for pins in facts["missing"].values() for pin in pins]
-    lines = [
-        f"missing of {facts['pins']} pinned: {', '.join(missing)}"
-        if missing
-        else f"all {facts['pins']} pinned ones installed"
-    ]
-    for section, names in facts["missing_debian"].items():
-        if names:
-            lines.append(f"to {section}: {environment.apt_line(names)}")
+    lines = [f"installed: {', '.join(facts['installed'])}"]
+    if facts["missing"]:
+        lines += [f"not as pinned: {', '.join(facts['missing'])}; delete {environment.venv_folder()} and start again"]
+    if facts["missing_debian"]:
+        lines += [f"missing: {environment.apt_line(facts['missing_debian'])}"]
     return lines
 
 

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +90,7 @@ def prepare(sections: Sequence[str], say: Say) -> None:
         if not missing:
             return
         _need_disk(missing)
-        prepare_debian([*missing, *(["venv"] if not _has_ensurepip() else [])], say)
+        prepare_debian([*(package for name in missing for package in debian(name)), *_venv_package()], say)
         _make_venv(say)
         lock = read_lock(LOCK.read_text())
         for name in missing:
@@ -115,10 +114,13 @@ def apt_line(packages: Sequence[str]) -> str:
     return f"sudo apt-get install -y {' '.join(packages)}"
 
 
-def prepare_debian(sections: Sequence[str], say: Say) -> None:
-    """Install the Debian packages behind `sections` where this process may, say which are missing where it may not."""
-    table = {**DEBIAN, "venv": (f"python3.{sys.version_info.minor}-venv",)}
-    packages = [package for name in sections for package in table.get(name, ())]
+def debian(section: str) -> tuple[str, ...]:
+    """The Debian packages behind a section."""
+    return DEBIAN.get(section, ())
+
+
+def prepare_debian(packages: Sequence[str], say: Say) -> None:
+    """Install those of `packages` that are missing where this process may, say which they are where it may not."""
     missing = missing_debian(packages)
     if shutil.which("apt-get") is None:
         if sys.platform == "linux":
@@ -178,8 +180,10 @@ def _need_disk(sections: Sequence[str]) -> None:
         )
 
 
-def _has_ensurepip() -> bool:
-    return any((Path(folder) / "ensurepip").is_dir() for folder in sys.path)
+def _venv_package() -> list[str]:
+    """Debian's package that `python -m venv` needs, where this Python came without it."""
+    complete = any((Path(folder) / "ensurepip").is_dir() for folder in sys.path)
+    return [] if complete else [f"python3.{sys.version_info.minor}-venv"]
 
 
 def _make_venv(say: Say) -> None:
@@ -235,11 +239,13 @@ def _torch_index(say: Say) -> list[str]:
 
 def _answers(url: str, seconds: float) -> bool:
     """Whether `url` can be read in time. A thread, because resolving a name has no time limit of its own."""
+    from urllib.request import urlopen  # here, because it costs every start more than all the rest
+
     answered = threading.Event()
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(url, timeout=seconds) as reply:
+            with urlopen(url, timeout=seconds) as reply:
                 if reply.status == 200:
                     answered.set()
         except OSError:

@@ -42,7 +42,7 @@ def test_the_ban_recognises_what_it_bans(tmp_path, monkeypatch):
     bad = tmp_path / "bad.py"
     bad.write_text(
         "import pickle\nfrom yaml import load\ntorch.load(f)\neval(x)\n"
-        "model.eval()\nnp.load(f, allow_pickle=True)\nq.recv_pyobj()\n"
+        "nets[0].eval()\nnp.load(f, allow_pickle=True)\nq.recv_pyobj()\n"
     )
     assert offences(bad) == {"pickle", "yaml", "torch.load", "eval", "allow_pickle=True", "recv_pyobj"}
 

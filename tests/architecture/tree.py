@@ -46,9 +46,9 @@ def _for_types_only(node: ast.AST) -> bool:
 
 
 def dotted(node: ast.expr) -> str:
-    """`torch.load` for the expression torch.load; the last attribute alone where the start is no plain name."""
+    """`torch.load` for the expression torch.load; `?.load` where it starts with anything but a name."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
-        return f"{dotted(node.value)}.{node.attr}".lstrip(".")
-    return ""
+        return f"{dotted(node.value)}.{node.attr}"
+    return "?"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -19,7 +20,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDER_VENV", str(tmp_path / "venv"))
     monkeypatch.setattr(environment, "LOCK", tmp_path / "requirements.lock")
     monkeypatch.setattr(environment, "has_nvidia_gpu", lambda: False)
-    monkeypatch.setattr(environment, "prepare_debian", lambda sections, say: None)
+    monkeypatch.setattr(environment, "prepare_debian", lambda packages, say: None)
     monkeypatch.setattr(environment, "_torch_index", lambda say: [])
     monkeypatch.setattr(environment, "_make_venv", lambda say: _pretend_python(tmp_path))
     monkeypatch.setattr(environment, "_pip_install", lambda pins, index: asked.append(pins))
@@ -97,9 +98,7 @@ def test_a_folder_that_is_no_environment_is_never_cleared(tmp_path, monkeypatch)
 
 
 def test_an_index_that_never_answers_is_given_up_in_time(monkeypatch):
-    monkeypatch.setattr(
-        environment.urllib.request, "urlopen", lambda url, timeout: environment.threading.Event().wait()
-    )
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: threading.Event().wait())
     assert not environment._answers("https://nowhere.invalid", seconds=0.05)
 
 
