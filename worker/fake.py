@@ -12,13 +12,13 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.actions import POCKET, Step, action_from_keys, frame_poses, start_pose
+from worker.errors import WanderError
 
 Picture = NDArray[np.uint8]
 Pose = NDArray[np.float64]
@@ -52,6 +52,17 @@ def config_from_environment() -> FakeConfig:
     return msgspec.json.decode(os.environ.get(FAULT_VARIABLE, "{}"), type=FakeConfig)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldSpec:
+    """What a world starts from, in the form of `engine/world.py`."""
+
+    preset: str = "fake"
+    seed: int = 0
+    prompt: str = ""
+    image: Picture | None = None
+    chunk: int = 4
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkRecord:
     """What the journal keeps of a chunk, in the form of `engine/world.py`."""
@@ -64,8 +75,8 @@ class ChunkRecord:
     prompt: str
 
 
-def open_world(spec: Any, records: Sequence[ChunkRecord] = (), config: FakeConfig | None = None) -> "FakeWorld":
-    """A world of the fake engine for a `WorldSpec` (any object with its fields), rebuilt from `records` if there are any."""
+def open_world(spec: WorldSpec, records: Sequence[ChunkRecord] = (), config: FakeConfig | None = None) -> "FakeWorld":
+    """A world of the fake engine, rebuilt from `records` if there are any. Raises `WanderError` where `config` says so."""
     return FakeWorld(spec, records, config or config_from_environment())
 
 
@@ -74,7 +85,7 @@ class FakeWorld:
 
     width, height, fps = WIDTH, HEIGHT, FPS
 
-    def __init__(self, spec: Any, records: Sequence[ChunkRecord], config: FakeConfig) -> None:
+    def __init__(self, spec: WorldSpec, records: Sequence[ChunkRecord], config: FakeConfig) -> None:
         self.spec = spec
         self.config = config
         self._records = list(records)
@@ -82,6 +93,10 @@ class FakeWorld:
         self._pending: ChunkRecord | None = None
         self._fresh = not records
         time.sleep(config.open_seconds)
+        if config.crash:
+            os.abort()
+        if config.refuse:
+            raise WanderError(config.refuse)
 
     @property
     def chunk(self) -> int:
@@ -142,9 +157,8 @@ class FakeWorld:
     def _colours(self) -> NDArray[np.float32]:
         """Sky, ground and pillar colours [3, 3], which depend on the world, its prompt and (slightly) the last chunk."""
         mood = np.random.default_rng(_number(f"{self.spec.seed} {self._prompt}")).uniform(60, 220, (3, 3))
-        image = getattr(self.spec, "image", None)
-        if image is not None:
-            mood[0] = np.asarray(image, dtype=np.float64).reshape(-1, 3).mean(axis=0)
+        if self.spec.image is not None:
+            mood[0] = self.spec.image.reshape(-1, 3).mean(axis=0)
         history = self._records[-1].latents.flat[0] if self._records else 0.0
         return (mood + 4 * np.tanh(float(history))).astype(np.float32)
 
@@ -165,18 +179,19 @@ def draw(world_from_camera: Pose, number: int, colours: NDArray[np.float32]) -> 
 
 
 def _ground_and_sky(world_from_camera: Pose, colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32) + 0.5
+    """At half resolution, each pixel twice: the picture has to be cheap."""
+    y, x = 2 * np.mgrid[: HEIGHT // 2, : WIDTH // 2].astype(np.float32) + 1
     rays = np.stack([(x - WIDTH / 2) / FOCAL, (y - HEIGHT / 2) / FOCAL, np.ones_like(x)], axis=-1)
     rays = rays @ world_from_camera[:3, :3].T.astype(np.float32)
-    eye = world_from_camera[:3, 3]
+    eye = world_from_camera[:3, 3].astype(np.float32)
     down = rays[..., 1]
     distance = np.where(down > 1e-3, -eye[1] / np.maximum(down, 1e-3), 1e3)
     east, north = (eye[axis] + rays[..., axis] * distance for axis in (0, 2))
-    dark = (np.floor(east) + np.floor(north)).astype(np.int64) & 1
+    dark = (np.floor(east) + np.floor(north)).astype(np.int32) & 1
     fog = np.clip(distance / 40, 0, 1)[..., None]
     sky = colours[0] * (1 - 0.35 * np.clip(-down, 0, 1))[..., None]
     ground = colours[1] * (1 - 0.3 * dark)[..., None]
-    return ground * (1 - fog) + sky * fog
+    return (ground * (1 - fog) + sky * fog).repeat(2, axis=0).repeat(2, axis=1)
 
 
 def _draw_pillars(picture: NDArray[np.float32], world_from_camera: Pose, colour: NDArray[np.float32]) -> None:

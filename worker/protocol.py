@@ -99,6 +99,12 @@ class WorldSpec(Message, kw_only=True, tag="spec"):
     """A session file to resume (then the other fields come from it), or empty for a new session."""
 
 
+class Greeting(msgspec.Struct, tag="hello"):
+    """What the `Hello`s of all versions, past and to come, have in common."""
+
+    protocol: Count
+
+
 class Hello(Message, kw_only=True, tag="hello"):
     """First message of a connection."""
 
@@ -250,6 +256,8 @@ class World(Message, kw_only=True, tag="world"):
     paused: bool
     session: Path
     """The session file."""
+    unsaved: Sentence = ""
+    """Why the session is no longer saved, such as a full disk; empty while all is well."""
 
 
 class Progress(Message, kw_only=True, tag="progress"):
@@ -267,13 +275,19 @@ class WorkerState(Message, kw_only=True, tag="worker_state"):
     restarts: Count = 0
 
 
+class Refused(Message, kw_only=True, tag="refused"):
+    """The worker could not read a message of this window; the third time it hangs up."""
+
+    sentence: Sentence
+
+
 class Closed(Message, kw_only=True, tag="closed"):
     """The connection is over: nothing will follow."""
 
     sentence: Sentence = ""
 
 
-RequestLaneEvent = Reply | Welcome | World | Progress | WorkerState | Closed
+RequestLaneEvent = Reply | Welcome | World | Progress | WorkerState | Refused | Closed
 Event = Frames | RequestLaneEvent
 
 

@@ -133,16 +133,16 @@ class Monitor:
     """The events of a socket's connections, as sentences."""
 
     def __init__(self, socket: Socket) -> None:
-        self._socket = socket
-        self._events: Any = socket.get_monitor_socket(sum(_SENTENCES))
+        self._watched = socket
+        self.socket: Any = socket.get_monitor_socket(sum(_SENTENCES))
 
     def poll(self) -> list[str]:
         """What happened since the last call."""
         sentences = []
-        while self._events.poll(0):
-            sentences.append(_SENTENCES[recv_monitor_message(self._events)["event"]])
+        while self.socket.poll(0):
+            sentences.append(_SENTENCES[recv_monitor_message(self.socket)["event"]])
         return sentences
 
     def close(self) -> None:
         """Stop listening."""
-        self._socket.disable_monitor()
+        self._watched.disable_monitor()

@@ -1,0 +1,88 @@
+"""The place where the model process lives: it is started here, given jobs, watched, and started again when it is lost."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from worker import model_protocol as model
+from worker import transport
+from worker.codec import unpack
+from worker.errors import LaunchError
+from worker.supervisor import Deadlines, ModelProcess, Watchdog
+from worker.transport import MODEL_LIMITS
+
+MAX_RESTARTS = 3
+HEALTHY_CHUNKS = 20
+"""After so many chunks the restarts before them are forgotten."""
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelHost:
+    """At most one model process, and the record of its troubles."""
+
+    start: Callable[[str], ModelProcess]
+    """Starts a process for a preset."""
+    watchdog: Watchdog
+    process: ModelProcess | None = None
+    restarts: int = 0
+    """Restarts since the model last did well."""
+    _healthy: int = field(default=0)
+    _warned: bool = False
+
+    @classmethod
+    def make(cls, start: Callable[[str], ModelProcess], deadlines: Deadlines) -> "ModelHost":
+        """A host without a process."""
+        return cls(start=start, watchdog=Watchdog(deadlines=deadlines))
+
+    def ensure(self, preset: str) -> None:
+        """Have a process for `preset`, ending one for another preset. Raises `LaunchError`."""
+        if self.process is not None and self.process.preset != preset:
+            self.stop()
+        self.process = self.process or self.start(preset)
+
+    def stop(self, timeout: float = 0.0) -> str:
+        """End the process, killing it after `timeout` seconds; returns how it ended."""
+        self.watchdog.rest()
+        self._warned = False
+        if self.process is None:
+            return "it was not running"
+        self.process.end(timeout)
+        words = self.process.last_words()
+        self.process = None
+        return words
+
+    def give(self, job: model.Job) -> None:
+        """Hand over a job. Raises `LaunchError` if there is no process to take it."""
+        if self.process is None or not self.process.give(job):
+            raise LaunchError("The model process takes no more work; open the world again.")
+        self.watchdog.begin(job, time.monotonic())
+
+    def answers(self) -> Iterator[tuple[model.ModelMessage, list[bytes]]]:
+        """What the process has sent: each message with the frames it came in. Raises `WireError` for nonsense."""
+        while self.process is not None and (frames := transport.receive(self.process.socket)) is not None:
+            transport.check_size(frames, MODEL_LIMITS)
+            message: model.ModelMessage = unpack(frames[0], model.ModelMessage)
+            self.watchdog.sign_of_life(time.monotonic())
+            yield message, frames
+
+    def finished(self, job: model.Job, chunk_seconds: float = 0.0) -> None:
+        """The job was answered; enough chunks in a row clear the record of restarts."""
+        self.watchdog.end(job, chunk_seconds)
+        if isinstance(job, model.Generate):
+            self._healthy += 1
+            self.restarts = 0 if self._healthy >= HEALTHY_CHUNKS else self.restarts
+
+    def may_restart(self) -> bool:
+        """Count a restart; False if the model was started too often already."""
+        self.restarts += 1
+        self._healthy = 0
+        return self.restarts <= MAX_RESTARTS
+
+    def news(self) -> tuple[bool, str | None]:
+        """Whether the process hangs for good, and a sentence for the window if its state has changed (empty: all is well)."""
+        silence, limit = self.watchdog.silence(time.monotonic())
+        late = silence > limit
+        sentence = f"The model has made no progress for {silence:.0f} s. Wait, or restart it." if late else ""
+        changed = late != self._warned
+        self._warned = late
+        return silence > limit * self.watchdog.deadlines.patience, sentence if changed else None

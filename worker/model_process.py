@@ -1,0 +1,210 @@
+"""The model process: the one place of `worker/` that knows the engine.
+
+It works on one job at a time, in the order in which they come, and does nothing by itself. Pictures leave latent by latent
+while the rest of the chunk is still being decoded; the chunk is committed when all of them have left. It ends when its
+lifeline, its standard input, ends: also while it computes, and also if it hangs in native code.
+"""
+
+import ctypes
+import importlib
+import io
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import zmq
+from PIL import Image, UnidentifiedImageError
+
+from worker import model_protocol as model
+from worker import transport
+from worker.codec import UPLOAD, pack, unpack
+from worker.errors import WanderError
+from worker.journal import ChunkEntry, read
+from worker.protocol import Frames, Message, Progress, Step, WorldSpec
+from worker.transport import MODEL_LIMITS
+
+MAX_PIXELS = 32_000_000
+CRASHED = 70
+PR_SET_PDEATHSIG = 1
+
+log = logging.getLogger(__name__)
+
+
+class Model:
+    """A world of the engine at the end of a socket."""
+
+    def __init__(self, socket: transport.Socket, preset: str) -> None:
+        self._socket = socket
+        self._engine, self._user_errors = load_engine(preset)
+        self._world: Any = None
+        self._chunk_ms = 0.0
+
+    def serve(self) -> None:
+        """Do the jobs that come, for ever. An error that the engine did not foresee ends the process."""
+        while True:
+            job: model.Job = unpack(self._socket.recv(), model.Job, UPLOAD)
+            try:
+                self._do(job)
+            except self._user_errors as error:
+                self._send(model.Failed(sentence=str(error)[:2_000]))
+
+    def _do(self, job: model.Job) -> None:
+        match job:
+            case model.Load():
+                self._load(job)
+            case model.Generate():
+                self._generate(job)
+            case model.ApplyPrompt():
+                self._send(model.Done(chunk=self._world.prompt(job.text)))
+            case model.ApplyRewind():
+                self._world.rewind(job.chunks)
+                self._send(model.Done(chunk=self._world.chunks))
+            case model.ApplyReset():
+                self._world.reset(seed=job.seed)
+                self._send(model.Done(chunk=0))
+
+    def _load(self, job: model.Load) -> None:
+        self._send(Progress(stage="open", fraction=0.0, sentence="Opening the world"))
+        history = read(Path(job.journal)).history if job.journal else None
+        records = [self._record(chunk) for chunk in history.chunks] if history else []
+        self._world = self._engine.open_world(self._spec(job.spec), records=records)
+        if history is not None and history.prompted:
+            self._world.prompt(history.prompt)
+        world = self._world
+        self._send(
+            model.Loaded(
+                width=world.width,
+                height=world.height,
+                fps=float(world.fps),
+                chunk=world.chunk,
+                chunks=world.chunks,
+                checksum=getattr(world, "checksum", ""),
+            )
+        )
+
+    def _generate(self, job: model.Generate) -> None:
+        started = time.perf_counter()
+        index, count = job.index, len(job.steps)
+        for latent, frames in enumerate(self._world.step(engine_steps(job.steps))):
+            now = time.perf_counter()
+            header = Frames(
+                generation=job.generation,
+                chunk=job.chunk,
+                latent=latent,
+                last=latent == count - 1,
+                index=index,
+                seq=job.seq,
+                width=frames.shape[2],
+                height=frames.shape[1],
+                count=len(frames),
+                produced_ns=time.monotonic_ns(),
+                gen_ms=1e3 * (now - started),
+                chunk_ms=self._chunk_ms,
+            )
+            self._send(header, np.ascontiguousarray(frames).tobytes())
+            index += len(frames)
+        record = self._world.commit()
+        self._chunk_ms = 1e3 * (time.perf_counter() - started)
+        committed = model.Committed(
+            generation=job.generation,
+            chunk=record.index,
+            shape=record.latents.shape,
+            steps=job.steps,
+            poses=np.asarray(record.poses, dtype=np.float32).tobytes(),
+            actions=np.asarray(record.actions, dtype=np.int16).tobytes(),
+            prompt=record.prompt,
+            chunk_ms=self._chunk_ms,
+        )
+        self._send(committed, np.asarray(record.latents, dtype=np.float16).tobytes())
+
+    def _spec(self, spec: WorldSpec) -> Any:
+        image = decode_image(spec.image) if spec.image else None
+        return self._engine.WorldSpec(
+            preset=spec.preset, seed=spec.seed, prompt=spec.prompt, image=image, chunk=spec.chunk
+        )
+
+    def _record(self, entry: ChunkEntry) -> Any:
+        count = len(entry.steps)
+        return self._engine.ChunkRecord(
+            index=entry.index,
+            steps=tuple(engine_steps(entry.steps)),
+            latents=np.frombuffer(entry.latents, dtype=np.float16).reshape(entry.shape),
+            poses=np.frombuffer(entry.poses, dtype=np.float32).reshape(count, 4, 4),
+            actions=np.frombuffer(entry.actions, dtype=np.int16),
+            prompt=entry.prompt,
+        )
+
+    def _send(self, message: Message, payload: bytes | None = None) -> None:
+        frames = [pack(message)] if payload is None else [pack(message), payload]
+        transport.check_size(frames, MODEL_LIMITS)
+        self._socket.send_multipart(frames)
+
+
+def load_engine(preset: str) -> tuple[Any, tuple[type[Exception], ...]]:
+    """The module that opens worlds of `preset`, and the errors of it that are sentences for the user."""
+    errors = importlib.import_module("engine.errors")
+    module = importlib.import_module("worker.fake" if preset == "fake" else "engine.world")
+    return module, (WanderError, errors.WanderError)
+
+
+def engine_steps(steps: Sequence[Step]) -> list[Any]:
+    """Steps as the engine has them."""
+    actions = importlib.import_module("engine.actions")
+    return [actions.Step(keys=step.keys, yaw=step.yaw, pitch=step.pitch) for step in steps]
+
+
+def decode_image(data: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The picture in a file's bytes, uint8 RGB [H, W, 3]. Raises `WanderError` if it is none or has over 32 megapixels."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise WanderError(
+                    f"The picture has {image.width * image.height / 1e6:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} "
+                    "are read; make it smaller."
+                )
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise WanderError(f"The picture of {len(data)} bytes cannot be read ({error}); choose a PNG or JPEG file.") from error
+
+
+def hang_on_lifeline() -> None:
+    """End this process when its standard input ends, whatever it does then; the kernel does the same if the parent dies."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def wait() -> None:
+        while os.read(0, 4_096):
+            continue
+        os._exit(0)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def main(arguments: str) -> None:
+    """Serve the socket that the JSON `arguments` name, until the router ends."""
+    options = cast(dict[str, str], json.loads(arguments))
+    hang_on_lifeline()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    context: transport.Context = zmq.Context()
+    socket = transport.open_socket(context, zmq.PAIR, MODEL_LIMITS)
+    socket.setsockopt(zmq.LINGER, 1_000)
+    socket.bind(options["endpoint"])
+    try:
+        Model(socket, options["preset"]).serve()
+    except Exception:
+        log.exception("the model process ends")
+        context.destroy(linger=1_000)
+        sys.exit(CRASHED)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,232 @@
+"""The router: the process that owns the sockets, lets one window in, and outlives the model.
+
+It computes nothing and never waits for anybody: it relays. The window is whoever said `Hello` first and still lives; pictures
+that its queue has no room for wait here, and the session stops the model long before they are many.
+"""
+
+import contextlib
+import logging
+import shutil
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from worker import transport
+from worker.archive import Archive
+from worker.codec import SMALL, UPLOAD, pack, unpack
+from worker.director import Director
+from worker.errors import WireError
+from worker.protocol import (
+    PROTOCOL,
+    SCHEMA,
+    ClientMessage,
+    Closed,
+    Control,
+    Greeting,
+    Hello,
+    Refused,
+    RequestLaneEvent,
+    Welcome,
+)
+from worker.supervisor import Deadlines, ModelProcess
+from worker.transport import LIMITS, Lane
+
+MAX_STRIKES = 3
+MAX_PEERS = 256
+TICK_MS = 250
+RETRY_MS = 5
+MAX_READS = 64
+"""Most messages of one lane that are read before the others have their turn."""
+
+log = logging.getLogger(__name__)
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the router is started with."""
+
+    directory: str
+    """Private folder of the sockets and logs; removed at the end."""
+    sessions: str
+    deadlines: Deadlines = Deadlines()
+
+
+class Router:
+    """The lanes, the window at their other end, and the director behind them."""
+
+    def __init__(self, options: Options) -> None:
+        """Bind the sockets. Raises `LaunchError` if the directory is not private or its path is too long."""
+        self._directory = transport.private_directory(Path(options.directory))
+        self._context: transport.Context = zmq.Context()
+        self._sockets = {lane: transport.open_socket(self._context, zmq.ROUTER, LIMITS[lane]) for lane in Lane}
+        self._monitor = transport.Monitor(self._sockets[Lane.REQUESTS])
+        for lane, socket in self._sockets.items():
+            socket.bind(transport.ipc_endpoint(self._directory, lane))
+        self._window: bytes | None = None
+        self._strikes: Counter[bytes] = Counter()
+        self._pictures: deque[list[bytes]] = deque()
+        self._models = 0
+        self._deadlines = options.deadlines
+        self._director = Director(
+            start_model=self._start_model,
+            archive=Archive(folder=Path(options.sessions)),
+            deadlines=options.deadlines,
+            tell=self._tell,
+            show=self._pictures.append,
+        )
+
+    def run(self, lifeline: int) -> None:
+        """Serve until the descriptor `lifeline` ends or the window quits; then finish the chunk in the making and close."""
+        last = None
+        while last is None or (not self._director.finished and time.monotonic() < last):
+            ready = self._wait(lifeline if last is None else None)
+            if lifeline in ready:
+                self._director.finish()
+            self._serve(ready)
+            if self._director.closing and last is None:
+                last = time.monotonic() + self._deadlines.goodbye
+        self._close()
+
+    def _wait(self, lifeline: int | None) -> set[Any]:
+        """The sockets and descriptors on which something happened."""
+        poller = zmq.Poller()
+        model = self._director.host.process
+        for source in (self._sockets[Lane.CONTROL], self._sockets[Lane.REQUESTS], self._monitor.socket):
+            poller.register(source, zmq.POLLIN)
+        if model is not None:
+            poller.register(model.socket, zmq.POLLIN)
+            poller.register(model.sentinel, zmq.POLLIN)
+        if lifeline is not None:
+            poller.register(lifeline, zmq.POLLIN)
+        return {source for source, _ in poller.poll(RETRY_MS if self._pictures else TICK_MS)}
+
+    def _serve(self, ready: set[Any]) -> None:
+        self._read_requests()
+        self._read_controls()
+        model = self._director.host.process
+        if model is not None and model.sentinel in ready and model.died():
+            self._director.model_died()
+        self._director.read_model()
+        self._director.watch()
+        self._send_pictures()
+        if self._monitor.poll() and self._window is not None and not self._tell(Welcome(schema=SCHEMA)):
+            self._forget_window()
+
+    # -- the window ---------------------------------------------------------------------------------------------------
+
+    def _read_requests(self) -> None:
+        for sender, frames in self._messages(Lane.REQUESTS):
+            try:
+                transport.check_size(frames, LIMITS[Lane.REQUESTS])
+                message: ClientMessage = unpack(frames[0], ClientMessage, UPLOAD)
+            except WireError as error:
+                self._strike(sender, frames, error)
+                continue
+            if isinstance(message, Hello):
+                self._greet(sender, message.protocol, message.schema, message.take_over)
+            elif sender == self._window:
+                self._director.request(message)
+            else:
+                self._hang_up(sender, "Say Hello first.")
+
+    def _read_controls(self) -> None:
+        for sender, frames in self._messages(Lane.CONTROL):
+            try:
+                transport.check_size(frames, LIMITS[Lane.CONTROL])
+                control = unpack(frames[0], Control, SMALL)
+            except WireError as error:
+                self._strike(sender, frames, error)
+                continue
+            if sender == self._window:
+                self._director.control(control)
+
+    def _messages(self, lane: Lane) -> Iterator[tuple[bytes, list[bytes]]]:
+        """What has arrived on a lane: who sent it and its frames. Peers that have been hung up on are not heard."""
+        for _ in range(MAX_READS):
+            message = transport.receive(self._sockets[lane])
+            if message is None:
+                return
+            sender, *frames = message
+            if frames and self._strikes[sender] < MAX_STRIKES:
+                yield sender, frames
+
+    def _greet(self, sender: bytes, protocol: int, schema: str, take_over: bool) -> None:
+        if (protocol, schema) != (PROTOCOL, SCHEMA):
+            window, worker = (f"{number} ({text})" for number, text in ((protocol, schema), (PROTOCOL, SCHEMA)))
+            return self._hang_up(sender, f"This window speaks version {window}, the worker {worker}; update the older one.")
+        if self._window not in (None, sender):
+            if not take_over:
+                return self._hang_up(sender, "The session is already open in another window; close it or take it over.")
+            self._hang_up(self._window, "Another window has taken this session over.")
+        self._window = sender
+        self._pictures.clear()
+        self._tell(Welcome(schema=SCHEMA))
+        self._director.welcome()
+
+    def _strike(self, sender: bytes, frames: list[bytes], error: WireError) -> None:
+        """A message that cannot be read: another version's greeting gets its own answer, the third of others ends it."""
+        with contextlib.suppress(WireError):
+            greeting = unpack(frames[0], Greeting, SMALL)
+            if greeting.protocol != PROTOCOL:
+                return self._greet(sender, greeting.protocol, "unknown", False)
+        self._strikes[sender] += 1
+        log.warning("strike %d: %s", self._strikes[sender], error)
+        if self._strikes[sender] >= MAX_STRIKES:
+            self._hang_up(sender, f"{MAX_STRIKES} messages could not be read; start this window again.")
+        else:
+            self._send(sender, Refused(sentence=str(error)))
+        if len(self._strikes) > MAX_PEERS:
+            self._strikes.clear()
+
+    def _hang_up(self, peer: bytes, sentence: str) -> None:
+        self._send(peer, Closed(sentence=sentence))
+        if peer == self._window:
+            self._forget_window()
+
+    def _forget_window(self) -> None:
+        self._window = None
+        self._pictures.clear()
+
+    def _tell(self, event: RequestLaneEvent) -> bool:
+        """Send to the window, if there is one; False if it is gone or reads nothing."""
+        return self._window is not None and self._send(self._window, event)
+
+    def _send(self, peer: bytes, event: RequestLaneEvent) -> bool:
+        return transport.send(self._sockets[Lane.REQUESTS], [pack(event)], LIMITS[Lane.REQUESTS], to=peer)
+
+    def _send_pictures(self) -> None:
+        if self._window is None:
+            self._pictures.clear()
+        while self._pictures:
+            if not transport.send(self._sockets[Lane.FRAMES], self._pictures[0], LIMITS[Lane.FRAMES], to=self._window):
+                return
+            self._pictures.popleft()
+
+    # -- beginning and end --------------------------------------------------------------------------------------------
+
+    def _start_model(self, preset: str) -> ModelProcess:
+        self._models += 1
+        return ModelProcess(self._context, self._directory, preset=preset, number=self._models)
+
+    def _close(self) -> None:
+        self._tell(Closed(sentence=""))
+        self._director.close()
+        self._monitor.close()
+        self._context.destroy(linger=200)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def main(arguments: str) -> None:
+    """Serve as the JSON `arguments` (`Options`) say, until standard input ends."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    options = msgspec.json.decode(arguments, type=Options)
+    Router(options).run(lifeline=sys.stdin.fileno())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
