@@ -1,81 +1,93 @@
-"""Biomes: palettes and recipes. What grows, what is built and how the horizon rises, one value per place."""
+"""Biomes: recipes of places. What grows, what is built, how the ground is laid out and how the horizon rises."""
 
 from dataclasses import dataclass
 
-from render.meshes import Colour, rgb
-
-
-def _all(*codes: str) -> tuple[Colour, ...]:
-    return tuple(rgb(code) for code in codes)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Palette:
-    """Colours that go together."""
-
-    ground: Colour
-    patches: tuple[Colour, ...]
-    path: Colour
-    leaves: tuple[Colour, ...]
-    flowers: tuple[Colour, ...]
-    walls: tuple[Colour, ...]
-    roofs: tuple[Colour, ...]
-    rock: Colour
-    hills: tuple[Colour, Colour]
-    """Near and far."""
+from render import palettes as of
+from render.palettes import Palette
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Biome:
-    """A kind of place. Counts are (fewest, most)."""
+    """A kind of place. Counts are (fewest, most); names are keys of the tables in plants, buildings, props, landmarks."""
 
     palettes: tuple[Palette, ...]
     trees: tuple[int, int]
     kinds: tuple[str, ...]
-    """Names of tree makers in `render.scene`, one or two of which a world uses."""
-    houses: tuple[int, int]
+    landmarks: tuple[str, ...]
+    builder: str = "cottage"
+    houses: tuple[int, int] = (0, 0)
     storeys: int = 1
-    rocks: tuple[int, int] = (4, 10)
-    tufts: tuple[int, int] = (60, 110)
-    landmarks: tuple[str, ...] = ()
-    relief: tuple[float, float] = (8.0, 26.0)
-    """Heights of the hills around, metres."""
-    lamps: bool = False
+    scatter: tuple[tuple[str, int, int], ...] = ()
+    """(prop, fewest, most) strewn over the open ground."""
+    roadside: tuple[tuple[str, float], ...] = ()
+    """(prop, chance per 4 m) beside the paths, facing them."""
+    street: float = 1.2
+    """Half-width of paths, metres."""
+    straight: bool = False
+    """Streets of a grid rather than winding paths."""
+    horizon: str = "hills"
+    """What surrounds the place: hills, peaks, mesas, dunes or skyline."""
+    sea: bool = False
+    """Whether one side is the sea."""
+    moods: tuple[str, ...] = ("noon", "dawn", "dusk", "overcast", "night")
+    """Drawn evenly; repeat one to favour it."""
 
 
-_SPRING = Palette(
-    ground=rgb("#7fb04f"), patches=_all("#93bf58", "#6ea04a", "#a6c765", "#86b85c"), path=rgb("#d8bf8c"),
-    leaves=_all("#5c9a45", "#79ad4a", "#4a8a4c", "#93b650"), flowers=_all("#f4d35e", "#f7f3e8", "#e56b6f", "#b48bd6"),
-    walls=_all("#f2e4cb", "#e9cfae", "#dfe3dc", "#f0d9c4"), roofs=_all("#c1553d", "#a8483a", "#d07a4b", "#7c5a4c"),
-    rock=rgb("#9a9a94"), hills=(rgb("#6c9a55"), rgb("#7b9fa6")),
-)  # fmt: skip
-_HIGHLAND = Palette(
-    ground=rgb("#6f9d63"), patches=_all("#7fae6d", "#5e8c5a", "#8ab27a", "#9aa86a"), path=rgb("#b9a88a"),
-    leaves=_all("#3f7d54", "#4f8f5a", "#2f6b52"), flowers=_all("#c58ad8", "#eef0f4", "#f0b64c"),
-    walls=_all("#d9d4c8", "#c9c3b8", "#e4dccb"), roofs=_all("#4f6478", "#5c7184", "#3f5266", "#7a6a66"),
-    rock=rgb("#84898f"), hills=(rgb("#55805c"), rgb("#6f8ca3")),
-)  # fmt: skip
-_GOLDEN = Palette(
-    ground=rgb("#c6b45a"), patches=_all("#d3c26a", "#b3a452", "#dcc97a", "#a9a455"), path=rgb("#e3cfa0"),
-    leaves=_all("#8a9a45", "#a4a648", "#6f8a48"), flowers=_all("#e8703a", "#d8434e", "#faf0d2"),
-    walls=_all("#f5e6cf", "#efd2a8", "#e6bfa0"), roofs=_all("#b5503c", "#cc6b45", "#94493f"),
-    rock=rgb("#b09f86"), hills=(rgb("#a79a55"), rgb("#a39a9c")),
-)  # fmt: skip
-_SEASIDE = Palette(
-    ground=rgb("#8fbb74"), patches=_all("#a3c883", "#7fae6b", "#b9d08f"), path=rgb("#e6d8b4"),
-    leaves=_all("#4f9a6c", "#6cae74", "#3e8a6a"), flowers=_all("#ff8fa0", "#ffffff", "#ffd166"),
-    walls=_all("#fbf6ea", "#f3e7dc", "#dfecee", "#ffe9d2"), roofs=_all("#3f7fa6", "#4b93b5", "#e07a5f", "#35698f"),
-    rock=rgb("#a6a9a6"), hills=(rgb("#76a572"), rgb("#80a8b5")),
-)  # fmt: skip
+_GRASS = (("rock", 4, 9), ("tuft", 45, 80), ("flower", 20, 40))
 
 BIOMES: dict[str, Biome] = {
     "meadow": Biome(
-        palettes=(_SPRING, _HIGHLAND, _GOLDEN, _SEASIDE), trees=(34, 60), kinds=("round", "poplar", "pine", "bush"),
-        houses=(1, 4), landmarks=("windmill", "great tree", "tower", "obelisk", "arch", "church"),
+        palettes=(of.SPRING, of.HIGHLAND, of.GOLDEN, of.SEASIDE), trees=(34, 60),
+        kinds=("round", "poplar", "pine", "birch", "bush"), houses=(1, 4),
+        landmarks=("windmill", "great tree", "tower", "obelisk", "arch", "church", "standing stones"),
+        scatter=(*_GRASS, ("haystack", 0, 5), ("log", 0, 2)), roadside=(("fence", 0.25), ("wall", 0.08)),
     ),
     "village": Biome(
-        palettes=(_SPRING, _HIGHLAND, _GOLDEN, _SEASIDE), trees=(18, 34), kinds=("round", "poplar", "bush", "pine"),
-        houses=(12, 18), storeys=2, lamps=True, tufts=(40, 70),
-        landmarks=("church", "tower", "statue", "windmill", "obelisk", "arch"),
+        palettes=(of.SPRING, of.HIGHLAND, of.GOLDEN, of.SEASIDE), trees=(18, 34),
+        kinds=("round", "poplar", "birch", "bush", "pine"), houses=(11, 17), storeys=2,
+        landmarks=("church", "tower", "statue", "windmill", "obelisk", "fountain"),
+        scatter=(("rock", 2, 5), ("tuft", 30, 50), ("flower", 20, 35), ("well", 0, 1), ("haystack", 0, 3), ("barrel", 2, 6)),
+        roadside=(("fence", 0.22), ("lamp", 0.16), ("bench", 0.06), ("stall", 0.05), ("wall", 0.08)),
+    ),
+    "forest": Biome(
+        palettes=(of.DEEPWOOD, of.HIGHLAND, of.AUTUMNWOOD), trees=(110, 150), kinds=("pine", "round", "birch", "bush"),
+        houses=(0, 2), landmarks=("great tree", "standing stones", "tower", "statue", "arch"),
+        scatter=(("rock", 8, 16), ("tuft", 50, 80), ("mushroom", 8, 22), ("log", 3, 8), ("stump", 3, 9), ("flower", 5, 20)),
+        street=1.0,
+    ),
+    "desert": Biome(
+        palettes=(of.SANDS, of.REDSANDS), trees=(16, 32), kinds=("cactus", "palm", "dead"), builder="adobe", houses=(1, 6),
+        storeys=2, landmarks=("pyramid", "obelisk", "arch", "tower", "statue"), horizon="dunes",
+        scatter=(("rock", 8, 16), ("spire rock", 1, 5), ("tuft", 15, 30), ("barrel", 0, 4), ("well", 0, 1)),
+        roadside=(("rock", 0.08),), moods=("noon", "noon", "dawn", "dusk", "night"),
+    ),
+    "snow": Biome(
+        palettes=(of.WINTER, of.GLACIER), trees=(45, 75), kinds=("snowy pine", "snowy pine", "dead"), builder="cabin",
+        houses=(2, 8), landmarks=("church", "tower", "ice spire", "statue", "standing stones"), horizon="peaks",
+        scatter=(("rock", 6, 12), ("snowman", 1, 3), ("log", 0, 4)), roadside=(("fence", 0.18), ("lamp", 0.1)),
+    ),
+    "coast": Biome(
+        palettes=(of.BEACH, of.SEASIDE), trees=(18, 36), kinds=("palm", "palm", "bush", "round"), houses=(3, 8), storeys=1,
+        landmarks=("lighthouse", "lighthouse", "tower", "statue", "arch"), sea=True,
+        scatter=(("rock", 5, 10), ("tuft", 30, 50), ("boat", 2, 5), ("parasol", 2, 7), ("barrel", 0, 3)),
+        roadside=(("fence", 0.12), ("bench", 0.06)),
+    ),
+    "town": Biome(
+        palettes=(of.OLDTOWN, of.PASTELS), trees=(12, 22), kinds=("round", "poplar"), builder="townhouse", houses=(18, 26),
+        storeys=2, landmarks=("fountain", "clock tower", "statue", "church", "arch"), street=2.6, straight=True,
+        scatter=(("planter", 6, 14), ("barrel", 2, 8), ("bench", 2, 6)),
+        roadside=(("lamp", 0.22), ("bench", 0.07), ("stall", 0.14), ("planter", 0.1)),
+    ),
+    "canyon": Biome(
+        palettes=(of.REDROCK, of.OCHRE), trees=(14, 28), kinds=("cactus", "dead", "bush"), builder="tent", houses=(0, 3),
+        landmarks=("rock arch", "mesa", "obelisk", "tower"), horizon="mesas",
+        scatter=(("spire rock", 9, 16), ("rock", 12, 22), ("tuft", 20, 40), ("log", 0, 3)),
+        moods=("noon", "noon", "dawn", "dusk", "night", "overcast"),
+    ),
+    "city": Biome(
+        palettes=(of.ASPHALT, of.CONCRETE), trees=(10, 18), kinds=("round", "poplar"), builder="block", houses=(16, 22),
+        storeys=2, landmarks=("clock tower", "statue", "fountain", "obelisk"), street=3.6, straight=True, horizon="skyline",
+        scatter=(("planter", 6, 14),), roadside=(("city lamp", 0.3), ("car", 0.2), ("bench", 0.06), ("planter", 0.08)),
+        moods=("night", "night", "night", "dusk", "overcast", "noon"),
     ),
 }  # fmt: skip

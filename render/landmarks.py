@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from render.meshes import Colour, Part, blend, blob, box, frustum, gable, hip, move, part, rgb
-from render.props import GLASS, LIT, STONE, TIMBER, TRUNK, window
+from render.buildings import GLASS, LIT, STONE, TIMBER, window
+from render.plants import TRUNK
 
 Rng = np.random.Generator
 Maker = Callable[[Rng, Colour, Colour], list[Part]]
@@ -117,6 +118,96 @@ def lighthouse(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
     return [*parts, part(frustum(1.3, 0, 1.3, sides=10, base=14.3), red, foot=0.8)]
 
 
+def fountain(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
+    """A round basin of water with a tiered column."""
+    water = rgb("#6fb7cf")
+    return [
+        part(frustum(2.6, 2.6, 0.7, sides=12), STONE, foot=0.7, smooth=0.4),
+        part(move(frustum(2.25, 2.25, 0.02, sides=12), up=0.7), water),
+        part(frustum(0.45, 0.35, 2.0, sides=8), STONE, foot=0.8, smooth=0.4),
+        part(frustum(0.5, 1.2, 0.45, sides=10, base=1.7), STONE, foot=0.8, smooth=0.4),
+        part(move(frustum(1.05, 1.05, 0.02, sides=10), up=2.15), water),
+        part(frustum(0.28, 0.05, 1.1, sides=6, base=2.15), rgb("#c4e6ee"), foot=0.9),
+    ]
+
+
+def clock_tower(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
+    """A square tower with a lit clock on each side."""
+    high = rng.uniform(11, 14)
+    parts = [
+        part(box(3.4, high, 3.4), wall, foot=0.7),
+        part(move(box(3.9, 0.4, 3.9), up=high - 3.2), blend(wall, (1, 1, 1), 0.5)),
+        part(move(box(3.9, 0.4, 3.9), up=high), blend(wall, (1, 1, 1), 0.5)),
+        part(hip(3.4, 4.6, 3.4, base=high + 0.4), roof, foot=0.8),
+        part(move(box(1.4, 2.4, 0.2), z=1.7), rgb("#5a3d2e")),
+    ]
+    for i in range(4):
+        yaw = i * math.pi / 2
+        face = frustum(1.05, 1.05, 0.12, sides=10)[..., [0, 2, 1]] + (0, high - 1.5, 1.72)
+        parts.append(part(move(face, yaw=yaw), rgb("#f6f0dc"), glow=LIT))
+        for hand in (box(0.12, 0.75, 0.05), box(0.5, 0.12, 0.05)):
+            parts.append(part(move(move(hand, up=high - 1.5, z=1.88), yaw=yaw), rgb("#2f2f36")))
+    return parts
+
+
+def pyramid(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
+    """A stepped pyramid with a bright cap."""
+    stone = blend(rgb("#d9b878"), wall, 0.3)
+    parts = [part(move(box(11 - 1.7 * i, 1.5, 11 - 1.7 * i, taper=0.96), up=1.5 * i), stone, foot=0.8) for i in range(6)]
+    parts.append(part(hip(2.0, 1.7, 2.0, base=9.0, overhang=0.1), rgb("#e8bf56"), foot=0.85))
+    return [*parts, part(move(box(1.6, 2.4, 0.6), z=5.4), rgb("#4a3a2e"))]
+
+
+def standing_stones(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
+    """A ring of tall stones, some with lintels."""
+    stone, parts = rgb("#8f9294"), []
+    for i in range(8):
+        angle = i * math.pi / 4
+        x, z = 3.6 * math.cos(angle), 3.6 * math.sin(angle)
+        slab = move(box(1.1, rng.uniform(2.6, 3.4), 0.6, taper=0.85), yaw=math.pi / 2 - angle) + (x, 0, z)
+        parts.append(part(slab, blend(stone, wall, rng.uniform(0, 0.2)), foot=0.6))
+    for i in (1, 5):
+        angle = (i + 0.5) * math.pi / 4
+        lintel = move(box(3.9, 0.55, 0.75), yaw=math.pi / 2 - angle) + (3.4 * math.cos(angle), 3.1, 3.4 * math.sin(angle))
+        parts.append(part(lintel, stone, foot=0.85))
+    return parts
+
+
+def ice_spire(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
+    """A cluster of blue ice crystals."""
+    parts = []
+    for i in range(6):
+        angle, r, high = i * 1.05, 0.0 if i == 0 else rng.uniform(0.8, 1.5), rng.uniform(6.5, 8.5) if i == 0 else rng.uniform(2, 4.5)
+        shard = frustum(0.9 if i == 0 else 0.55, 0, high, sides=6, turn=rng.uniform(0, 1))
+        shard[..., 0] += shard[..., 1] * 0.15 * math.cos(angle) * (i > 0)
+        shard[..., 2] += shard[..., 1] * 0.15 * math.sin(angle) * (i > 0)
+        moved = move(shard, x=r * math.cos(angle), z=r * math.sin(angle))
+        parts.append(part(moved, rgb("#6fb3dd"), top=rgb("#e6f7ff")))
+    return parts
+
+
+def rock_arch(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
+    """A natural arch of layered red rock."""
+    red, parts = rgb("#bf6a42"), []
+    for i in range(9):
+        angle = math.pi * i / 8
+        x, up = 4.2 * math.cos(angle), 6.2 * math.sin(angle)
+        ball = move(blob(1.45 if i in (0, 8) else 1.15, flat=1.1, rough=0.14, rng=rng), x=x, up=up + 0.3)
+        parts.append(part(ball, blend(red, (1, 0.85, 0.65), 0.12 * (i % 2)), foot=0.75))
+    return parts
+
+
+def mesa(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
+    """A lone table rock."""
+    red, parts, up, radius = rgb("#b8623f"), [], 0.0, 4.2
+    for i in range(5):
+        high = rng.uniform(1.6, 3.0)
+        tint = blend(red, (1, 0.85, 0.62) if i % 2 else (0.4, 0.15, 0.1), 0.15)
+        parts.append(part(frustum(radius, radius * 0.93, high, sides=9, base=up, turn=0.4 * i), tint, foot=0.8))
+        up, radius = up + high, radius * rng.uniform(0.75, 1.0)
+    return parts
+
+
 LANDMARKS: dict[str, tuple[Maker, float]] = {
     "tower": (tower, 2.6),
     "windmill": (windmill, 3.0),
@@ -126,5 +217,19 @@ LANDMARKS: dict[str, tuple[Maker, float]] = {
     "statue": (statue, 1.8),
     "arch": (arch, 3.6),
     "lighthouse": (lighthouse, 2.5),
+    "fountain": (fountain, 2.9),
+    "clock tower": (clock_tower, 2.6),
+    "pyramid": (pyramid, 7.6),
+    "standing stones": (standing_stones, 4.4),
+    "ice spire": (ice_spire, 2.6),
+    "rock arch": (rock_arch, 5.4),
+    "mesa": (mesa, 4.6),
 }
 """Maker and obstacle radius by name; the names appear in captions."""
+
+FOOTPRINTS: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "arch": ((-2.5, 0.0, 1.2), (2.5, 0.0, 1.2)),
+    "rock arch": ((-4.3, 0.0, 1.9), (4.3, 0.0, 1.9)),
+    "church": ((0.0, 1.8, 2.2), (0.0, -1.5, 2.9), (0.0, -4.8, 2.9)),
+}
+"""Discs (x, z, radius) of landmarks that one disc does not fit."""

@@ -158,11 +158,20 @@ class Renderer:
         self._draw_solids()
         self._sky_quad.render(moderngl.TRIANGLE_STRIP)
         c.enable(moderngl.BLEND)
-        if events.flood > 0:
-            self._water["level"] = 0.42 * events.flood
-            self._water_plane.render()
+        self._draw_water(events)
         self._draw_airborne(events, look)
         c.disable(moderngl.BLEND)
+
+    def _draw_water(self, events: EventState) -> None:
+        """The sea up to its shore, and the flood over everything."""
+        assert self.scene is not None
+        if self.scene.shore:
+            heading, edge = self.scene.shore
+            self._water["shore"], self._water["level"] = (math.sin(heading), math.cos(heading), edge), 0.05
+            self._water_plane.render()
+        if events.flood > 0:
+            self._water["shore"], self._water["level"] = (0.0, 0.0, -100.0), 0.06 + 0.36 * events.flood
+            self._water_plane.render()
 
     def _draw_solids(self) -> None:
         assert self._still is not None

@@ -183,11 +183,12 @@ WATER_FRAGMENT = (
     "#version 330\n"
     + LIGHT
     + """
-uniform vec3 zenith;
+uniform vec3 zenith, shore;                  // shore: unit (x, z) towards the sea, and metres to its edge
 uniform float time_s;
 in vec3 v_at;
 out vec4 pixel;
 void main() {
+    float out_at_sea = dot(v_at.xz, shore.xy) - shore.z;
     vec3 offset = v_at - eye;
     float far = length(offset);
     vec3 dir = offset / far;
@@ -196,8 +197,14 @@ void main() {
     float mirror = graze * graze * graze;
     vec3 deep = mix(vec3(0.16, 0.36, 0.44), vec3(0.20, 0.48, 0.52), 0.5 + 0.5 * wave) * light;
     vec3 colour = mix(deep, mix(air(dir), zenith, 0.35 + 0.15 * wave), 0.15 + 0.75 * mirror);
+    float shallow = clamp(1.0 - out_at_sea / 9.0, 0.0, 1.0);
+    colour = mix(colour, vec3(0.45, 0.78, 0.76) * light, 0.55 * shallow);
+    float lap = out_at_sea - 0.5 - 0.45 * sin(time_s * 0.9 + v_at.x * 0.15 - v_at.z * 0.1);
+    float foam = clamp(1.0 - abs(lap) * 2.2, 0.0, 1.0);
+    colour = mix(colour, vec3(1.05) * light, 0.8 * foam);
     float clear = exp2(-1.4427 * haze * far);
-    pixel = vec4(mix(air(dir), colour, clear), 0.78 + 0.2 * mirror);
+    float cover = clamp(lap + 0.6, 0.0, 1.0) * mix(0.78 + 0.2 * mirror, 0.62, shallow);
+    pixel = vec4(mix(air(dir), colour, clear), max(cover, 0.8 * foam));
 }
 """
 )

@@ -21,6 +21,34 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "en": ("a village", "a small village of cottages", "a country village with pitched roofs", "a village street", "a hamlet among trees"),
         "zh": ("村庄", "有小屋的村子", "尖屋顶的乡村", "村里的小街", "树丛中的小村庄"),
     },
+    "forest": {
+        "en": ("a forest", "a deep forest", "woods with old trees", "a forest trail", "a clearing in the woods"),
+        "zh": ("森林", "茂密的森林", "老树林", "林间小路", "林中空地"),
+    },
+    "desert": {
+        "en": ("a desert", "a sandy desert with dunes", "a desert with cacti", "an oasis in the sand", "a dry sandy land"),
+        "zh": ("沙漠", "有沙丘的沙漠", "长着仙人掌的沙漠", "沙漠绿洲", "干旱的沙地"),
+    },
+    "snow": {
+        "en": ("a snowy land", "a snowfield with pines", "a winter landscape", "snow-covered mountains", "a frozen valley"),
+        "zh": ("雪地", "有松树的雪原", "冬天的风景", "白雪覆盖的群山", "冰封的山谷"),
+    },
+    "coast": {
+        "en": ("a coast", "a sandy beach by the sea", "a seaside with palm trees", "a bay with boats", "the seashore"),
+        "zh": ("海岸", "海边的沙滩", "有棕榈树的海边", "停着小船的海湾", "海滨"),
+    },
+    "town": {
+        "en": ("a town", "an old town with narrow houses", "a town square", "paved streets of a town", "a market town"),
+        "zh": ("小镇", "房屋紧挨的老城", "小镇广场", "镇上的石板街", "集市小镇"),
+    },
+    "canyon": {
+        "en": ("a canyon", "a canyon of red rock", "a valley of rock pillars", "a dry gorge", "red rocky badlands"),
+        "zh": ("峡谷", "红色岩石的峡谷", "石柱林立的山谷", "干涸的峡谷", "红色荒原"),
+    },
+    "city": {
+        "en": ("a city", "a modern city with tall buildings", "city streets", "downtown with neon signs", "a street between high-rises"),
+        "zh": ("城市", "高楼林立的现代城市", "城市街道", "霓虹闪烁的市中心", "高楼之间的街道"),
+    },
 }  # fmt: skip
 
 MOODS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -33,7 +61,8 @@ MOODS: dict[str, dict[str, tuple[str, ...]]] = {
 
 LANDMARKS_ZH = {
     "tower": "高塔", "windmill": "风车", "church": "教堂", "great tree": "一棵巨树", "obelisk": "方尖碑", "statue": "雕像",
-    "arch": "石拱门", "lighthouse": "灯塔",
+    "arch": "石拱门", "lighthouse": "灯塔", "fountain": "喷泉", "clock tower": "钟楼", "pyramid": "金字塔",
+    "standing stones": "巨石阵", "ice spire": "冰柱", "rock arch": "天然石拱", "mesa": "平顶山",
 }  # fmt: skip
 HEROES_ZH = {
     "traveller in a red coat": "穿红外套的旅人", "child in a yellow raincoat": "穿黄雨衣的孩子",
