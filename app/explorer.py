@@ -1,0 +1,275 @@
+"""The explorer's loop: events in, one beat of the walk, one picture out.
+
+All that changes is in one `ExplorerState` (and in the `WalkState` that it holds); the screens only draw it and answer
+with intents, and `Explorer._carry_out` is the one place where an intent becomes an action.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pygame
+from msgspec.structs import replace
+
+from app.bindings import Command
+from app.dialog import FileDialog
+from app.errors import AppError
+from app.gallery import Start
+from app.input import InputState, MouseLook
+from app.overlays import HINT_S
+from app.screen import Screen, Turned
+from app.settings import Settings
+from app.view import (
+    Browse, Change, Do, Intent, Leave, RestartModel, SendPrompt, SetChunk, StartWorld, UiState, View,
+)  # fmt: skip
+from app.walk import Phase, Picture, Walk
+from app.window import Window
+from app.world_spec import spec_for
+from worker.errors import WanderError
+from worker.protocol import WorldSpec
+
+POLL_S = 0.004
+"""Longest sleep of a beat: how late a frame or a key can be noticed."""
+_IDLE_REDRAW_S = 0.1
+_BUSY_REDRAW_S = 1 / 30
+_MAX_HISTORY = 50
+_RADIANS_PER_PIXEL = 0.0022
+
+
+@dataclass(kw_only=True, slots=True)
+class ExplorerState:
+    """All that changes while the explorer runs, apart from the walk itself."""
+
+    settings: Settings
+    ui: UiState = field(default_factory=UiState)
+    paused: bool = False
+    """The person pressed P (the menu pauses by itself)."""
+    minimised: bool = False
+    leaving: bool = False
+    drawn_at: float = 0.0
+    restless: bool = True
+    """Something happened since the last picture that the interface may want to show."""
+
+
+class Explorer:
+    """The window's program. `run` returns when the person leaves."""
+
+    def __init__(
+        self,
+        *,
+        window: Window,
+        walk: Walk,
+        settings: Settings,
+        preset: str,
+        starts: list[Start],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.window, self.walk, self.clock = window, walk, clock
+        self.state = ExplorerState(settings=settings)
+        self.input = InputState(_look(settings))
+        self.screen = Screen(window.ctx, starts, scale=settings.ui_scale)
+        self._preset = preset
+        self._dialog = FileDialog()
+        self.state.ui.toast(self.screen.gui.theme.fonts.warning, clock())
+
+    def open(self, spec: WorldSpec, *, menu: bool) -> None:
+        """Start a world, with the start screen in front of it or straight away."""
+        self.walk.open(spec)
+        self.state.ui.menu = menu
+
+    def run(self) -> None:
+        """Beat until the person leaves, sleeping in between."""
+        while not self.state.leaving:
+            self.beat()
+            now = self.clock()
+            time.sleep(min(POLL_S, max(0.0, self.walk.pacer.next_due(now) - now) or POLL_S))
+
+    def beat(self) -> None:
+        """Events, one tick of the walk and, where something changed, one picture."""
+        now = self.clock()
+        for event in self.window.events():
+            self._event(event)
+        self._settle()
+        picture = self.walk.tick(now, self.input.take())
+        self._notices(now)
+        if picture is not None or self._wants_redraw(now):
+            self._draw(now, picture)
+
+    def close(self) -> None:
+        """Give the window and the dialog back."""
+        self._dialog.close()
+        self.screen.close()
+        self.window.close()
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    def _event(self, event: pygame.event.Event) -> None:
+        ui, gui = self.state.ui, self.screen.gui
+        self.state.restless = True
+        if not (self.input.captured and event.type in (pygame.MOUSEMOTION, pygame.MOUSEBUTTONDOWN)):
+            gui.feed(event)
+        match event.type:
+            case pygame.QUIT:
+                self.state.leaving = True
+            case pygame.DROPFILE:
+                self._carry_out(StartWorld(image=Path(event.file), prompt=ui.place.strip()))
+            case pygame.WINDOWMINIMIZED | pygame.WINDOWRESTORED:
+                self.state.minimised = event.type == pygame.WINDOWMINIMIZED
+            case pygame.KEYDOWN if ui.menu and not gui.owns_keyboard and event.key in (pygame.K_RETURN, pygame.K_KP_ENTER):
+                self._command(Command.MENU)
+                return
+        pressed = self.input.feed(event, ui_keyboard=gui.owns_keyboard, ui_mouse=gui.owns_mouse or ui.menu or ui.help)
+        if pressed is not None:
+            self._carry_out(Do(pressed.command, pressed.number))
+        if event.type == pygame.MOUSEBUTTONDOWN:
+            ui.help = False
+
+    def _settle(self) -> None:
+        """Bring pointer and time in line with what is open."""
+        ui, walk = self.state.ui, self.walk
+        if ui.menu:
+            self.input.release()
+        self.window.capture(self.input.captured)
+        chosen = self._dialog.poll()
+        if chosen:
+            ui.image = chosen
+        stopped = self.state.paused or ((ui.menu or self.state.minimised) and walk.state.picture is not None)
+        if walk.state.phase is Phase.WALKING:
+            walk.pause(stopped)
+
+    def _notices(self, now: float) -> None:
+        ui, walk = self.state.ui, self.walk.state
+        while walk.notices:
+            ui.toast(walk.notices.pop(0), now)
+        if walk.phase in (Phase.IDLE, Phase.CLOSED) and walk.world is None:
+            ui.menu = True
+        if not self.state.settings.hints_seen and walk.picture is not None and not ui.menu:
+            ui.hint_until = now + HINT_S
+            self.state.settings = replace(self.state.settings, hints_seen=True)
+
+    # -- out -------------------------------------------------------------------------------------------------------
+
+    def _wants_redraw(self, now: float) -> bool:
+        since = now - self.state.drawn_at
+        ui, walk = self.state.ui, self.walk.state
+        animated = walk.phase is Phase.OPENING or bool(walk.veil) or bool(ui.hint_until and now < ui.hint_until)
+        return since >= (_BUSY_REDRAW_S if animated or self.state.restless else _IDLE_REDRAW_S)
+
+    def _draw(self, now: float, picture: Picture | None) -> None:
+        state = self.state
+        yaw, pitch = self.walk.turned if state.settings.late_warp else (0.0, 0.0)
+        turned = Turned(yaw=yaw, pitch=pitch)
+        elapsed = now - state.drawn_at
+        state.drawn_at, state.restless = now, False
+        intents = self.screen.draw(self.window.target, self._view(now), state.ui, turned, elapsed)
+        self.window.flip()
+        if picture is not None:
+            self.walk.presented(picture, self.clock())
+        for intent in intents:
+            self._carry_out(intent)
+
+    def _view(self, now: float) -> View:
+        meter, pacer = self.walk.meter, self.walk.pacer
+        made, shown = meter.generated.recent(now), meter.shown.recent(now)
+        return View(
+            size=self.window.size,
+            now=now,
+            walk=self.walk.state,
+            settings=self.state.settings,
+            starts=self.screen.starts,
+            fps_generated=made,
+            fps_shown=shown,
+            latency_ms=meter.recent_latency_ms,
+            drops=pacer.drops,
+            display_bound=shown > 0 and shown < 0.8 * made,
+            captured=self.input.captured,
+            can_browse=self._dialog.available,
+        )
+
+    # -- what was asked for ----------------------------------------------------------------------------------------
+
+    def _carry_out(self, intent: Intent) -> None:
+        self.state.restless = True
+        match intent:
+            case Do(command, number):
+                self._command(command, number)
+            case StartWorld():
+                self._start(intent)
+            case SendPrompt(words):
+                self._prompt(words)
+            case SetChunk(latents):
+                self.state.settings = replace(self.state.settings, chunk=latents)
+                self.walk.set_chunk(latents)
+            case Change(settings):
+                self.state.settings = settings
+                self.input.look = _look(settings)
+            case Browse():
+                self._dialog.open()
+            case RestartModel():
+                self.walk.restart()
+            case Leave():
+                self.state.leaving = True
+
+    def _command(self, command: Command, number: int = 0) -> None:
+        ui, walking = self.state.ui, self.walk.state.phase is Phase.WALKING
+        match command:
+            case Command.MENU if walking or not ui.menu:
+                ui.menu = not ui.menu
+                ui.panel = ui.panel and not ui.menu
+            case Command.HELP:
+                ui.help = not ui.help
+            case Command.FULLSCREEN:
+                self.window.toggle_fullscreen()
+            case Command.SCREENSHOT:
+                self._screenshot()
+            case Command.NEW_SEED:
+                self._start(StartWorld())
+            case _ if walking and not ui.menu:
+                self._command_in_world(command, number)
+
+    def _command_in_world(self, command: Command, number: int) -> None:
+        ui = self.state.ui
+        match command:
+            case Command.PANEL | Command.PROMPT:
+                ui.panel = not ui.panel or command is Command.PROMPT
+                ui.focus_event = ui.panel and command is Command.PROMPT
+                self.input.captured = False
+            case Command.PAUSE:
+                self.state.paused = not self.state.paused
+            case Command.RESET:
+                self.walk.reset()
+            case Command.UNDO:
+                self.walk.undo(1, self.clock())
+            case Command.EVENT if number <= len(self.state.settings.quick_events):
+                self._prompt(self.state.settings.quick_events[number - 1])
+
+    def _start(self, wish: StartWorld) -> None:
+        seed = random.randrange(1 << 31) if wish.seed is None else wish.seed
+        try:
+            spec = spec_for(self._preset, seed=seed, prompt=wish.prompt, image=wish.image, chunk=self.state.settings.chunk)
+        except AppError as error:
+            self.state.ui.toast(str(error), self.clock())
+            return
+        self.state.paused = False
+        self.open(spec, menu=False)
+
+    def _prompt(self, words: str) -> None:
+        self.walk.prompt(words)
+        history = tuple(old for old in self.state.settings.prompt_history if old != words) + (words[:200],)
+        self.state.settings = replace(self.state.settings, prompt_history=history[-_MAX_HISTORY:])
+        self.state.ui.toast(words, self.clock())
+
+    def _screenshot(self) -> None:
+        try:
+            message = f"Screenshot saved to {self.window.screenshot()}"
+        except WanderError as error:
+            message = str(error)
+        self.state.ui.toast(message, self.clock())
+
+
+def _look(settings: Settings) -> MouseLook:
+    return MouseLook(radians_per_pixel=_RADIANS_PER_PIXEL * settings.mouse_sensitivity, invert_y=settings.invert_y)

@@ -1,0 +1,110 @@
+"""The heads-up display: rates, latency, pressed keys, the prompt in force. Shows only; never takes input."""
+
+from __future__ import annotations
+
+from imgui_bundle import imgui
+
+from app import theme as look
+from app.theme import Theme
+from app.view import View
+from app.widgets import PASSIVE, colours, font, keycap
+
+_CAPS: tuple[tuple[tuple[str, int], ...], ...] = (
+    (("W", 0), ("\u2191", 6)),
+    (("A", 3), ("S", 1), ("D", 2), ("\u2190", 5), ("\u2193", 7), ("\u2192", 4)),
+)
+"""Rows of (label, bit) as they lie on a keyboard; arrows are drawn, not written."""
+
+
+def figures(view: View) -> list[tuple[str, str]]:
+    """What the display says, as (label, value): honest numbers of the last seconds, a dash before there are any."""
+    latency = "-" if view.latency_ms is None else f"{view.latency_ms:.0f} ms"
+    return [
+        ("made", f"{view.fps_generated:.0f} fps"),
+        ("shown", f"{view.fps_shown:.0f} fps"),
+        ("response", latency),
+    ]
+
+
+def draw_hud(theme: Theme, view: View) -> None:
+    """The whole display over the picture."""
+    margin = theme.px(18)
+    with colours(window_bg=look.SHADE, border=(0, 0, 0, 0)):
+        imgui.push_style_var(imgui.StyleVar_.window_padding, imgui.ImVec2(theme.px(14), theme.px(8)))
+        _figures(theme, view, margin)
+        imgui.pop_style_var()
+    _keys(theme, view, margin)
+    _prompt(theme, view, margin)
+
+
+def _figures(theme: Theme, view: View, margin: float) -> None:
+    imgui.set_next_window_pos((margin, margin))
+    imgui.begin("##figures", None, PASSIVE)
+    for place, (label, value) in enumerate(figures(view)):
+        if place:
+            imgui.same_line(0, theme.px(16))
+        with font(theme, look.SMALL), colours(text=look.MUTED):
+            imgui.text(label)
+        imgui.same_line(0, theme.px(5))
+        with font(theme, look.SMALL, bold=True):
+            imgui.text(value)
+    if view.display_bound:
+        with font(theme, look.SMALL), colours(text=look.ACCENT):
+            imgui.text(f"The display is the bottleneck: {view.drops} pictures skipped")
+    if view.walk.world and view.walk.world.unsaved:
+        with font(theme, look.SMALL), colours(text=look.ACCENT):
+            imgui.text(f"Unsaved: {view.walk.world.unsaved}")
+    imgui.end()
+
+
+def _keys(theme: Theme, view: View, margin: float) -> None:
+    """Keys held now, as they lie on a keyboard; nothing when none is held."""
+    if not view.walk.keys:
+        return
+    side, gap = theme.px(30), theme.px(4)
+    group = theme.px(14)
+    draw = imgui.get_foreground_draw_list()
+    bottom = view.size[1] - margin
+    spots = {
+        0: (1, 1), 3: (0, 0), 1: (1, 0), 2: (2, 0),
+        6: (4, 1), 5: (3, 0), 7: (4, 0), 4: (5, 0),
+    }  # fmt: skip
+    for bit, (column, row) in spots.items():
+        x = margin + column * (side + gap) + (group if column > 2 else 0)
+        y = bottom - (row + 1) * side - row * gap
+        _cap(theme, draw, bit, x, y, side, bool(view.walk.keys >> bit & 1))
+
+
+def _cap(theme: Theme, draw: imgui.ImDrawList, bit: int, x: float, y: float, side: float, pressed: bool) -> None:
+    fill = look.ACCENT if pressed else (*look.SHADE[:3], 0.55)
+    ink = look.u32(look.ON_ACCENT if pressed else (*look.INK[:3], 0.75))
+    draw.add_rect_filled((x, y), (x + side, y + side), look.u32(fill), theme.px(7))
+    if bit < 4:
+        letter = "WSDA"[bit]
+        with font(theme, look.SMALL, bold=True):
+            extent = imgui.calc_text_size(letter)
+            draw.add_text((x + (side - extent.x) / 2, y + (side - extent.y) / 2), ink, letter)
+        return
+    cx, cy, r = x + side / 2, y + side / 2, side * 0.17
+    dx, dy = {4: (1, 0), 5: (-1, 0), 6: (0, -1), 7: (0, 1)}[bit]
+    draw.add_triangle_filled(
+        (cx + r * dx, cy + r * dy), (cx - r * dx - r * dy, cy - r * dy + r * dx), (cx - r * dx + r * dy, cy - r * dy - r * dx), ink
+    )
+
+
+def _prompt(theme: Theme, view: View, margin: float) -> None:
+    """The words in force, one line at the bottom centre."""
+    world = view.walk.world
+    if world is None or not world.prompt:
+        return
+    words = " ".join(world.prompt.split())
+    with font(theme, look.SMALL):
+        room = view.size[0] * 0.5
+        while len(words) > 8 and imgui.calc_text_size(words).x > room:
+            words = words[: int(len(words) * 0.9)].rstrip() + "\u2026" if not words.endswith("\u2026") else words[:-2] + "\u2026"
+        extent = imgui.calc_text_size(words)
+        x, y = view.size[0] / 2, view.size[1] - margin - extent.y / 2 - theme.px(7)
+        across, down = extent.x / 2 + theme.px(16), extent.y / 2 + theme.px(7)
+        draw = imgui.get_background_draw_list()
+        draw.add_rect_filled((x - across, y - down), (x + across, y + down), look.u32(look.SHADE), down)
+        draw.add_text((x - extent.x / 2, y - extent.y / 2), look.u32(look.INK), words)

@@ -1,0 +1,86 @@
+"""What the explorer remembers between two starts: a JSON file, checked against a schema, never half-written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+QUICK_EVENTS = (
+    "it starts to rain",
+    "snow begins to fall",
+    "thick fog rolls in",
+    "night falls",
+    "a house catches fire",
+    "a thunderstorm breaks out",
+    "autumn colours the trees",
+    "the water rises and floods the ground",
+    "the sky clears and the sun comes out",
+)
+"""Events on the keys 1 to 9."""
+
+Side = Annotated[int, Meta(ge=320, le=16384)]
+Event = Annotated[str, Meta(max_length=200)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings with their defaults."""
+
+    width: Side = 1280
+    height: Side = 768
+    fullscreen: bool = False
+    ui_scale: Annotated[float, Meta(ge=0.5, le=4.0)] = 1.0
+    hud: bool = True
+    late_warp: bool = False
+    """Turn the last frame at once when the mouse moves, before the model has answered."""
+    mouse_sensitivity: Annotated[float, Meta(ge=0.1, le=10.0)] = 1.0
+    invert_y: bool = False
+    chunk: Annotated[int, Meta(ge=1, le=4)] = 4
+    """Latents per chunk: 1 answers soonest, 4 runs smoothest."""
+    hints_seen: bool = False
+    quick_events: Annotated[tuple[Event, ...], Meta(max_length=9)] = QUICK_EVENTS
+    prompt_history: Annotated[tuple[Event, ...], Meta(max_length=50)] = ()
+
+
+def settings_path() -> Path:
+    """Where settings live: $XDG_CONFIG_HOME/wander/settings.json."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "wander" / "settings.json"
+
+
+def load_settings(path: Path) -> tuple[Settings, str]:
+    """The settings in `path` and a sentence for the user, empty if all is well.
+
+    A missing file gives the defaults; a damaged one is kept beside itself as `.bad` and gives the defaults too.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Settings), ""
+    except FileNotFoundError:
+        return Settings(), ""
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Settings(), _set_aside(path, error)
+
+
+def save_settings(path: Path, settings: Settings) -> str:
+    """Write the settings whole or not at all; returns a sentence if they could not be written, else an empty string."""
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        return f"The settings could not be saved to {path} ({error.strerror}); they last until you close Wander."
+    return ""
+
+
+def _set_aside(path: Path, error: Exception) -> str:
+    bad = path.with_suffix(".bad")
+    try:
+        os.replace(path, bad)
+    except OSError:
+        return f"The settings in {path} could not be read ({error}); the defaults are used."
+    return f"The settings were damaged ({error}); the old file is kept as {bad.name} and the defaults are used."

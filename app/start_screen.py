@@ -1,0 +1,157 @@
+"""The start screen: what Wander is, a gallery of ready starts, an own place, seed or picture, and what is loading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imgui_bundle import imgui
+
+from app import theme as look
+from app.bindings import Command
+from app.gallery import Start
+from app.panel import parse_seed
+from app.theme import Icon, Theme
+from app.view import Browse, Do, Intent, Leave, StartWorld, UiState, View
+from app.walk import Phase
+from app.widgets import FIXED, button, colours, font, primary, progress, text
+
+_CONTENT = 960.0
+_CARD_GAP = 14.0
+_COLUMNS = 4
+
+
+def draw_start_screen(theme: Theme, view: View, ui: UiState) -> list[Intent]:
+    """Draw the screen over the whole window; returns what the person asked for."""
+    width = min(theme.px(_CONTENT), view.size[0] - theme.px(48))
+    intents: list[Intent] = []
+    imgui.set_next_window_pos(((view.size[0] - width) / 2, 0))
+    imgui.set_next_window_size((width, view.size[1] - theme.px(64)))
+    with colours(window_bg=(0, 0, 0, 0), border=(0, 0, 0, 0)):
+        imgui.push_style_var(imgui.StyleVar_.window_padding, imgui.ImVec2(0, theme.px(8)))
+        imgui.begin("##start", None, FIXED)
+        imgui.pop_style_var()
+        imgui.dummy((0, max(theme.px(12), view.size[1] * 0.07)))
+        text(theme, "Wander", size=look.HERO, bold=True)
+        text(theme, "Walk through worlds that are imagined while you look at them.", size=look.LARGE, colour=look.MUTED)
+        imgui.dummy((0, theme.px(14)))
+        intents += _own_place(theme, view, ui)
+        intents += _gallery(theme, view)
+        intents += _own_picture(theme, view, ui)
+        imgui.end()
+    intents += _footer(theme, view, width)
+    return intents
+
+
+def _own_place(theme: Theme, view: View, ui: UiState) -> list[Intent]:
+    """The first row: walk on, or describe a place, or name a seed."""
+    intents: list[Intent] = []
+    ready = view.walk.phase is Phase.WALKING
+    label = f"{Icon.WALK}  Walk" if ready else "Preparing \u2026"
+    if primary(f"{label}##walk", (theme.px(170), theme.px(46)), enabled=ready):
+        intents.append(Do(Command.MENU))
+    imgui.same_line(0, theme.px(12))
+    imgui.push_style_var(imgui.StyleVar_.frame_padding, imgui.ImVec2(theme.px(14), theme.px(13)))
+    room = imgui.get_content_region_avail().x
+    imgui.set_next_item_width(room - theme.px(120 + 128 + 3 * 8))
+    flags = imgui.InputTextFlags_.enter_returns_true
+    entered, ui.place = imgui.input_text_with_hint("##place", "or describe a place \u2026", ui.place, flags)
+    imgui.same_line()
+    imgui.set_next_item_width(theme.px(120))
+    flags |= imgui.InputTextFlags_.chars_decimal
+    entered_seed, ui.seed = imgui.input_text_with_hint("##seed", "any seed", ui.seed, flags)
+    imgui.pop_style_var()
+    imgui.same_line()
+    pressed = button(f"{Icon.DICE}  New world", (theme.px(136), theme.px(46)))
+    if entered or entered_seed or pressed:
+        intents.append(StartWorld(seed=parse_seed(ui.seed), prompt=ui.place.strip()))
+    return intents
+
+
+def _gallery(theme: Theme, view: View) -> list[Intent]:
+    if not view.starts:
+        return []
+    imgui.dummy((0, theme.px(10)))
+    text(theme, "PLACES TO START", size=look.SMALL, colour=look.MUTED, bold=True)
+    gap = theme.px(_CARD_GAP)
+    columns = _COLUMNS if view.size[0] >= theme.px(820) else 2
+    width = (imgui.get_content_region_avail().x - gap * (columns - 1)) / columns
+    intents: list[Intent] = []
+    for place, (start, texture) in enumerate(view.starts):
+        if place % columns:
+            imgui.same_line(0, gap)
+        if _card(theme, start, texture, width):
+            card = start.card
+            intents.append(StartWorld(seed=card.seed, prompt=card.prompt, image=start.image))
+    return intents
+
+
+def _card(theme: Theme, start: Start, texture: imgui.ImTextureRef, width: float) -> bool:
+    """A picture with its title on a dark foot; lifts its edge when pointed at."""
+    height = width * 0.6
+    at = imgui.get_cursor_screen_pos()
+    pressed = imgui.invisible_button(f"##card {start.image}", imgui.ImVec2(width, height))
+    hovered = imgui.is_item_hovered() or imgui.is_item_focused()
+    draw = imgui.get_window_draw_list()
+    low, high, round_ = (at.x, at.y), (at.x + width, at.y + height), theme.px(look.ROUND)
+    draw.add_image_rounded(texture, low, high, (0, 0), (1, 1), look.u32((1, 1, 1, 1)), round_)
+    foot = at.y + height - theme.px(34)
+    shade = look.u32((*look.SHADE[:3], 0.78))
+    draw.add_rect_filled((at.x, foot), high, shade, round_, imgui.ImDrawFlags_.round_bottom)
+    with font(theme, look.BODY, bold=hovered):
+        ink = look.ACCENT if hovered else look.INK
+        draw.add_text((at.x + theme.px(12), foot + theme.px(7)), look.u32(ink), start.card.title)
+    if hovered:
+        draw.add_rect(low, high, look.u32(look.ACCENT), round_, theme.px(2))
+    return pressed
+
+
+def _own_picture(theme: Theme, view: View, ui: UiState) -> list[Intent]:
+    imgui.dummy((0, theme.px(6)))
+    text(theme, "YOUR OWN PICTURE", size=look.SMALL, colour=look.MUTED, bold=True)
+    intents: list[Intent] = []
+    imgui.set_next_item_width(imgui.get_content_region_avail().x - theme.px(210 if view.can_browse else 110))
+    entered, ui.image = imgui.input_text_with_hint(
+        "##image", "drop a picture here, or type its path", ui.image, imgui.InputTextFlags_.enter_returns_true
+    )
+    imgui.same_line()
+    if view.can_browse:
+        if button(f"{Icon.FOLDER}  Choose"):
+            intents.append(Browse())
+        imgui.same_line()
+    named = ui.image.strip()
+    if (button(f"{Icon.IMAGE}  Start", enabled=bool(named)) or entered) and named:
+        intents.append(StartWorld(seed=parse_seed(ui.seed), prompt=ui.place.strip(), image=Path(named).expanduser()))
+    return intents
+
+
+def _footer(theme: Theme, view: View, width: float) -> list[Intent]:
+    """What is loading, or that all is ready; and the way out."""
+    intents: list[Intent] = []
+    imgui.set_next_window_pos(((view.size[0] - width) / 2, view.size[1] - theme.px(60)))
+    imgui.set_next_window_size((width, theme.px(56)))
+    with colours(window_bg=(0, 0, 0, 0), border=(0, 0, 0, 0)):
+        imgui.push_style_var(imgui.StyleVar_.window_padding, imgui.ImVec2(0, theme.px(6)))
+        imgui.begin("##footer", None, FIXED)
+        imgui.pop_style_var()
+        imgui.begin_group()
+        text(theme, loading_sentence(view), size=look.SMALL, colour=look.MUTED)
+        if view.walk.phase is Phase.OPENING:
+            told = view.walk.progress
+            progress(theme, told.fraction if told and told.fraction > 0 else -1.0, width - theme.px(110))
+        imgui.end_group()
+        imgui.same_line(width - theme.px(78))
+        with colours(button=(0, 0, 0, 0), text=look.MUTED):
+            if button("Quit", (theme.px(78), 0)):
+                intents.append(Leave())
+        imgui.end()
+    return intents
+
+
+def loading_sentence(view: View) -> str:
+    """One sentence on what the worker is doing."""
+    walk = view.walk
+    if walk.phase is Phase.OPENING:
+        return walk.progress.sentence if walk.progress else "Starting the model."
+    if walk.phase is Phase.WALKING and walk.world is not None:
+        return f"World {walk.world.seed} is ready. Press Enter or Esc to walk in it."
+    return walk.veil or "No world is open. Choose a place to start."

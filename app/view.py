@@ -1,0 +1,125 @@
+"""What the screens are given and what they answer: a snapshot to draw, intents that the person expressed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imgui_bundle import imgui
+
+from app.bindings import Command
+from app.gallery import Start
+from app.settings import Settings
+from app.walk import WalkState
+
+TOAST_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """The same as pressing the command's key."""
+
+    command: Command
+    number: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartWorld:
+    """Leave this world and start another."""
+
+    seed: int | None = None
+    """None: a new random one."""
+    prompt: str = ""
+    image: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendPrompt:
+    """Let an event happen."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetChunk:
+    """Latents per chunk."""
+
+    latents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Other settings from now on."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Browse:
+    """Open the system's file dialog for a picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartModel:
+    """Start a model again that hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """End the program."""
+
+
+Intent = Do | StartWorld | SendPrompt | SetChunk | Change | Browse | RestartModel | Leave
+
+
+@dataclass(frozen=True, slots=True)
+class Toast:
+    """A sentence that is shown for a while."""
+
+    sentence: str
+    until: float
+
+
+@dataclass(kw_only=True, slots=True)
+class UiState:
+    """What is open and what was typed; the only memory that the screens have."""
+
+    menu: bool = True
+    panel: bool = False
+    help: bool = False
+    hint_until: float | None = None
+    """When the first-run hint goes away; None while it waits for its first picture."""
+    place: str = ""
+    seed: str = ""
+    event: str = ""
+    image: str = ""
+    focus_event: bool = False
+    recalled: int = 0
+    """How many events back the arrow keys have gone in the history."""
+    toasts: list[Toast] = field(default_factory=list)
+
+    def toast(self, sentence: str, now: float) -> None:
+        """Show a sentence for some seconds, once."""
+        if sentence and all(toast.sentence != sentence for toast in self.toasts):
+            self.toasts.append(Toast(sentence, now + TOAST_S))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """Everything a screen may show, taken afresh for every picture."""
+
+    size: tuple[int, int]
+    now: float
+    walk: WalkState
+    settings: Settings
+    starts: Sequence[tuple[Start, imgui.ImTextureRef]]
+    fps_generated: float
+    fps_shown: float
+    latency_ms: float | None
+    drops: int
+    display_bound: bool
+    """The display, not the model, limits the frame rate."""
+    captured: bool
+    can_browse: bool
+    """This system has a file dialog."""

@@ -1,0 +1,288 @@
+"""One world seen through a link: controls go out, frames come in, are paced and measured.
+
+The window and the headless player run this same class; they differ only in where controls come from and where frames
+go. It knows neither pygame nor a clock: time is an argument.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import numpy as np
+
+from app.input import Controls
+from app.meter import Meter
+from app.pacing import Pacer, PacerConfig
+from worker import protocol as wire
+from worker.client import WorldLink
+
+FRAMES_PER_LATENT = 4
+_KEPT_ENDS = 32
+"""Chunks whose last picture is kept, so that undo shows at once where it leads."""
+_UNDO_AGAIN_S = 1.5
+"""Undoing again within this time goes further back, although the world has begun to move on."""
+
+
+class Phase(Enum):
+    """Where a walk stands."""
+
+    IDLE = auto()
+    """No world was asked for yet."""
+    OPENING = auto()
+    WALKING = auto()
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """One frame with what its header said."""
+
+    pixels: np.ndarray
+    """uint8 RGB [H, W, 3]."""
+    index: int
+    chunk: int
+    seq: int
+    ends_chunk: bool
+
+
+@dataclass(kw_only=True, slots=True)
+class WalkState:
+    """Everything that the interface shows of a walk."""
+
+    phase: Phase = Phase.IDLE
+    world: wire.World | None = None
+    picture: Picture | None = None
+    """The frame on the screen."""
+    progress: wire.Progress | None = None
+    veil: str = ""
+    """A sentence to lay over the picture; empty when all is well."""
+    paused: bool = False
+    notices: list[str] = field(default_factory=list)
+    """Sentences for the user that nobody has taken yet."""
+    applied: list[tuple[str, int]] = field(default_factory=list)
+    """Prompts that were accepted, each with the chunk from which it applies."""
+    seq: int = 0
+    generation: int = 0
+    keys: int = 0
+
+
+class Walk:
+    """Drives one `WorldLink`. Call `tick` at least once per frame interval."""
+
+    def __init__(self, link: WorldLink, pacing: PacerConfig | None = None) -> None:
+        self.state = WalkState()
+        self.meter = Meter()
+        self.pacer: Pacer[Picture] = Pacer(pacing)
+        self._link = link
+        self._pending: dict[int, wire.Request] = {}
+        self._sizes: dict[int, int] = {}
+        self._first_ms = 0.0
+        self._ends: OrderedDict[int, Picture] = OrderedDict()
+        self._told: tuple[int, int, int, int] | None = None
+        self._turned: list[tuple[int, float, float]] = []
+        self._shown = 0
+        self._undone = (0, -math.inf)
+
+    # -- what the person asks for ----------------------------------------------------------------------------------
+
+    def open(self, spec: wire.WorldSpec) -> None:
+        """Leave the world and start or resume another."""
+        self.state.phase = Phase.OPENING
+        self.state.veil = ""
+        self.state.paused = False
+        self.state.applied.clear()
+        self._request(wire.Open(id=0, spec=spec))
+
+    def prompt(self, text: str) -> None:
+        """Let an event happen."""
+        self._request(wire.SetPrompt(id=0, text=text))
+
+    def reset(self, seed: int | None = None) -> None:
+        """The world from its beginning, as another one if a seed is given."""
+        self._request(wire.Reset(id=0, seed=seed))
+
+    def undo(self, chunks: int, now: float) -> None:
+        """Back by `chunks` chunks from the one on the screen; undoing again soon goes on from where the last one led."""
+        picture = self.state.picture
+        here = 0 if picture is None else picture.chunk + 1
+        target, at = self._undone
+        if now - at < _UNDO_AGAIN_S:
+            here = min(here, target)
+        if here == 0:
+            self.state.notices.append("There is nothing to undo.")
+            return
+        self._undone = max(0, here - chunks), now
+        self._request(wire.Rewind(id=0, chunks=self._undone[0]))
+
+    def pause(self, paused: bool) -> None:
+        """Stop or resume time. The picture stops at once, the model at its next chunk."""
+        if paused != self.state.paused and self.state.world is not None:
+            self.state.paused = paused
+            self.meter.interrupt()
+            self._request(wire.Pause(id=0) if paused else wire.Resume(id=0))
+
+    def set_chunk(self, latents: int) -> None:
+        """Latents per chunk from now on."""
+        self._request(wire.SetChunk(id=0, chunk=latents))
+
+    def restart(self) -> None:
+        """Start a hanging model again."""
+        self._request(wire.Restart(id=0))
+
+    def save(self) -> None:
+        """Make the session durable now."""
+        self._request(wire.Save(id=0))
+
+    # -- the heart beat --------------------------------------------------------------------------------------------
+
+    def tick(self, now: float, controls: Controls) -> Picture | None:
+        """Exchange with the worker and return a new picture if one is due at `now` (seconds, monotonic)."""
+        for event in self._link.poll():
+            self._take(event, now)
+        picture = None
+        if self.state.phase is Phase.WALKING and not self.state.paused:
+            tick = self.pacer.tick(now, running=not self.state.veil)
+            picture = tick.frame
+        if picture is not None:
+            self.state.picture = picture
+            self._shown = picture.index + 1
+            self._remember(picture)
+        self._control(now, controls)
+        return picture
+
+    def presented(self, picture: Picture, now: float) -> None:
+        """`picture` reached the screen (or the file) at `now`."""
+        self.meter.photon(picture.seq, now)
+        self._turned = [turn for turn in self._turned if turn[0] > picture.seq]
+
+    @property
+    def turned(self) -> tuple[float, float]:
+        """(yaw, pitch) in radians that the mouse has made since the control that shaped the picture on the screen."""
+        return sum(turn[1] for turn in self._turned), sum(turn[2] for turn in self._turned)
+
+    @property
+    def lead(self) -> int:
+        """Pictures that may wait when the next chunk starts: as few as cover the time to its first picture."""
+        world, rate = self.state.world, self.pacer.production_fps
+        if world is None or rate is None or rate < 1.3 * world.fps:
+            return 64
+        return min(64, math.ceil(self._first_ms / 1e3 * world.fps) + FRAMES_PER_LATENT)
+
+    def _control(self, now: float, controls: Controls) -> None:
+        """Send a control if there is news: keys, motion, credit or generation."""
+        state = self.state
+        if state.world is None:
+            return
+        told = (controls.keys, self._shown, self.lead, state.generation)
+        acted = controls.keys != state.keys or controls.taps or controls.yaw or controls.pitch
+        if not acted and told == self._told:
+            return
+        state.seq += 1
+        state.keys = controls.keys
+        self._told = told
+        self._link.control(
+            wire.Control(
+                seq=state.seq, generation=state.generation, keys=controls.keys, taps=controls.taps, yaw=controls.yaw,
+                pitch=controls.pitch, sent_ns=max(0, round(now * 1e9)), shown=self._shown, lead=told[2],
+            )
+        )  # fmt: skip
+        if acted:
+            self.meter.action(state.seq, now)
+        if controls.yaw or controls.pitch:
+            self._turned.append((state.seq, controls.yaw, controls.pitch))
+
+    # -- what the worker says --------------------------------------------------------------------------------------
+
+    def _take(self, event: wire.Event, now: float) -> None:
+        match event:
+            case wire.Frames():
+                self._frames(event, now)
+            case wire.World():
+                self._world(event)
+            case wire.Reply():
+                self._reply(event)
+            case wire.Progress():
+                self.state.progress = event
+            case wire.WorkerState():
+                self.state.veil = event.sentence
+            case wire.Closed():
+                self.state.phase = Phase.CLOSED
+                self.state.veil = event.sentence
+            case wire.Welcome():
+                pass
+
+    def _world(self, world: wire.World) -> None:
+        self._enter(world.generation)
+        self.state.world = world
+        self.state.phase = Phase.WALKING
+        self.state.progress = None
+        if not any(isinstance(request, wire.Pause | wire.Resume) for request in self._pending.values()):
+            self.state.paused = world.paused
+
+    def _enter(self, generation: int) -> None:
+        """Throw away everything that waits from another life of the world."""
+        if generation == self.state.generation:
+            return
+        self.state.generation = generation
+        self.pacer.clear()
+        self.meter.interrupt()
+        self._sizes.clear()
+        self._turned.clear()
+        self._shown = 0
+
+    def _frames(self, frames: wire.Frames, now: float) -> None:
+        if frames.generation < self.state.generation:
+            return
+        self._enter(frames.generation)
+        self.meter.generated.add(now, frames.count)
+        self._production(frames)
+        shape = (frames.count, frames.height, frames.width, 3)
+        for offset, pixels in enumerate(np.frombuffer(frames.pixels, dtype=np.uint8).reshape(shape)):
+            self.pacer.push(
+                Picture(
+                    pixels=pixels,
+                    index=frames.index + offset,
+                    chunk=frames.chunk,
+                    seq=frames.seq,
+                    ends_chunk=frames.last and offset == frames.count - 1,
+                )
+            )
+
+    def _production(self, frames: wire.Frames) -> None:
+        """Learn from a header how fast the worker works."""
+        before = self._sizes.get(frames.chunk - 1)
+        if frames.latent == 0:
+            self._first_ms = frames.gen_ms
+            if before is not None and frames.chunk_ms > 0:
+                seconds = frames.chunk_ms / 1e3
+                self.pacer.produced(before, seconds)
+                self.meter.chunk(before, seconds, self.state.world.fps if self.state.world else 24.0)
+        self._sizes[frames.chunk] = self._sizes.get(frames.chunk, 0) + frames.count
+        self._sizes.pop(frames.chunk - 2, None)
+
+    def _reply(self, reply: wire.Reply) -> None:
+        request = self._pending.pop(reply.id, None)
+        if reply.error:
+            self.state.notices.append(reply.error)
+            if isinstance(request, wire.Open):
+                self.state.phase = Phase.IDLE if self.state.world is None else Phase.WALKING
+                self.state.progress = None
+        elif isinstance(request, wire.SetPrompt):
+            self.state.applied.append((request.text, int(reply.data.get("chunk") or 0)))
+        elif isinstance(request, wire.Rewind):
+            self.state.picture = self._ends.get(request.chunks - 1, self.state.picture)
+        elif isinstance(request, wire.Open | wire.Reset):
+            self._ends.clear()
+
+    def _remember(self, picture: Picture) -> None:
+        if picture.ends_chunk:
+            self._ends[picture.chunk] = picture
+            self._ends.move_to_end(picture.chunk)
+            if len(self._ends) > _KEPT_ENDS:
+                self._ends.popitem(last=False)
+
+    def _request(self, request: wire.Request) -> None:
+        self._pending[self._link.request(request)] = request

@@ -1,0 +1,153 @@
+"""The few widgets that the screens are built from, over Dear ImGui."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from imgui_bundle import imgui
+
+from app import theme as look
+from app.theme import Theme
+
+FIXED = (
+    imgui.WindowFlags_.no_title_bar
+    | imgui.WindowFlags_.no_move
+    | imgui.WindowFlags_.no_resize
+    | imgui.WindowFlags_.no_collapse
+    | imgui.WindowFlags_.no_saved_settings
+)
+"""Flags of every window of the interface: placed by us, remembered nowhere."""
+
+PASSIVE = FIXED | imgui.WindowFlags_.no_inputs | imgui.WindowFlags_.no_nav | imgui.WindowFlags_.always_auto_resize
+"""Flags of a window that only shows something."""
+
+
+@contextmanager
+def colours(**values: look.Colour) -> Iterator[None]:
+    """Use other ImGui colours inside the block, named as in `imgui.Col_`."""
+    for name, value in values.items():
+        imgui.push_style_color(getattr(imgui.Col_, name), imgui.ImVec4(*value))
+    yield
+    imgui.pop_style_color(len(values))
+
+
+@contextmanager
+def font(theme: Theme, size: float, *, bold: bool = False) -> Iterator[None]:
+    """Use a font size inside the block."""
+    theme.push(size, bold=bold)
+    yield
+    imgui.pop_font()
+
+
+def text(theme: Theme, words: str, *, size: float = look.BODY, colour: look.Colour = look.INK, bold: bool = False) -> None:
+    """Text that wraps at the edge of its window."""
+    with font(theme, size, bold=bold), colours(text=colour):
+        imgui.push_text_wrap_pos(0.0)
+        imgui.text_unformatted(words)
+        imgui.pop_text_wrap_pos()
+
+
+def heading(theme: Theme, words: str) -> None:
+    """The title of a section, with air above."""
+    imgui.dummy((0, theme.px(6)))
+    text(theme, words, size=look.SMALL, colour=look.MUTED, bold=True)
+
+
+def primary(label: str, size: tuple[float, float] = (0, 0), *, enabled: bool = True) -> bool:
+    """The one button of a screen that one presses most."""
+    with colours(
+        button=look.ACCENT, button_hovered=look.ACCENT_HOVER, button_active=look.ACCENT_ACTIVE, text=look.ON_ACCENT
+    ):
+        return button(label, size, enabled=enabled)
+
+
+def button(label: str, size: tuple[float, float] = (0, 0), *, enabled: bool = True, hint: str = "") -> bool:
+    """A plain button; greyed out and dead unless `enabled`."""
+    if not enabled:
+        imgui.begin_disabled()
+    pressed = imgui.button(label, imgui.ImVec2(*size))
+    if hint and imgui.is_item_hovered(imgui.HoveredFlags_.delay_normal):
+        imgui.set_tooltip(hint)
+    if not enabled:
+        imgui.end_disabled()
+    return pressed
+
+
+def segments(options: Sequence[tuple[str, int]], chosen: int, width: float) -> int | None:
+    """A row of joined choices (label, value) over `width` pixels; returns the value that was clicked, if another."""
+    clicked = None
+    gap = 2.0
+    each = (width - gap * (len(options) - 1)) / len(options)
+    for place, (label, value) in enumerate(options):
+        if place:
+            imgui.same_line(0, gap)
+        on = value == chosen
+        with colours(
+            button=look.RAISED_ACTIVE if on else look.RAISED, text=look.ACCENT if on else look.MUTED
+        ):
+            if imgui.button(f"{label}##segment{value}", imgui.ImVec2(each, 0)) and not on:
+                clicked = value
+    return clicked
+
+
+def toggle(theme: Theme, label: str, on: bool) -> bool:
+    """A switch with its label on the left; returns the new value."""
+    width, height = theme.px(38), theme.px(22)
+    row = imgui.get_cursor_screen_pos()
+    room = imgui.get_content_region_avail().x
+    if imgui.invisible_button(f"##{label}", imgui.ImVec2(room, height)):
+        on = not on
+    draw = imgui.get_window_draw_list()
+    left = row.x + room - width
+    track = look.ACCENT if on else (look.RAISED_HOVER if imgui.is_item_hovered() else look.RAISED)
+    draw.add_rect_filled((left, row.y), (left + width, row.y + height), look.u32(track), height / 2)
+    knob = left + (width - height / 2 if on else height / 2)
+    draw.add_circle_filled((knob, row.y + height / 2), height / 2 - theme.px(3), look.u32(look.ON_ACCENT if on else look.MUTED))
+    draw.add_text((row.x, row.y + (height - imgui.get_font_size()) / 2), look.u32(look.INK), label)
+    return on
+
+
+def progress(theme: Theme, fraction: float, width: float) -> None:
+    """A slim progress bar; a negative fraction runs to and fro."""
+    height = theme.px(4)
+    at = imgui.get_cursor_screen_pos()
+    draw = imgui.get_window_draw_list()
+    draw.add_rect_filled((at.x, at.y), (at.x + width, at.y + height), look.u32(look.RAISED), height / 2)
+    if fraction < 0:
+        sweep = (imgui.get_time() * 0.6) % 1.3 - 0.3
+        start, end = max(0.0, sweep), min(1.0, sweep + 0.3)
+    else:
+        start, end = 0.0, min(1.0, fraction)
+    if end > start:
+        draw.add_rect_filled(
+            (at.x + width * start, at.y), (at.x + width * end, at.y + height), look.u32(look.ACCENT), height / 2
+        )
+    imgui.dummy((width, height))
+
+
+def keycap(theme: Theme, name: str, *, pressed: bool = False, side: float = 30.0) -> None:
+    """One key as it looks on a keyboard, lit while pressed."""
+    at = imgui.get_cursor_screen_pos()
+    with font(theme, look.SMALL, bold=True):
+        extent = imgui.calc_text_size(name)
+        width, height = max(theme.px(side), extent.x + theme.px(14)), theme.px(side)
+        draw = imgui.get_window_draw_list()
+        fill = look.ACCENT if pressed else look.SHADE
+        draw.add_rect_filled((at.x, at.y), (at.x + width, at.y + height), look.u32(fill), theme.px(7))
+        draw.add_rect((at.x, at.y), (at.x + width, at.y + height), look.u32((1, 1, 1, 0.12)), theme.px(7))
+        ink = look.ON_ACCENT if pressed else look.INK
+        draw.add_text((at.x + (width - extent.x) / 2, at.y + (height - extent.y) / 2), look.u32(ink), name)
+    imgui.dummy((width, height))
+
+
+def pill(theme: Theme, words: str, centre: tuple[float, float], *, colour: look.Colour = look.INK, alpha: float = 1.0) -> None:
+    """A rounded label on the picture, centred at `centre`, over everything."""
+    draw = imgui.get_foreground_draw_list()
+    with font(theme, look.BODY):
+        extent = imgui.calc_text_size(words)
+        across, down = extent.x / 2 + theme.px(18), extent.y / 2 + theme.px(10)
+        x, y = centre
+        fill = (*look.SHADE[:3], 0.86 * alpha)
+        draw.add_rect_filled((x - across, y - down), (x + across, y + down), look.u32(fill), down)
+        draw.add_text((x - extent.x / 2, y - extent.y / 2), look.u32((*colour[:3], colour[3] * alpha)), words)

@@ -1,0 +1,115 @@
+"""The window: pygame, an OpenGL 3.3 core context, full screen, resizing, screenshots, pointer capture."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import moderngl
+import numpy as np
+import pygame
+from PIL import Image
+
+from app.errors import AppError
+
+TITLE = "Wander"
+DEFAULT_SIZE = (1280, 768)
+"""Four times the picture of `pocket`."""
+SMALLEST = (480, 320)
+
+_NO_WINDOW = (
+    "No window could be opened ({reason}): on Debian run 'apt-get install libgl1 libgl1-mesa-dri', and without "
+    "a display use 'launch.py play --headless'."
+)
+
+
+class Window:
+    """One pygame window with a moderngl context. Raises `AppError` with what to do if there is no display or no GL."""
+
+    def __init__(self, size: tuple[int, int] = DEFAULT_SIZE, *, fullscreen: bool = False) -> None:
+        os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", TITLE.lower())
+        self.fullscreen = fullscreen
+        self._windowed = size
+        self._captured = False
+        try:
+            pygame.display.init()
+            for attribute, value in (
+                (pygame.GL_CONTEXT_MAJOR_VERSION, 3),
+                (pygame.GL_CONTEXT_MINOR_VERSION, 3),
+                (pygame.GL_CONTEXT_PROFILE_MASK, pygame.GL_CONTEXT_PROFILE_CORE),
+                (pygame.GL_CONTEXT_FORWARD_COMPATIBLE_FLAG, 1),
+                (pygame.GL_DOUBLEBUFFER, 1),
+            ):
+                pygame.display.gl_set_attribute(attribute, value)
+            self._open(size)
+            pygame.display.set_caption(TITLE)
+            self.ctx = moderngl.create_context(require=330)
+        except Exception as error:  # SDL and moderngl raise several kinds, some of them bare
+            pygame.display.quit()
+            raise AppError(_NO_WINDOW.format(reason=error)) from error
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return pygame.display.get_window_size()
+
+    @property
+    def target(self) -> moderngl.Framebuffer:
+        """The framebuffer that is shown."""
+        return self.ctx.screen
+
+    def events(self) -> list[pygame.event.Event]:
+        """What happened since the last call."""
+        return pygame.event.get()
+
+    def flip(self) -> None:
+        """Show what was drawn."""
+        pygame.display.flip()
+
+    def toggle_fullscreen(self) -> None:
+        """Between a window and the whole screen; the context and its textures live on."""
+        if not self.fullscreen:
+            self._windowed = self.size
+        self.fullscreen = not self.fullscreen
+        self._open(self._windowed)
+
+    def capture(self, captured: bool) -> None:
+        """Hold the pointer for looking around (hidden, relative) or let it go."""
+        if captured != self._captured:
+            self._captured = captured
+            pygame.event.set_grab(captured)
+            pygame.mouse.set_visible(not captured)
+            pygame.mouse.get_rel()
+
+    def pixels(self) -> np.ndarray:
+        """What the window shows, uint8 RGB [H, W, 3]."""
+        width, height = self.size
+        raw = self.target.read(viewport=(0, 0, width, height), components=3, alignment=1)
+        return np.frombuffer(raw, dtype=np.uint8).reshape(height, width, 3)[::-1]
+
+    def screenshot(self, folders: tuple[Path, ...] | None = None) -> Path:
+        """Write a PNG to ~/Pictures/Wander, or to the working directory if that cannot be. Raises `AppError`."""
+        stamp = time.strftime("%Y-%m-%d %H.%M.%S") + f".{time.time_ns() // 1_000_000 % 1000:03d}"
+        for folder in folders or (Path.home() / "Pictures" / TITLE, Path.cwd()):
+            path = folder / f"Wander {stamp}.png"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(self.pixels()).save(path)
+            except OSError:
+                path.unlink(missing_ok=True)
+                continue
+            return path
+        raise AppError("The screenshot could not be written to ~/Pictures/Wander or here; free some space and try again.")
+
+    def close(self) -> None:
+        """Close the window."""
+        self.capture(False)
+        pygame.display.quit()
+
+    def _open(self, size: tuple[int, int]) -> None:
+        flags = pygame.OPENGL | pygame.DOUBLEBUF | pygame.RESIZABLE
+        if self.fullscreen:
+            flags |= pygame.FULLSCREEN
+            size = (0, 0)
+        pygame.display.set_mode(size, flags)
