@@ -1,0 +1,139 @@
+"""What the two released transformers share: two-branch attention, the context cache, scalar embeddings (SPEC 2).
+
+Shape letters: B batch, T latents in the call, n tokens of a latent, L = T n, N heads, H channels of a head, D width,
+K keys, C channels, Y X latent grid.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.attention import attend
+from engine.prope import apply_per_latent, frustums
+from engine.rope import RopeConfig, rope_table, rotate
+from engine.transformer import QKV, Geometry
+
+CONTEXT_TIMESTEP = 14.0
+"""Clean context latents are shown at this time on the 0..1000 scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """T latents of a call `[B, T, C, Y, X]` (C with the condition channels, if the model has any), their actions `[T]`
+    in 0..80 and where they stand."""
+
+    latents: Tensor
+    actions: Tensor
+    geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class ContextCache:
+    """Keys and values `[B, L, N, H]` of every block before any position is applied, and where their latents stand.
+
+    Stored once and encoded for both branches when read: half the memory of storing both, the same function.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class PlainKeys:
+    """Keys and values `[B, S, N, H]` without any position, seen by both branches alike (text)."""
+
+    keys: Tensor
+    values: Tensor
+
+
+def place(times: Tensor, grid: tuple[int, int], camera_from_world: Tensor, image_from_camera: Tensor,
+          rope: RopeConfig) -> Geometry:
+    """Geometry of T latents: (reframed) time indices `[T]`, token grid, cameras `[T, 4, 4]`, intrinsics `[T, 4, 4]`."""
+    rows, columns = (torch.arange(cells, device=times.device) for cells in grid)
+    return Geometry(rope_table(times, rows, columns, rope), frustums(camera_from_world[None], image_from_camera))
+
+
+def branch_keys(k_BLNH: Tensor, geometry: Geometry) -> Tensor:
+    """Rotary keys, then projective keys, along the batch: `[2 B, L, N, H]`."""
+    return torch.cat([rotate(k_BLNH, geometry.table), apply_per_latent(geometry.frustums.keys, k_BLNH)])
+
+
+def branch_values(v_BLNH: Tensor, geometry: Geometry) -> Tensor:
+    """Plain values, then projective values, along the batch: `[2 B, L, N, H]`."""
+    return torch.cat([v_BLNH, apply_per_latent(geometry.frustums.keys, v_BLNH)])
+
+
+def _branch_queries(q_BLNH: Tensor, geometry: Geometry) -> Tensor:
+    return torch.cat([rotate(q_BLNH, geometry.table), apply_per_latent(geometry.frustums.queries, q_BLNH)])
+
+
+def attend_tokens(q_BLNH: Tensor, k_BKNH: Tensor, v_BKNH: Tensor) -> Tensor:
+    """Attention on `[B, tokens, N, H]`, as tokens come out of a projection."""
+    return attend(q_BLNH.transpose(1, 2), k_BKNH.transpose(1, 2), v_BKNH.transpose(1, 2)).transpose(1, 2)
+
+
+def two_branch_attention(own: QKV, geometry: Geometry, index: int, context: ContextCache | None = None,
+                         plain: PlainKeys | None = None) -> tuple[Tensor, Tensor]:
+    """Rotary and projective attention of one block over [plain | context | own] keys, each `[B, L, N, H]`."""
+    keys, values = [branch_keys(own.k, geometry)], [branch_values(own.v, geometry)]
+    if context is not None:
+        keys.append(branch_keys(context.keys[index], context.geometry))
+        values.append(branch_values(context.values[index], context.geometry))
+    if plain is not None:
+        keys.append(plain.keys.repeat(2, 1, 1, 1))
+        values.append(plain.values.repeat(2, 1, 1, 1))
+    attended = attend_tokens(_branch_queries(own.q, geometry), torch.cat(keys, 1), torch.cat(values, 1))
+    rotary, projective = attended.chunk(2)
+    return rotary, apply_per_latent(geometry.frustums.outputs, projective)
+
+
+def sinusoid(number: Tensor, width: int = 256) -> Tensor:
+    """Cosines, then sines of numbers on the 0..1000 scale, `[..., width]` float32."""
+    half = width // 2
+    frequency = torch.exp(torch.arange(half, device=number.device) * (-math.log(10_000.0) / half))
+    angle = number.float()[..., None] * frequency
+    return torch.cat([angle.cos(), angle.sin()], -1)
+
+
+def norm(x: Tensor) -> Tensor:
+    """Layer norm over the last axis without affine parameters."""
+    return F.layer_norm(x, x.shape[-1:], eps=1e-6)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Normalised `x`, scaled and shifted."""
+    return norm(x) * (1 + scale) + shift
+
+
+def per_latent(timesteps: float | Tensor, clip: Clip) -> Tensor:
+    """One time per latent of the clip, `[T]` float32, from one number or one per latent."""
+    return torch.as_tensor(timesteps, dtype=torch.float32, device=clip.latents.device).expand(clip.latents.shape[1])
+
+
+class FeedForward(nn.Module):
+    """Linear, activation, linear, under the names of the Hunyuan checkpoints."""
+
+    def __init__(self, width: int, inner: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.fc1, self.act, self.fc2 = nn.Linear(width, inner), activation, nn.Linear(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., D]` -> `[..., D]`."""
+        return self.fc2(self.act(self.fc1(x)))
+
+
+class Perceptron(nn.Module):
+    """Two linear layers around an activation, under the names of the Wan and diffusers checkpoints."""
+
+    def __init__(self, inner: int, width: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.linear_1, self.act, self.linear_2 = nn.Linear(inner, width), activation, nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., inner]` -> `[..., width]`."""
+        return self.linear_2(self.act(self.linear_1(x)))
