@@ -12,7 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.actions import (
-    KEY_A, KEY_D, KEY_DOWN, KEY_LEFT, KEY_RIGHT, KEY_S, KEY_UP, KEY_W, POCKET, Step, advance, heading, key_axes, turn,
+    KEY_A,
+    KEY_D,
+    KEY_DOWN,
+    KEY_LEFT,
+    KEY_RIGHT,
+    KEY_S,
+    KEY_UP,
+    KEY_W,
+    POCKET,
+    Step,
+    advance,
+    heading,
+    key_axes,
+    turn,
 )  # fmt: skip
 
 Rng = np.random.Generator
@@ -37,6 +50,11 @@ class Trajectory:
     """[F, 2] radians of mouse yaw and pitch on top of the keys."""
     poses: NDArray[np.float64]
     """[F, 4, 4] world_from_camera."""
+
+    @property
+    def actor(self) -> NDArray[np.float64]:
+        """[F, 2] heading and stride of a character that these keys move, see `facing_and_stride`."""
+        return facing_and_stride(self.keys)
 
 
 def plan(
@@ -84,7 +102,7 @@ class _Ground:
             offset = reach * np.array([math.sin(yaw), math.cos(yaw)])
             here, there = before[[0, 2], 3] + offset, after[[0, 2], 3] + offset
             gap = self.room(there)
-            if gap < BODY and gap < self.room(here) or np.abs(there).max() > max(self.bounds, np.abs(here).max()):
+            if (gap < BODY and gap < self.room(here)) or np.abs(there).max() > max(self.bounds, np.abs(here).max()):
                 return True
         return False
 
@@ -116,7 +134,9 @@ def _follow(kind: str, commands: list[Command], pose: NDArray[np.float64], groun
         poses.append(advance(poses[-1], Step(held, yaw, pitch), POCKET))
         keys.append(held)
         mouse.append((yaw, pitch))
-    return Trajectory(kind=kind, keys=np.array(keys, np.uint8), mouse=np.array(mouse, np.float32), poses=np.stack(poses))
+    return Trajectory(
+        kind=kind, keys=np.array(keys, np.uint8), mouse=np.array(mouse, np.float32), poses=np.stack(poses)
+    )
 
 
 def _allowed(command: Command, pose: NDArray[np.float64], ground: _Ground) -> Command:

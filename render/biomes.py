@@ -50,7 +50,7 @@ BIOMES: dict[str, Biome] = {
         roadside=(("fence", 0.22), ("lamp", 0.16), ("bench", 0.06), ("stall", 0.05), ("wall", 0.08)),
     ),
     "forest": Biome(
-        palettes=(of.DEEPWOOD, of.HIGHLAND, of.AUTUMNWOOD), trees=(110, 150), kinds=("pine", "round", "birch", "bush"),
+        palettes=(of.DEEPWOOD, of.HIGHLAND, of.AUTUMNWOOD), trees=(150, 200), kinds=("pine", "round", "birch", "bush"),
         houses=(0, 2), landmarks=("great tree", "standing stones", "tower", "statue", "arch"),
         scatter=(("rock", 8, 16), ("tuft", 50, 80), ("mushroom", 8, 22), ("log", 3, 8), ("stump", 3, 9), ("flower", 5, 20)),
         street=1.0,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from render.meshes import Colour, Part, blend, blob, box, frustum, gable, hip, move, part, rgb
+from render.meshes import Colour, Part, blend, blob, box, frustum, gable, hip, move, panes, part, rgb
 
 Rng = np.random.Generator
 
@@ -15,6 +15,9 @@ STONE = rgb("#a8a39b")
 GLASS = rgb("#8fb4c9")
 SNOW = rgb("#f0f4f8")
 LIT = 1.0
+"""Glow of a window: lit as far as the mood lights lamps."""
+NEON = 1.8
+"""Glow of a sign: it keeps its own colour, day and night."""
 _WHITE = (1.0, 1.0, 1.0)
 
 
@@ -30,29 +33,31 @@ class Size:
 Builder = Callable[[Rng, Colour, Colour, Size], list[Part]]
 
 
-def window(along: float, up: float, out: float, yaw: float, wall: Colour, *, wide: float = 0.98, tall: float = 1.18) -> list[Part]:
-    """A window with a pale frame in the wall that faces `yaw`, `out` metres from the middle of the house."""
-    frame = move(box(wide, tall, 0.08), x=along, up=up - 0.09, z=out)
-    pane = move(box(wide - 0.24, tall - 0.24, 0.12), x=along, up=up + 0.03, z=out)
-    return [part(move(frame, yaw=yaw), blend(wall, _WHITE, 0.6)), part(move(pane, yaw=yaw), GLASS, foot=0.75, glow=LIT)]
+def windows(
+    spots: list[tuple[float, float, float, float]], wall: Colour, *, wide: float = 0.98, tall: float = 1.18
+) -> list[Part]:
+    """Windows with pale frames; a spot is (along the wall, height of the sill, metres from the middle out, yaw of the wall)."""
+    at = np.array(spots)
+    frame = panes(at + (0, -0.12, 0.04, 0), width=wide, height=tall, colour=blend(wall, _WHITE, 0.6))
+    return [
+        frame,
+        panes(at + (0, 0, 0.07, 0), width=wide - 0.24, height=tall - 0.24, colour=GLASS, foot=0.75, glow=LIT),
+    ]
+
+
+def on_all_sides(
+    size: Size, up: float, across: tuple[float, ...], along: tuple[float, ...]
+) -> list[tuple[float, float, float, float]]:
+    """Spots at shares `across` the width of front and back, and `along` the depth of both sides."""
+    w, d = size.width, size.depth
+    front = [(x * w, up, d / 2, yaw) for x in across for yaw in (0.0, math.pi)]
+    return front + [(z * d, up, w / 2, yaw) for z in along for yaw in (math.pi / 2, -math.pi / 2)]
 
 
 def door(colour: Colour, depth: float) -> list[Part]:
     """A door in the front with a step."""
     panel = part(move(box(1.0, 2.0, 0.14), z=depth / 2), colour, foot=0.8)
     return [panel, part(move(box(1.3, 0.14, 0.5), z=depth / 2 + 0.2), STONE, foot=0.8)]
-
-
-def _windows(size: Size, wall: Colour, *, storey_height: float = 2.5) -> list[Part]:
-    """Windows on all four sides of every storey."""
-    parts = []
-    for storey in range(size.storeys):
-        up = storey_height * storey + 1.15
-        for x in [-size.width * 0.32, size.width * 0.32] + ([0.0] if storey else []):
-            parts += window(x, up, size.depth / 2, 0.0, wall) + window(x, up, -size.depth / 2, math.pi, wall)
-        for z in (-size.depth * 0.24, size.depth * 0.24):
-            parts += window(z, up, size.width / 2, math.pi / 2, wall) + window(-z, up, size.width / 2, -math.pi / 2, wall)
-    return parts
 
 
 def cottage(rng: Rng, wall: Colour, roof: Colour, size: Size) -> list[Part]:
@@ -67,7 +72,11 @@ def cottage(rng: Rng, wall: Colour, roof: Colour, size: Size) -> list[Part]:
     ]
     chimney = move(box(0.6, pitch + 0.7, 0.6), x=size.width * 0.25, up=height, z=-size.depth * 0.22)
     parts.append(part(chimney, blend(STONE, roof, 0.4), foot=0.8))
-    return parts + door(blend(rgb("#6d4630"), roof, 0.25), size.depth) + _windows(size, wall)
+    spots = []
+    for storey in range(size.storeys):
+        across = (-0.32, 0.0, 0.32) if storey else (-0.32, 0.32)
+        spots += on_all_sides(size, 2.5 * storey + 1.15, across, (-0.24, 0.24))
+    return parts + door(blend(rgb("#6d4630"), roof, 0.25), size.depth) + windows(spots, wall)
 
 
 def _gable_wall(size: Size, pitch: float, height: float) -> np.ndarray:
@@ -81,7 +90,9 @@ def cabin(rng: Rng, wall: Colour, roof: Colour, size: Size) -> list[Part]:
     """A log cabin under deep snow."""
     parts = cottage(rng, wall, blend(SNOW, roof, 0.06), Size(width=size.width, depth=size.depth, storeys=1))
     for up in (0.6, 1.2, 1.8, 2.4):
-        parts.append(part(move(box(size.width + 0.1, 0.12, size.depth + 0.1), up=up), blend(wall, (0.1, 0.08, 0.08), 0.35)))
+        parts.append(
+            part(move(box(size.width + 0.1, 0.12, size.depth + 0.1), up=up), blend(wall, (0.1, 0.08, 0.08), 0.35))
+        )
     return parts
 
 
@@ -93,18 +104,18 @@ def adobe(rng: Rng, wall: Colour, roof: Colour, size: Size) -> list[Part]:
         part(move(box(size.width * 0.97, 0.45, size.depth * 0.97), up=height - 0.02), blend(wall, _WHITE, 0.12)),
     ]
     if rng.random() < 0.4:
-        parts.append(part(move(blob(size.width * 0.34, flat=0.8), up=height + 0.35), blend(roof, _WHITE, 0.1), smooth=0.7))
+        parts.append(
+            part(move(blob(size.width * 0.34, flat=0.8), up=height + 0.35), blend(roof, _WHITE, 0.1), smooth=0.7)
+        )
     else:
         upper = move(box(size.width * 0.5, 2.1, size.depth * 0.5, taper=0.95), x=size.width * 0.18, up=height + 0.3)
         parts.append(part(upper, wall, foot=0.85))
     beams = np.linspace(-0.36, 0.36, 5) * size.width
     parts += [part(move(box(0.16, 0.16, 0.4), x=float(x), up=height - 0.6, z=size.depth * 0.48), TIMBER) for x in beams]
     parts += door(blend(rgb("#3f7d86"), roof, 0.3), size.depth)
-    for x in (-size.width * 0.3, size.width * 0.3):
-        parts += window(x, 1.3, size.depth * 0.485, 0.0, wall, wide=0.7, tall=0.9)
-        parts += window(x, 1.3, size.width * 0.485, math.pi / 2, wall, wide=0.7, tall=0.9)
-        parts += window(x, 1.3, size.width * 0.485, -math.pi / 2, wall, wide=0.7, tall=0.9)
-    return parts
+    spots = [(x * size.width, 1.3, out, yaw) for x in (-0.3, 0.3) for out, yaw in (
+        (size.depth * 0.487, 0.0), (size.width * 0.487, math.pi / 2), (size.width * 0.487, -math.pi / 2))]  # fmt: skip
+    return parts + windows(spots, wall, wide=0.7, tall=0.9)
 
 
 def townhouse(rng: Rng, wall: Colour, roof: Colour, size: Size) -> list[Part]:
@@ -121,16 +132,11 @@ def townhouse(rng: Rng, wall: Colour, roof: Colour, size: Size) -> list[Part]:
     ]
     awning = move(box(2.0, 0.5, 1.1, taper=0.6), x=size.width * 0.22, up=2.2, z=size.depth / 2 + 0.2)
     parts.append(part(awning, rgb(["#d9534f", "#3f8f8a", "#e0a83c", "#5573b5"][rng.integers(4)]), top=rgb("#f6efe2")))
-    front = [move_ for move_ in door(blend(rgb("#5a3d2e"), roof, 0.3), size.depth)]
-    parts += [_shifted(piece, -size.width * 0.2) for piece in front]
+    parts += [_shifted(piece, -size.width * 0.2) for piece in door(blend(rgb("#5a3d2e"), roof, 0.3), size.depth)]
+    spots = []
     for storey in range(1, size.storeys):
-        for x in (-0.3 * size.width, 0.0, 0.3 * size.width):
-            parts += window(x, 2.7 * storey + 0.85, size.depth / 2, 0.0, wall, tall=1.4)
-            parts += window(x, 2.7 * storey + 0.85, size.depth / 2, math.pi, wall, tall=1.4)
-        for z in (-0.25 * size.depth, 0.25 * size.depth):
-            parts += window(z, 2.7 * storey + 0.85, size.width / 2, math.pi / 2, wall, tall=1.4)
-            parts += window(z, 2.7 * storey + 0.85, size.width / 2, -math.pi / 2, wall, tall=1.4)
-    return parts
+        spots += on_all_sides(size, 2.7 * storey + 0.85, (-0.3, 0.0, 0.3), (-0.25, 0.25))
+    return parts + windows(spots, wall, tall=1.4)
 
 
 def _shifted(piece: Part, x: float) -> Part:
@@ -139,23 +145,25 @@ def _shifted(piece: Part, x: float) -> Part:
     return out
 
 
+_BAND = (-0.31, 0.0, 0.31)
+
+
 def block(rng: Rng, wall: Colour, roof: Colour, size: Size) -> list[Part]:
     """A modern building of glass bands, some of them lit, with a set-back top and a bright sign."""
     storeys = 3 * size.storeys + int(rng.integers(0, 5))
     width, depth, height = size.width * 1.15, size.depth * 1.15, 3.0 * storeys
     parts = [part(box(width, height, depth), wall, foot=0.8, top=blend(wall, _WHITE, 0.1))]
-    for storey in range(storeys):
-        up = 3.0 * storey + 1.0
-        for side, (span, out) in enumerate(((width, depth), (depth, width)) * 2):
-            for third in (-1, 0, 1):
-                pane = move(box(span * 0.26, 1.4, 0.1), x=third * span * 0.31, up=up, z=out / 2)
-                lit = LIT if rng.random() < 0.55 else 0.12
-                parts.append(part(move(pane, yaw=side * math.pi / 2), GLASS, foot=0.7, glow=lit))
+    shape = Size(width=width, depth=depth, storeys=storeys)
+    spots = np.array([spot for k in range(storeys) for spot in on_all_sides(shape, 3.0 * k + 1.0, _BAND, _BAND)])
+    lit = np.where(rng.random(len(spots)) < 0.5, LIT, 0.1)
+    parts.append(
+        panes(spots + (0, 0, 0.06, 0), width=0.26 * (width + depth) / 2, height=1.4, colour=GLASS, foot=0.7, glow=lit)
+    )
     parts.append(part(move(box(width * 0.6, 1.6, depth * 0.6), up=height), blend(wall, (0.1, 0.1, 0.15), 0.3)))
     neon = rgb(["#ff4f79", "#36d6e7", "#ffd23f", "#9b6bff", "#5bf29b"][rng.integers(5)])
     up = float(rng.uniform(2.6, 5.5))
-    parts.append(part(move(box(0.5, 2.6, 0.9), x=width * 0.42, up=up, z=depth / 2 + 0.45), neon, glow=0.0, foot=0.9))
-    parts.append(part(move(box(width * 0.8, 0.35, 0.5), up=2.75, z=depth / 2 + 0.2), neon, foot=0.9))
+    parts.append(part(move(box(0.5, 2.6, 0.9), x=width * 0.42, up=up, z=depth / 2 + 0.45), neon, glow=NEON))
+    parts.append(part(move(box(width * 0.8, 0.35, 0.5), up=2.75, z=depth / 2 + 0.2), neon, glow=NEON))
     return parts + door(rgb("#39424f"), depth)
 
 

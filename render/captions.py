@@ -22,7 +22,12 @@ _WORLD_EN = (
     "low-poly {place} {mood}{things}.", "{place}{things}, {mood}.", "walking through {place} {mood}{things}.",
 )  # fmt: skip
 _WORLD_EN_HELDOUT = ("we are in {place}, {mood}{things}.", "a quiet scene: {place} {mood}{things}.")
-_WORLD_ZH = ("{mood}的{place}{things}。", "{place},{mood}{things}。", "{mood},{place}{things}。", "漫步在{mood}的{place}{things}。")
+_WORLD_ZH = (
+    "{mood}的{place}{things}。",
+    "{place},{mood}{things}。",
+    "{mood},{place}{things}。",
+    "漫步在{mood}的{place}{things}。",
+)
 _WORLD_ZH_HELDOUT = ("这里是{mood}的{place}{things}。", "一幅画面:{mood},{place}{things}。")
 
 

@@ -83,7 +83,9 @@ def beast(coat: Colour, belly: Colour, *, long: float = 0.8, high: float = 0.5, 
             trunk.append(part(move(box(0.05, 0.05, 0.3), x=2.4 * x, up=top + 0.25, z=long * 0.55), rgb("#d9c7a5")))
     leg = tuple([part(move(box(0.13, high + 0.05, 0.15, taper=0.9), up=-high), dark, foot=0.75)])
     legs = [
-        Limb(parts=leg, x=x * girth * 0.33, up=high, z=z * long * 0.38, swing=0.55 * x * z) for x in (-1, 1) for z in (-1, 1)
+        Limb(parts=leg, x=x * girth * 0.33, up=high, z=z * long * 0.38, swing=0.55 * x * z)
+        for x in (-1, 1)
+        for z in (-1, 1)
     ]
     return (Limb(parts=tuple(trunk)), *legs)
 

@@ -1,7 +1,7 @@
 """One clip: a world, a walk through it and what happens on the way, drawn frame by frame."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from render.captions import LANGUAGES, event_caption
 from render.characters import VISITORS
 from render.events import FAMILIES, Event, state_at
-from render.renderer import Renderer
+from render.renderer import AHEAD, Renderer
 from render.scene import SPLITS, Scene, make_world
 
 FPS = 24
@@ -28,10 +28,24 @@ class Walk(Protocol):
     keys: NDArray[np.uint8]
     mouse: NDArray[np.float32]
     poses: NDArray[np.float64]
+    actor: NDArray[np.float64]
 
 
-Planner = Callable[[Rng, Scene, int], tuple[Walk, NDArray[np.float64]]]
-"""(rng, scene, frames) -> the walk, and [F, 2] facing and stride of the character."""
+class Planner(Protocol):
+    """Plans a walk; `engine.trajectories.plan` is one."""
+
+    def __call__(
+        self,
+        rng: Rng,
+        obstacles: NDArray[np.float64],
+        frames: int,
+        *,
+        start: tuple[float, float, float] | None,
+        bounds: float,
+        ahead: float,
+    ) -> Walk:
+        """A walk of `frames` frames from `start`, inside `bounds`, free for `ahead` metres before the camera."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -62,11 +76,15 @@ def film(
     rng = np.random.default_rng([SPLITS[split], seed, number])
     world = int(rng.integers(1 << 62))
     scene = make_world(world, split=split, biome=str(rng.choice(list(biomes))) if biomes else None)
-    walk, actor = plan(rng, scene, frames)
+    start, ahead = scene.good_start(rng), AHEAD if scene.third_person else 0.0
+    walk = plan(rng, scene.obstacles, frames, start=start, bounds=scene.bounds, ahead=ahead)
     events = draw_events(rng, scene, walk.poses) if rng.random() < event_rate else []
     renderer.load(scene)
+    actor = walk.actor
     shots = [
-        renderer.render(pose, f / FPS, state_at(events, f / FPS), actor=(float(actor[f, 0]), float(actor[f, 1])), depth=depth)
+        renderer.render(
+            pose, f / FPS, state_at(events, f / FPS), actor=(float(actor[f, 0]), float(actor[f, 1])), depth=depth
+        )
         for f, pose in enumerate(walk.poses)
     ]
     about = {
@@ -88,7 +106,9 @@ def draw_events(rng: Rng, scene: Scene, poses: NDArray[np.float64]) -> list[Even
         early = rng.random() < 0.2
         start = 0 if early else int(rng.integers(min(8, last), max(int(0.6 * last), min(8, last) + 1)))
         stop = int(rng.integers(start + last // 4, last)) if early and last > 16 and rng.random() < 0.6 else None
-        event = at_place(str(family), rng, scene, poses[start], start / FPS if start else -10.0, None if stop is None else stop / FPS)
+        event = at_place(
+            str(family), rng, scene, poses[start], start / FPS if start else -10.0, None if stop is None else stop / FPS
+        )
         if event is not None:
             events.append(event)
     return events

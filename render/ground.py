@@ -24,7 +24,8 @@ def lay_paths(rng: Rng, *, crossing: bool, straight: bool) -> list[Points]:
         return [_laid(along, np.full_like(along, offset), heading) for heading, offset in lanes]
     headings = [first, first + rng.uniform(1.1, 2.0)] if crossing or rng.random() < 0.5 else [first]
     sways = [
-        rng.uniform(1.5, 4.5) * np.sin(along / rng.uniform(9, 16) + rng.uniform(0, 6.3)) + rng.uniform(-3, 3) for _ in headings
+        rng.uniform(1.5, 4.5) * np.sin(along / rng.uniform(9, 16) + rng.uniform(0, 6.3)) + rng.uniform(-3, 3)
+        for _ in headings
     ]
     return [_laid(along, sway, heading) for heading, sway in zip(headings, sways, strict=True)]
 
@@ -56,13 +57,24 @@ def paint(rng: Rng, palette: Palette, paths: list[Points], street: float, shore:
     lighter = (blend(palette.path, (1, 1, 1), 0.15),)
     for path in paths:
         spots = path[rng.integers(len(path), size=60)] + rng.normal(0, 0.5 * street, (60, 2))
-        pieces.append(_patches(rng, spots[~near_path([path], spots, 0) & near_path([path], spots, street)], 0.2, 0.6, darker + lighter, 0.8))
+        pieces.append(
+            _patches(
+                rng,
+                spots[~near_path([path], spots, 0) & near_path([path], spots, street)],
+                0.2,
+                0.6,
+                darker + lighter,
+                0.8,
+            )
+        )
     if shore is not None:
         pieces.append(_beach(shore))
     return np.concatenate(pieces).astype(np.float32)
 
 
-def _patches(rng: Rng, centres: Points, low: float, high: float, colours: tuple[Colour, ...], strength: float) -> Points:
+def _patches(
+    rng: Rng, centres: Points, low: float, high: float, colours: tuple[Colour, ...], strength: float
+) -> Points:
     """Blots at [N, 2] centres: solid out to 0.6 of their radius, then fading; [27 N * 3, 6]."""
     count, sides = len(centres), 9
     angles = np.arange(sides) * 2 * math.pi / sides + rng.uniform(0, 1, (count, 1))
@@ -73,9 +85,16 @@ def _patches(rng: Rng, centres: Points, low: float, high: float, colours: tuple[
     inner = 0.6 * outer + 0.4 * middle
     inner2, outer2 = np.roll(inner, -1, 1), np.roll(outer, -1, 1)
     triangles = np.stack(
-        [np.stack([middle, inner, inner2], 2), np.stack([inner, outer, outer2], 2), np.stack([inner, outer2, inner2], 2)], 2
+        [
+            np.stack([middle, inner, inner2], 2),
+            np.stack([inner, outer, outer2], 2),
+            np.stack([inner, outer2, inner2], 2),
+        ],
+        2,
     )  # [N, sides, 3, 3, 2]
-    alpha = np.broadcast_to(np.array([(1, 1, 1), (1, 0, 0), (1, 0, 1)])[..., None] * strength, (*triangles.shape[:-1], 1))
+    alpha = np.broadcast_to(
+        np.array([(1, 1, 1), (1, 0, 0), (1, 0, 1)])[..., None] * strength, (*triangles.shape[:-1], 1)
+    )
     shade = np.array(colours)[rng.integers(len(colours), size=count)] * rng.uniform(0.88, 1.04, (count, 1))
     tint = np.broadcast_to(shade[:, None, None, None], (*triangles.shape[:-1], 3))
     return np.concatenate([triangles, tint, alpha], -1).reshape(-1, 6)
@@ -109,7 +128,12 @@ def _beach(shore: Shore) -> Points:
     colours = {"sand": (0.93, 0.86, 0.67), "wet": (0.76, 0.66, 0.48)}
     pieces = []
     for near, far, name, fade_near, fade_far in bands:
-        a, b, c, d = shoreline(heading, near, -90), shoreline(heading, near, 90), shoreline(heading, far, 90), shoreline(heading, far, -90)
+        a, b, c, d = (
+            shoreline(heading, near, -90),
+            shoreline(heading, near, 90),
+            shoreline(heading, far, 90),
+            shoreline(heading, far, -90),
+        )
         pieces.append(_flat(np.array([[a, b, c]]), colours[name], (fade_near, fade_near, fade_far)))
         pieces.append(_flat(np.array([[a, c, d]]), colours[name], (fade_near, fade_far, fade_far)))
     return np.concatenate(pieces)

@@ -44,7 +44,10 @@ def _hill(rng: Rng, colour: Colour, size: float) -> list[Part]:
     lower = _bent(rng, frustum(radius, radius * 0.62, height * 0.55, sides=9, turn=rng.uniform(0, 1)), radius)
     upper = frustum(radius * 0.62, radius * rng.uniform(0.05, 0.2), height * 0.45, sides=9, base=height * 0.55)
     lit = blend(colour, (1, 1, 0.85), 0.1)
-    return [part(move(lower, up=-0.6), colour, top=lit, smooth=0.4), part(move(upper, up=-0.6), lit, top=blend(lit, (1, 1, 0.9), 0.08), smooth=0.4)]
+    return [
+        part(move(lower, up=-0.6), colour, top=lit, smooth=0.4),
+        part(move(upper, up=-0.6), lit, top=blend(lit, (1, 1, 0.9), 0.08), smooth=0.4),
+    ]
 
 
 def _bent(rng: Rng, shape: np.ndarray, radius: float) -> np.ndarray:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from render.buildings import GLASS, LIT, STONE, TIMBER, windows
 from render.meshes import Colour, Part, blend, blob, box, frustum, gable, hip, move, part, rgb
-from render.buildings import GLASS, LIT, STONE, TIMBER, window
 from render.plants import TRUNK
 
 Rng = np.random.Generator
@@ -58,10 +58,8 @@ def church(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
         part(move(box(0.15, 1.3, 0.15), up=14.4, z=1.8), rgb("#d8b25a")),
         part(move(box(0.8, 0.15, 0.15), up=15.1, z=1.8), rgb("#d8b25a")),
     ]
-    parts += window(0, 6.2, 3.3, 0.0, pale)
-    for z in (1.0, 3.0, 5.0):
-        parts += window(z, 1.6, 2.5, math.pi / 2, pale) + window(-z, 1.6, 2.5, -math.pi / 2, pale)
-    return parts
+    sides = [(z * s, 1.6, 2.5, s * math.pi / 2) for z in (1.0, 3.0, 5.0) for s in (1, -1)]
+    return parts + windows([(0.0, 6.2, 3.3, 0.0), *sides], pale)
 
 
 def great_tree(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
@@ -153,7 +151,9 @@ def clock_tower(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
 def pyramid(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
     """A stepped pyramid with a bright cap."""
     stone = blend(rgb("#d9b878"), wall, 0.3)
-    parts = [part(move(box(11 - 1.7 * i, 1.5, 11 - 1.7 * i, taper=0.96), up=1.5 * i), stone, foot=0.8) for i in range(6)]
+    parts = [
+        part(move(box(11 - 1.7 * i, 1.5, 11 - 1.7 * i, taper=0.96), up=1.5 * i), stone, foot=0.8) for i in range(6)
+    ]
     parts.append(part(hip(2.0, 1.7, 2.0, base=9.0, overhang=0.1), rgb("#e8bf56"), foot=0.85))
     return [*parts, part(move(box(1.6, 2.4, 0.6), z=5.4), rgb("#4a3a2e"))]
 
@@ -168,7 +168,11 @@ def standing_stones(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
         parts.append(part(slab, blend(stone, wall, rng.uniform(0, 0.2)), foot=0.6))
     for i in (1, 5):
         angle = (i + 0.5) * math.pi / 4
-        lintel = move(box(3.9, 0.55, 0.75), yaw=math.pi / 2 - angle) + (3.4 * math.cos(angle), 3.1, 3.4 * math.sin(angle))
+        lintel = move(box(3.9, 0.55, 0.75), yaw=math.pi / 2 - angle) + (
+            3.4 * math.cos(angle),
+            3.1,
+            3.4 * math.sin(angle),
+        )
         parts.append(part(lintel, stone, foot=0.85))
     return parts
 
@@ -177,7 +181,11 @@ def ice_spire(rng: Rng, wall: Colour, roof: Colour) -> list[Part]:
     """A cluster of blue ice crystals."""
     parts = []
     for i in range(6):
-        angle, r, high = i * 1.05, 0.0 if i == 0 else rng.uniform(0.8, 1.5), rng.uniform(6.5, 8.5) if i == 0 else rng.uniform(2, 4.5)
+        angle, r, high = (
+            i * 1.05,
+            0.0 if i == 0 else rng.uniform(0.8, 1.5),
+            rng.uniform(6.5, 8.5) if i == 0 else rng.uniform(2, 4.5),
+        )
         shard = frustum(0.9 if i == 0 else 0.55, 0, high, sides=6, turn=rng.uniform(0, 1))
         shard[..., 0] += shard[..., 1] * 0.15 * math.cos(angle) * (i > 0)
         shard[..., 2] += shard[..., 1] * 0.15 * math.sin(angle) * (i > 0)

@@ -33,7 +33,9 @@ class Site:
 class Yard:
     """A place being filled."""
 
-    def __init__(self, rng: Rng, recipe: Biome, palette: Palette, paths: list[NDArray[np.float64]], shore: Shore | None) -> None:
+    def __init__(
+        self, rng: Rng, recipe: Biome, palette: Palette, paths: list[NDArray[np.float64]], shore: Shore | None
+    ) -> None:
         self.rng, self.recipe, self.palette, self.paths, self.shore = rng, recipe, palette, paths, shore
         self.parts: list[Part] = []
         self.obstacles: list[tuple[float, float, float]] = []
@@ -50,7 +52,9 @@ class Yard:
         """Whether a point is off the paths by `margin` metres."""
         return not ground.near_path(self.paths, np.array([[x, z]]), margin)[0]
 
-    def put(self, parts: list[Part], x: float, z: float, radius: float, *, yaw: float = 0.0, scale: float = 1.0) -> None:
+    def put(
+        self, parts: list[Part], x: float, z: float, radius: float, *, yaw: float = 0.0, scale: float = 1.0
+    ) -> None:
         """Stands parts at (x, z); a radius of 0 can be walked through."""
         self.parts.append(place(parts, x, z, yaw=yaw, scale=scale))
         if radius > 0:
@@ -77,7 +81,11 @@ def _put_landmarks(yard: Yard) -> None:
         maker, radius = LANDMARKS[name]
         for _ in range(40):
             x, z = rng.uniform(-30, 30, 2)
-            if math.hypot(x, z) > 7 and yard.free(x, z, radius + 6) and yard.clear(x, z, radius + yard.recipe.street + 0.8):
+            if (
+                math.hypot(x, z) > 7
+                and yard.free(x, z, radius + 6)
+                and yard.clear(x, z, radius + yard.recipe.street + 0.8)
+            ):
                 parts = maker(rng, choose(rng, yard.palette.walls), choose(rng, yard.palette.roofs))
                 yaw = math.atan2(-x, -z) + rng.normal(0, 0.4)
                 yard.put(parts, x, z, 0.0, yaw=yaw)
@@ -104,7 +112,11 @@ def _put_houses(yard: Yard) -> None:
         x, z = (ax + bx) / 2 - away * math.sin(facing), (az + bz) / 2 - away * math.cos(facing)
         radius = 0.46 * math.hypot(width, depth)
         crowd = -0.8 if recipe.straight else 1.2
-        if max(abs(x), abs(z)) > 40 or not yard.free(x, z, radius + crowd) or not yard.clear(x, z, depth / 2 + recipe.street + 0.4):
+        if (
+            max(abs(x), abs(z)) > 40
+            or not yard.free(x, z, radius + crowd)
+            or not yard.clear(x, z, depth / 2 + recipe.street + 0.4)
+        ):
             continue
         size = Size(width=width, depth=depth, storeys=int(rng.integers(1, recipe.storeys + 1)))
         parts = BUILDERS[recipe.builder](rng, choose(rng, yard.palette.walls), choose(rng, yard.palette.roofs), size)
@@ -176,7 +188,13 @@ def _put_beside(yard: Yard, name: str, a: NDArray[np.float64], b: NDArray[np.flo
     if not yard.clear(x, z, away - 0.35):
         return
     if name in _ALONG:
-        yard.put(maker(yard.rng, yard.palette), x, z, radius, yaw=along + (math.pi / 2 if radius == 0 else (1 - side) * math.pi / 2))
+        yard.put(
+            maker(yard.rng, yard.palette),
+            x,
+            z,
+            radius,
+            yaw=along + (math.pi / 2 if radius == 0 else (1 - side) * math.pi / 2),
+        )
         if radius == 0:
             yard.obstacles += [(x + t * math.sin(along), z + t * math.cos(along), 0.45) for t in (-1.5, -0.5, 0.5, 1.5)]
     else:

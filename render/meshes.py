@@ -43,15 +43,20 @@ def frustum(radius: float, top: float, height: float, *, sides: int = 7, base: f
 
 
 def _lathe(lower: NDArray, low: float, upper: NDArray, high: float) -> Shape:
-    """Side walls and a cap between two rings [K, 2] of (x, z)."""
-    a = np.insert(lower, 1, low, axis=1)
-    b = np.insert(upper, 1, high, axis=1)
-    a2, b2 = np.roll(a, -1, 0), np.roll(b, -1, 0)
-    walls = [np.stack([a, a2, b2], 1)]
-    if np.abs(upper).max() > 1e-6:
-        cap = np.stack([b, b2, np.broadcast_to(b.mean(0), b.shape)], 1)
-        walls += [np.stack([a, b2, b], 1), cap]
-    return np.concatenate(walls)
+    """Side walls and a cap between two rings [K, 2] of (x, z); the bottom, never seen, stays open."""
+    count = len(lower)
+    pointed = np.abs(upper).max() <= 1e-6
+    shape = np.empty((count if pointed else 3 * count, 3, 3))
+    rings = np.empty((2, count + 1, 3))
+    rings[0, :-1, ::2], rings[1, :-1, ::2] = lower, upper
+    rings[0, :, 1], rings[1, :, 1] = low, high
+    rings[:, -1] = rings[:, 0]
+    a, b = rings
+    shape[:count, 0], shape[:count, 1], shape[:count, 2] = a[:-1], a[1:], b[1:]
+    if not pointed:
+        shape[count : 2 * count, 0], shape[count : 2 * count, 1], shape[count : 2 * count, 2] = a[:-1], b[1:], b[:-1]
+        shape[2 * count :, 0], shape[2 * count :, 1], shape[2 * count :, 2] = b[:-1], b[1:], b[:-1].mean(0)
+    return shape
 
 
 def gable(width: float, height: float, depth: float, *, base: float, overhang: float = 0.35) -> Shape:
@@ -121,22 +126,47 @@ def part(
     `smooth` mixes the flat face normals with normals from the shape's centre (1 = as round as a ball).
     """
     points = shape.reshape(-1, 3)
-    centre = (points.min(0) + points.max(0)) / 2
-    face = np.cross(shape[:, 1] - shape[:, 0], shape[:, 2] - shape[:, 0])
-    outward = np.sign(np.sum(face * (shape.mean(1) - centre), -1, keepdims=True))
-    face = face * np.where(outward == 0, 1, outward) / np.maximum(np.linalg.norm(face, axis=-1, keepdims=True), 1e-9)
-    normal = np.repeat(face, 3, 0)
+    low, high = points.min(0), points.max(0)
+    centre = (low + high) / 2
+    out = np.empty((len(points), STRIDE), np.float32)
+    out[:, :3] = points
+    out[:, 3:6] = np.repeat(_outward(shape, centre), 3, 0)
     if smooth:
         radial = points - centre
-        radial = radial / np.maximum(np.linalg.norm(radial, axis=-1, keepdims=True), 1e-9)
-        normal = normal * (1 - smooth) + radial * smooth
-    low, high = points[:, 1].min(), points[:, 1].max()
-    rise = ((points[:, 1] - low) / max(high - low, 1e-6))[:, None]
-    paint = np.array(colour) * foot * (1 - rise) + np.array(top or colour) * rise
-    marks = np.broadcast_to((leaf, glow), (len(points), 2))
-    vertices = np.concatenate([points, normal, paint, marks], 1).astype(np.float32)
-    vertices[:, (1, 4)] *= -1
-    return vertices
+        radial /= np.maximum(np.sqrt((radial * radial).sum(-1, keepdims=True)), 1e-9)
+        out[:, 3:6] += (radial - out[:, 3:6]) * smooth
+    rise = (points[:, 1:2] - low[1]) / max(high[1] - low[1], 1e-6)
+    bottom = np.array(colour) * foot
+    out[:, 6:9] = bottom + (np.array(top or colour) - bottom) * rise
+    out[:, 9], out[:, 10] = leaf, glow
+    out[:, (1, 4)] *= -1
+    return out
+
+
+def _outward(shape: Shape, centre: NDArray) -> NDArray:
+    """Unit normals [T, 3] of the faces of a convex shape, away from its centre."""
+    u, v = shape[:, 1] - shape[:, 0], shape[:, 2] - shape[:, 0]
+    normal = u[:, (1, 2, 0)] * v[:, (2, 0, 1)] - u[:, (2, 0, 1)] * v[:, (1, 2, 0)]
+    inward = (normal * (shape[:, 0] - centre)).sum(-1, keepdims=True) < 0
+    length = np.maximum(np.sqrt((normal * normal).sum(-1, keepdims=True)), 1e-9)
+    return normal / np.where(inward, -length, length)
+
+
+def panes(
+    spots: NDArray, *, width: float, height: float, colour: Colour, foot: float = 1.0, glow: NDArray | float = 0.0
+) -> Part:
+    """Upright rectangles: one per row of `spots` [N, 4] = (along the wall, height of the sill, out from the middle, yaw)."""
+    count = len(spots)
+    corners = np.array([(-0.5, 0), (0.5, 0), (0.5, 1), (-0.5, 0), (0.5, 1), (-0.5, 1)])
+    c, s = np.cos(spots[:, 3:4]), np.sin(spots[:, 3:4])
+    along, out_ = spots[:, 0:1] + corners[:, 0] * width, spots[:, 2:3]
+    out = np.zeros((count, 6, STRIDE), np.float32)
+    out[..., 0], out[..., 2] = along * c + out_ * s, out_ * c - along * s
+    out[..., 1] = -(spots[:, 1:2] + corners[:, 1] * height)
+    out[..., 3], out[..., 5] = s, c
+    out[..., 6:9] = np.array(colour) * (foot + (1 - foot) * corners[:, 1:2])
+    out[..., 10] = np.broadcast_to(np.asarray(glow).reshape(-1, 1), (count, 6))
+    return out.reshape(-1, STRIDE)
 
 
 def place(parts: Sequence[Part], x: float, z: float, *, yaw: float = 0.0, scale: float = 1.0, up: float = 0.0) -> Part:

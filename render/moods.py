@@ -65,7 +65,7 @@ DAWN = Look(
     warm=rgb("#ffdca6"), disc=rgb("#fff3d6"), haze=0.0085, cloud=rgb("#ffe9e2"), lamps=0.15, stars=0.0, elevation=0.30,
 )  # fmt: skip
 DUSK = Look(
-    light=(1.20, 0.80, 0.58), shade=(0.48, 0.42, 0.62), zenith=rgb("#3d4a8c"), horizon=rgb("#e58f7c"),
+    light=(1.14, 0.82, 0.64), shade=(0.50, 0.44, 0.64), zenith=rgb("#3d4a8c"), horizon=rgb("#e58f7c"),
     warm=rgb("#ffb35e"), disc=rgb("#ffe2a6"), haze=0.0065, cloud=rgb("#f2a58e"), lamps=0.75, stars=0.0, elevation=0.17,
 )  # fmt: skip
 OVERCAST = Look(

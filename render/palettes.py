@@ -22,7 +22,9 @@ class Palette:
     """Near and far."""
 
 
-def _palette(ground: str, patches: str, path: str, leaves: str, flowers: str, walls: str, roofs: str, rock: str, hills: str) -> Palette:
+def _palette(
+    ground: str, patches: str, path: str, leaves: str, flowers: str, walls: str, roofs: str, rock: str, hills: str
+) -> Palette:
     """A palette from hexadecimal codes, several in a string separated by spaces."""
 
     def all_of(codes: str) -> tuple[Colour, ...]:
@@ -68,11 +70,11 @@ REDSANDS = _palette(
     "e8b07a d99a68 f0c898", "8a4a3f 4a7f8c b5653f", "b06a4a", "cc7f52 cfa08a",
 )  # fmt: skip
 WINTER = _palette(
-    "e6edf3", "f4f8fb d3dfea dbe6ef c6d6e4", "cfc7bd", "3f7264 4a7f70 35655c", "d8434e ffffff",
+    "d2dde7", "e2eaf1 bccddd c6d6e4 adc2d7", "c2b8ac", "3f7264 4a7f70 35655c", "d8434e ffffff",
     "8a5f43 9c6e4c 75503b", "b54a42 4f6f8f", "8d99a6", "c9d8e6 b7cbe0",
 )  # fmt: skip
 GLACIER = _palette(
-    "d6e6ee", "ecf5f8 bed6e3 cde1ea aac8da", "b9c4cb", "4a7f86 3f6f7a", "f0a0b0 ffffff",
+    "c6dae5", "dbe9f0 aecad9 bbd5e2 98bbd0", "a9b7c0", "4a7f86 3f6f7a", "f0a0b0 ffffff",
     "a08468 8f9aa3 b59a7c", "4a7f9c 5c6f86", "9fb3c1", "b3cede a9c6dc",
 )  # fmt: skip
 BEACH = _palette(

@@ -71,7 +71,9 @@ def palm(rng: Rng, leaf: Colour) -> list[Part]:
     lean, tall = rng.uniform(0.2, 0.9), rng.uniform(3.6, 5.0)
     parts = []
     for i in range(4):
-        piece = move(frustum(0.2 - 0.02 * i, 0.17 - 0.02 * i, tall / 4 + 0.03, sides=6), x=lean * (i / 4) ** 2, up=tall * i / 4)
+        piece = move(
+            frustum(0.2 - 0.02 * i, 0.17 - 0.02 * i, tall / 4 + 0.03, sides=6), x=lean * (i / 4) ** 2, up=tall * i / 4
+        )
         parts.append(part(piece, blend(rgb("#a07a52"), TRUNK, 0.3 * (i % 2)), foot=0.85))
     for angle in np.arange(7) * 2 * math.pi / 7 + rng.uniform(0, 1):
         frond = _frond(1.9)
@@ -98,7 +100,9 @@ def cactus(rng: Rng, leaf: Colour) -> list[Part]:
     for side in (-1, 1)[: rng.integers(1, 3)]:
         up = tall * rng.uniform(0.35, 0.55)
         parts.append(part(move(box(0.55, 0.24, 0.24), x=side * 0.45, up=up), leaf, foot=0.75, smooth=0.3))
-        parts.append(part(move(frustum(0.16, 0.13, tall * 0.38, sides=7), x=side * 0.7, up=up), leaf, foot=0.8, smooth=0.6))
+        parts.append(
+            part(move(frustum(0.16, 0.13, tall * 0.38, sides=7), x=side * 0.7, up=up), leaf, foot=0.8, smooth=0.6)
+        )
     return parts
 
 

@@ -104,7 +104,11 @@ def city_lamp(rng: Rng, palette: Palette) -> list[Part]:
     """A tall lamp with an arm over the street."""
     iron = rgb("#454d5c")
     arm = part(move(box(0.1, 0.1, 1.6), up=5.2, z=0.7), iron)
-    return [part(frustum(0.12, 0.07, 5.3, sides=5), iron), arm, part(move(box(0.35, 0.16, 0.7), up=5.05, z=1.4), rgb("#fff0c9"), glow=LIT)]
+    return [
+        part(frustum(0.12, 0.07, 5.3, sides=5), iron),
+        arm,
+        part(move(box(0.35, 0.16, 0.7), up=5.05, z=1.4), rgb("#fff0c9"), glow=LIT),
+    ]
 
 
 def bench(rng: Rng, palette: Palette) -> list[Part]:
@@ -126,7 +130,10 @@ def stall(rng: Rng, palette: Palette) -> list[Part]:
     """A market stall with a bright cloth and fruit."""
     cloth = choose(rng, palette.flowers)
     parts = [part(move(box(0.1, 2.2, 0.1), x=x, z=z), TIMBER, foot=0.7) for x in (-1.1, 1.1) for z in (-0.7, 0.7)]
-    parts += [part(box(2.3, 0.9, 1.3), TIMBER, foot=0.7), part(gable(2.3, 0.7, 1.5, base=2.1, overhang=0.15), cloth, foot=0.85)]
+    parts += [
+        part(box(2.3, 0.9, 1.3), TIMBER, foot=0.7),
+        part(gable(2.3, 0.7, 1.5, base=2.1, overhang=0.15), cloth, foot=0.85),
+    ]
     for x, colour in ((-0.7, "#e0643a"), (0.0, "#8fb447"), (0.7, "#e6bb3d")):
         parts.append(part(move(blob(0.26, flat=0.7), x=x, up=1.0), rgb(colour), foot=0.8))
     return parts
@@ -173,7 +180,10 @@ def parasol(rng: Rng, palette: Palette) -> list[Part]:
 def snowman(rng: Rng, palette: Palette) -> list[Part]:
     """Three balls of snow with a hat and a carrot."""
     white = rgb("#f3f6fa")
-    balls = [part(move(blob(r, flat=0.95), up=up), white, foot=0.85, smooth=0.7) for r, up in ((0.6, 0.5), (0.44, 1.25), (0.3, 1.85))]
+    balls = [
+        part(move(blob(r, flat=0.95), up=up), white, foot=0.85, smooth=0.7)
+        for r, up in ((0.6, 0.5), (0.44, 1.25), (0.3, 1.85))
+    ]
     nose = frustum(0.06, 0, 0.35, sides=5)[..., [0, 2, 1]] + (0, 1.85, 0.25)
     return [*balls, part(nose, rgb("#e8833a")), part(frustum(0.24, 0.22, 0.35, sides=8, base=2.08), rgb("#33363f"))]
 
@@ -191,7 +201,10 @@ def car(rng: Rng, palette: Palette) -> list[Part]:
 def planter(rng: Rng, palette: Palette) -> list[Part]:
     """A planter box with a clipped ball, as cities have."""
     ball = move(blob(0.5), up=1.0)
-    return [part(box(0.8, 0.6, 0.8), rgb("#6c7079"), foot=0.7), part(ball, palette.leaves[0], foot=0.6, smooth=0.5, leaf=0.5)]
+    return [
+        part(box(0.8, 0.6, 0.8), rgb("#6c7079"), foot=0.7),
+        part(ball, palette.leaves[0], foot=0.6, smooth=0.5, leaf=0.5),
+    ]
 
 
 PROPS: dict[str, tuple[Callable[[Rng, Palette], list[Part]], float]] = {

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from render import shaders
 from render.characters import HEROES, Body, pose
+from render.culling import Cells
 from render.events import CALM, EventState, look_under
 from render.happenings import burning, visiting
 from render.moods import Look
@@ -30,6 +31,10 @@ EXTENT = 64.0
 PAINT_SIZE = 1024
 
 _LAYOUT = ("3f 3f 3f 2f", "position", "normal", "colour", "marks")
+_RAW = ("clip_from_world", "world_from_camera")
+"""Uniforms given as bytes."""
+_PER_PICTURE = (*_RAW, "slope", "eye", "sun", "light", "shade", "horizon", "warm", "zenith", "disc", "haze", "lamps", "snow",
+                "autumn", "wet", "plain", "extent", "time_s", "disc_by", "glow_at", "glow_by")  # fmt: skip
 _RAIN, _SNOW = 170, 260
 
 
@@ -49,7 +54,9 @@ class Renderer:
         self.width, self.height = width, height
         self.ctx = ctx or moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[arg-type]
         c, size = self.ctx, (width, height)
-        self._drawn = c.framebuffer([c.renderbuffer(size, 3, samples=samples)], c.depth_renderbuffer(size, samples=samples))
+        self._drawn = c.framebuffer(
+            [c.renderbuffer(size, 3, samples=samples)], c.depth_renderbuffer(size, samples=samples)
+        )
         self._shown = c.framebuffer([c.renderbuffer(size, 3)])
         self._depth = c.depth_texture(size)
         self._depth_only = c.framebuffer(depth_attachment=self._depth)
@@ -60,6 +67,8 @@ class Renderer:
         self._shadow = c.program(shaders.SHADOW_VERTEX, shaders.PLAIN_FRAGMENT)
         self._air = c.program(shaders.AIRBORNE_VERTEX, shaders.AIRBORNE_FRAGMENT)
         self._water = c.program(shaders.WATER_VERTEX, shaders.WATER_FRAGMENT)
+        programs = (self._solid, self._ground, self._sky, self._water, self._air)
+        self._uniforms = [(p[name], name) for p in programs for name in p if name in _PER_PICTURE]
         quad = c.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], "f4"))
         self._sky_quad = c.vertex_array(self._sky, quad, "position")
         plane = c.buffer(_disc())
@@ -83,7 +92,8 @@ class Renderer:
             self._still.release()
         self.scene = scene
         self._hero = HEROES[scene.hero]() if scene.hero else None
-        self._vertices = self.ctx.buffer(np.ascontiguousarray(scene.vertices))
+        self._cells = Cells(scene.vertices)
+        self._vertices = self.ctx.buffer(self._cells.vertices)
         self._still = self.ctx.vertex_array(self._solid, [(self._vertices, *_LAYOUT)])
         self._clouds = clouds(scene)
         self._stars = stars(scene.seed)
@@ -155,7 +165,7 @@ class Renderer:
         look = look_under(self.scene.look, events, time_s)
         self._set_uniforms(world_from_camera, time_s, events, look)
         self._write_movers(world_from_camera, time_s, events, look, actor)
-        self._draw_solids()
+        self._draw_solids(world_from_camera)
         self._sky_quad.render(moderngl.TRIANGLE_STRIP)
         c.enable(moderngl.BLEND)
         self._draw_water(events)
@@ -173,9 +183,10 @@ class Renderer:
             self._water["shore"], self._water["level"] = (0.0, 0.0, -100.0), 0.06 + 0.36 * events.flood
             self._water_plane.render()
 
-    def _draw_solids(self) -> None:
+    def _draw_solids(self, world_from_camera: NDArray) -> None:
         assert self._still is not None
-        self._still.render()
+        for first, count in self._cells.seen(world_from_camera):
+            self._still.render(vertices=count, first=first)
         if self._mover_count:
             self._moving.render(vertices=self._mover_count)
         self._ground_plane.render()
@@ -198,14 +209,11 @@ class Renderer:
             "glow_at": (fire.x, -0.8 * fire.size, fire.z) if fire else (0.0, 0.0, 0.0),
             "glow_by": 0.9 * events.fire * flicker if fire else 0.0,
         }  # fmt: skip
-        for program in (self._solid, self._ground, self._sky, self._water, self._air):
-            for name in program:
-                if name in values and isinstance(program[name], moderngl.Uniform):
-                    value = values[name]
-                    if isinstance(value, bytes):
-                        program[name].write(value)  # type: ignore[union-attr]
-                    else:
-                        program[name] = value
+        for uniform, name in self._uniforms:
+            if name in _RAW:
+                uniform.write(values[name])
+            else:
+                uniform.value = values[name]
         self._painted.use(0)
 
     def _write_movers(
@@ -248,7 +256,7 @@ class Renderer:
         """Depth along z of everything solid."""
         self._depth_only.use()
         self.ctx.clear(depth=1.0)
-        self._draw_solids()
+        self._draw_solids(world_from_camera)
         window = np.frombuffer(self._depth.read(alignment=4), np.float32).reshape(self.height, self.width)
         z = NEAR * FAR / (FAR - window.astype(np.float64) * (FAR - NEAR))
         return np.where(window >= 1.0, np.inf, z).astype(np.float32)

@@ -13,7 +13,7 @@ from render import ground
 from render.biomes import BIOMES
 from render.captions import world_caption
 from render.characters import HEROES
-from render.ground import Shore
+from render.ground import Shore, shoreline
 from render.horizons import surround
 from render.layout import Site, Yard, fill
 from render.meshes import STRIDE
@@ -65,6 +65,8 @@ class Scene:
     def good_start(self, rng: Rng) -> tuple[float, float, float]:
         """(x, z, yaw) of a free spot that looks at something worth seeing, not into a wall."""
         targets = [(x, z) for _, x, z in self.landmarks] + [(s.x, s.z) for s in self.sites[:12]] + [(0.0, 0.0)]
+        if self.shore:
+            targets += [shoreline(self.shore[0], self.shore[1] + 8, float(a)) for a in rng.uniform(-25, 25, 9)]
         best, best_score = (0.0, 0.0, 0.0), -math.inf
         for _ in range(40):
             tx, tz = targets[rng.integers(len(targets))]
@@ -119,7 +121,9 @@ def make_world(
     mood = mood or drawn_mood
     palette = recipe.palettes[rng.integers(len(recipe.palettes))]
     shore = (float(rng.uniform(-math.pi, math.pi)), float(rng.uniform(14, 26))) if recipe.sea else None
-    yard = Yard(rng, recipe, palette, ground.lay_paths(rng, crossing=recipe.houses[0] > 5, straight=recipe.straight), shore)
+    yard = Yard(
+        rng, recipe, palette, ground.lay_paths(rng, crossing=recipe.houses[0] > 5, straight=recipe.straight), shore
+    )
     fill(yard)
     around = surround(rng, recipe.horizon, palette, shore)
     return Scene(

@@ -33,8 +33,8 @@ void main() {
     vec3 to_glow = glow_at - position;
     float near_glow = glow_by / (1.0 + 0.06 * dot(to_glow, to_glow));
     shone += albedo * vec3(1.0, 0.55, 0.2) * near_glow * (0.6 + 0.4 * dot(normal, normalize(to_glow)));
-    v_colour = mix(shone, vec3(1.0, 0.83, 0.48), clamp(marks.y * lamps, 0.0, 1.0));
-    v_colour = marks.y > 1.5 ? colour : v_colour;                    // flames keep their own colour
+    v_colour = mix(shone, vec3(1.0, 0.83, 0.48), marks.y < 1.2 ? marks.y * lamps : 0.0);
+    v_colour = marks.y > 1.2 ? colour : v_colour;                    // neon, flames and the sky keep their colour
     vec3 offset = position - eye;
     v_offset = marks.y > 2.5 ? vec3(0.0) : offset;                   // sky things stand behind the haze
     v_air = air(offset);

@@ -64,7 +64,7 @@ def make(
 ) -> list[Path]:
     """Renders `clips` clips into shards under `out` and returns the paths of their safetensors files.
 
-    `plan(rng, scene, frames)` gives the walk of a clip. `biomes` limits the kinds of place; `event_rate` is the share of
+    `plan` plans the walk of a clip (`engine.trajectories.plan`). `biomes` limits the kinds of place; `event_rate` is the share of
     clips in which something happens. `progress(done, total)` is told after every clip.
 
     Raises:
@@ -147,7 +147,9 @@ def read_shard(path: Path) -> Shard:
         raise ValueError(f"the shard {path.name} has no {sidecar.name}: it was not finished; run data make again")
     meta = json.loads(sidecar.read_text(encoding="utf-8"))
     if meta["format"] != FORMAT:
-        raise ValueError(f"the shard {path.name} has format {meta['format']}, this program reads {FORMAT}; make it again")
+        raise ValueError(
+            f"the shard {path.name} has format {meta['format']}, this program reads {FORMAT}; make it again"
+        )
     with safe_open(path, framework="numpy") as names:
         present = set(names.keys())
     arrays = {name: _mapped(path, name) for name in present}

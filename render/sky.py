@@ -47,7 +47,9 @@ def stars(seed: int) -> Callable[[Look, np.ndarray], list[Part]]:
     side = np.stack([np.cos(azimuth), np.zeros(count), -np.sin(azimuth)], -1)
     over = np.cross(towards, side)
     size = rng.uniform(0.9, 2.2, (count, 1))
-    corners = np.stack([towards * _FAR - over * size, towards * _FAR + (side + over) * size, towards * _FAR + (over - side) * size], 1)
+    corners = np.stack(
+        [towards * _FAR - over * size, towards * _FAR + (side + over) * size, towards * _FAR + (over - side) * size], 1
+    )
     base = np.zeros((count * 3, STRIDE), np.float32)
     base[:, 4], base[:, 10] = 1.0, 3.0
 
