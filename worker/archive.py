@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import JournalError
-from worker.journal import SUFFIX, Contents, Entry, Header, Journal, ResetEntry
+from worker.history import Entry, Header, ResetEntry
+from worker.journal import SUFFIX, Contents, Journal
 
 
 @dataclass(kw_only=True, slots=True)
@@ -27,7 +28,9 @@ class Archive:
         return self._journal.path if self._journal else None
 
     def find(self, text: str) -> Path:
-        """The session file that `text` names: a path, or a name in the folder. Raises `JournalError` if there is none."""
+        """The session file that `text` names: a path, or a name in the folder. Raises `JournalError` if there
+        is none.
+        """
         path = Path(text).expanduser()
         here = self.folder / (path.name.removesuffix(SUFFIX) + SUFFIX)
         if not self.confined and path.is_file():
@@ -54,7 +57,10 @@ class Archive:
         return journal.path
 
     def record(self, entry: Entry) -> None:
-        """Write an entry. After a failure nothing more is written, until a reset makes the file a world's beginning again."""
+        """Write an entry.
+
+        After a failure nothing more is written, until a reset makes the file a world's beginning again.
+        """
         if self._journal is None or (self.unsaved and not isinstance(entry, ResetEntry)):
             return
         try:

@@ -36,7 +36,10 @@ class WorldLink(Protocol):
         ...
 
     def poll(self) -> list[Event]:
-        """Everything that arrived since the last call, pictures in their order. The first event is `Welcome` or `Closed`."""
+        """Everything that arrived since the last call, pictures in their order.
+
+        The first event is `Welcome` or `Closed`.
+        """
         ...
 
     def close(self) -> None:
@@ -47,12 +50,16 @@ class WorldLink(Protocol):
 class SocketLink:
     """A `WorldLink` over three sockets, and over the worker process if it was started for this link."""
 
-    def __init__(self, directory: Path, *, worker: "subprocess.Popen[bytes] | None" = None, take_over: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, worker: "subprocess.Popen[bytes] | None" = None, take_over: bool = False
+    ) -> None:
         self._directory = directory
         self._worker = worker
         self._context: transport.Context = zmq.Context()
         identity = secrets.token_bytes(16).replace(b"\0", b"\1")
-        self._sockets = {lane: transport.open_socket(self._context, zmq.DEALER, LIMITS[lane], identity) for lane in Lane}
+        self._sockets = {
+            lane: transport.open_socket(self._context, zmq.DEALER, LIMITS[lane], identity) for lane in Lane
+        }
         for lane, socket in self._sockets.items():
             socket.connect(transport.ipc_endpoint(directory, lane))
         self._unsent: Control | None = None
@@ -79,7 +86,9 @@ class SocketLink:
             return []
         events: list[Event] = [*self._receive_events(), *self._receive_frames()]
         if self._worker is not None and self._worker.poll() is not None:
-            events.append(Closed(sentence=f"The worker ended with status {self._worker.returncode}; start Wander again."))
+            events.append(
+                Closed(sentence=f"The worker ended with status {self._worker.returncode}; start Wander again.")
+            )
         self._closed = any(isinstance(event, Closed) for event in events)
         return events
 
@@ -126,7 +135,8 @@ def attach_pixels(frames: list[bytes]) -> Frames:
 def launch_local(*, sessions: Path = SESSIONS, options: dict[str, float] | None = None) -> WorldLink:
     """Start the worker processes on this machine and give a link to them; they end with the link, or with this process.
 
-    `sessions` is where session files are kept. `options` overrides fields of `worker.router.Deadlines`. Raises `LaunchError`.
+    `sessions` is where session files are kept, `options` overrides fields of `worker.supervisor.Deadlines`. Raises
+    `LaunchError`.
     """
     directory = Path(tempfile.mkdtemp(prefix="wander-"))
     arguments = json.dumps({"directory": str(directory), "sessions": str(sessions), "deadlines": options or {}})

@@ -1,7 +1,7 @@
 """MessagePack with explicit limits, then a schema: the only way bytes become values in Wander.
 
-`msgpack` bounds what a hostile message may cost, `msgspec` then checks every field against a typed `Struct`. Extension
-types and duplicate keys, which MessagePack allows, are refused before the schema sees them.
+`msgpack` bounds what a hostile message may cost, `msgspec` then checks every field against a typed `Struct`.
+Extension types and duplicate keys, which MessagePack allows, are refused before the schema sees them.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,11 @@
 """What the router does for a world: it turns requests and controls into jobs for the model, and keeps the journal.
 
-The model has one job at a time. Between jobs the requests that change the world are carried out in their order, and when
-none waits the next chunk starts, if the session allows it. Whatever happens to the model process, the journal and the steps
-of the chunk in the making are here, so it can be started again and go on as if nothing had happened.
+The model has one job at a time. Between jobs the requests that change the world are carried out in their order, and
+when none waits the next chunk starts, if the session allows it. Whatever happens to the model process, the journal
+and the steps of the chunk in the making are here, so it can be started again and go on as if nothing had happened.
 """
 
 import logging
-import math
 import os
 from collections import deque
 from collections.abc import Callable
@@ -16,19 +15,18 @@ from worker import model_protocol as model
 from worker import protocol as wire
 from worker.archive import Archive, notice
 from worker.errors import WanderError, WireError
-from worker.host import MAX_RESTARTS, ModelHost
-from worker.journal import (
-    ChunkEntry,
+from worker.history import (
     ChunkSizeEntry,
-    Contents,
     Entry,
     Header,
     History,
-    Journal,
     PromptEntry,
     ResetEntry,
     RewindEntry,
+    chunk_entry,
 )
+from worker.host import MAX_RESTARTS, ModelHost
+from worker.journal import Contents, Journal
 from worker.mailbox import Mailbox
 from worker.session import Session
 from worker.supervisor import Deadlines, ModelProcess, percentile
@@ -61,7 +59,9 @@ class Director:
         tell: Callable[[wire.RequestLaneEvent], None],
         show: Callable[[list[bytes]], None],
     ) -> None:
-        """`start_model` starts a process for a preset; `tell` and `show` send on the window's request and frame lane."""
+        """`start_model` starts a process for a preset; `tell` and `show` send on the window's request and
+        frame lane.
+        """
         self._archive, self._tell, self._show = archive, tell, show
         self._waiting: deque[wire.Request] = deque()
         self._at_hand: Undertaking | None = None
@@ -111,7 +111,6 @@ class Director:
         except WanderError as error:
             self._reply(request, error=str(error))
         self._advance()
-
 
     # -- from the model and about it ----------------------------------------------------------------------------------
 
@@ -184,7 +183,8 @@ class Director:
 
     def _undertake(self, request: wire.Request) -> None:
         if isinstance(request, wire.Open):
-            return self._open(request)
+            self._open(request)
+            return
         session, job = self._opened, None
         match request:
             case wire.SetPrompt():
@@ -196,7 +196,9 @@ class Director:
             case wire.SetChunk():
                 job = model.Load(spec=session.resized(request.chunk).spec, journal=session.path)
         if job is None:
-            raise WanderError(f"The world has {session.chunks} chunks, it cannot go back to another number; undo fewer.")
+            raise WanderError(
+                f"The world has {session.chunks} chunks, it cannot go back to another number; undo fewer."
+            )
         self._give(Undertaking(job=job, request=request))
 
     def _open(self, request: wire.Open) -> None:
@@ -217,12 +219,14 @@ class Director:
 
     def _heard(self, message: model.ModelMessage, frames: list[bytes]) -> None:
         if isinstance(message, wire.Progress):
-            return self._tell(message)
+            self._tell(message)
+            return
         at_hand = self._at_hand
         if at_hand is None:
             raise WireError(f"The model answers with {type(message).__name__} where nothing was asked.")
         if isinstance(message, wire.Frames):
-            return self._pictured(message, frames)
+            self._pictured(message, frames)
+            return
         self._at_hand = None
         self.host.finished(at_hand.job, message.chunk_ms / 1e3 if isinstance(message, model.Committed) else 0.0)
         match message, at_hand.job:
@@ -245,21 +249,12 @@ class Director:
             self._show(frames)
 
     def _committed(self, message: model.Committed, frames: list[bytes]) -> None:
-        session = self._opened
-        latents = frames[1] if len(frames) == 2 else b""
-        if len(latents) != 2 * math.prod(message.shape) or message.chunk != session.chunks:
-            raise WireError(f"Chunk {message.chunk} came with {len(latents)} bytes of latents; {session.chunks} was next.")
-        entry = ChunkEntry(
-            generation=message.generation,
-            index=message.chunk,
-            steps=message.steps,
-            shape=message.shape,
-            latents=latents,
-            poses=message.poses,
-            actions=message.actions,
-            prompt=message.prompt,
-        )
-        self._record(entry, session.committed(message.prompt[: wire.MAX_PROMPT]))
+        before = self._opened
+        entry = chunk_entry(message, b"".join(frames[1:]), before.chunks)
+        self._record(entry, before.committed(message.prompt))
+        after = self._opened
+        if (after.unsaved, after.prompt) != (before.unsaved, before.prompt):
+            self._tell(after.world)
 
     def _done(self, message: model.Done, at_hand: Undertaking) -> None:
         session = self._opened
@@ -303,18 +298,7 @@ class Director:
             path = self._archive.create(Header(spec=spec, checksum=loaded.checksum))
         else:
             path = self._archive.adopt(resumed[0])
-        generation = max(history.generation, self.session.generation if self.session else 0) + 1
-        self.session = Session(
-            spec=history.spec,
-            path=str(path),
-            width=loaded.width,
-            height=loaded.height,
-            fps=loaded.fps,
-            generation=generation,
-            prompt=history.prompt[: wire.MAX_PROMPT],
-            prompts=tuple(chunk.prompt[: wire.MAX_PROMPT] for chunk in history.chunks),
-            mailbox=self.session.mailbox.forget() if self.session else Mailbox(),
-        )
+        self.session = Session.begin(loaded, history, str(path), after=self.session)
         return {"session": str(path), "notice": notice(resumed[1], loaded.checksum) if resumed else ""}
 
     def _go_on(self, loaded: model.Loaded) -> None:
@@ -360,11 +344,9 @@ class Director:
         self.session = None
 
     def _record(self, entry: Entry, session: Session) -> None:
-        """Write what has happened and make `session` the state; the window hears of it when saving begins to fail."""
+        """Write what has happened and make `session` the state."""
         self._archive.record(entry)
         self.session = replace(session, unsaved=self._archive.unsaved)
-        if self.session.unsaved != session.unsaved:
-            self._tell(self.session.world)
 
     def _reply(self, request: wire.Request | None, error: str = "", **data: str | int | float | None) -> None:
         if request is not None:

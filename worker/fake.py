@@ -1,9 +1,9 @@
 """The fake engine: a cheap NumPy picture that really moves with the pose, behind the verbs of `engine/world.py`.
 
-Preset `fake` lets the window and the fault tests run the real processes without torch. A picture is a chequered ground, a
-sky and coloured pillars seen through the true pin-hole camera, with the chunk's number in large digits. Everything follows
-from (seed, prompt, steps), each chunk also from the one before it, so a world that was rebuilt from its journal goes on
-exactly as if nothing had happened, and one that was rebuilt wrongly shows it.
+Preset `fake` lets the window and the fault tests run the real processes without torch. A picture is a chequered
+ground, a sky and coloured pillars seen through the true pin-hole camera, with the chunk's number in large digits.
+Everything follows from (seed, prompt, steps), each chunk also from the one before it, so a world that was rebuilt
+from its journal goes on exactly as if nothing had happened, and one that was rebuilt wrongly shows it.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.actions import POCKET, Step, action_from_keys, frame_poses, start_pose
+from engine.world import ChunkRecord, WorldSpec
 from worker.errors import WanderError
 
 Picture = NDArray[np.uint8]
@@ -52,31 +53,11 @@ def config_from_environment() -> FakeConfig:
     return msgspec.json.decode(os.environ.get(FAULT_VARIABLE, "{}"), type=FakeConfig)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorldSpec:
-    """What a world starts from, in the form of `engine/world.py`."""
-
-    preset: str = "fake"
-    seed: int = 0
-    prompt: str = ""
-    image: Picture | None = None
-    chunk: int = 4
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkRecord:
-    """What the journal keeps of a chunk, in the form of `engine/world.py`."""
-
-    index: int
-    steps: tuple[Step, ...]
-    latents: NDArray[np.float16]
-    poses: NDArray[np.float32]
-    actions: NDArray[np.int16]
-    prompt: str
-
-
 def open_world(spec: WorldSpec, records: Sequence[ChunkRecord] = (), config: FakeConfig | None = None) -> "FakeWorld":
-    """A world of the fake engine, rebuilt from `records` if there are any. Raises `WanderError` where `config` says so."""
+    """A world of the fake engine, rebuilt from `records` if there are any.
+
+    Raises `WanderError` where `config` says so.
+    """
     return FakeWorld(spec, records, config or config_from_environment())
 
 
@@ -84,6 +65,7 @@ class FakeWorld:
     """A deterministic toy world with the attributes and verbs that ARCHITECTURE.md gives a world."""
 
     width, height, fps = WIDTH, HEIGHT, FPS
+    checksum = ""
 
     def __init__(self, spec: WorldSpec, records: Sequence[ChunkRecord], config: FakeConfig) -> None:
         self.spec = spec
@@ -114,7 +96,9 @@ class FakeWorld:
         return self._records[-1].poses[-1].astype(np.float64) if self._records else start_pose(POCKET)
 
     def step(self, steps: Sequence[Step]) -> Iterator[Picture]:
-        """Yield the pictures of each latent, uint8 [1 | 4, H, W, 3]; the very first latent of a world is one picture."""
+        """Yield the pictures of each latent, uint8 [1 | 4, H, W, 3]; the very first latent of a world is one
+        picture.
+        """
         if len(steps) != self.chunk:
             raise ValueError(f"a chunk takes {self.chunk} steps, got {len(steps)}")
         if self._fresh and self.config.spin_at == self.chunks:
@@ -137,8 +121,10 @@ class FakeWorld:
         return self._records[-1]
 
     def prompt(self, text: str) -> int:
-        """A new prompt; returns the chunk from which it applies."""
-        self._prompt = text
+        """Add an event, one line more; a text of several lines replaces them all. Returns the chunk that
+        first reads it.
+        """
+        self._prompt = text if "\n" in text or not self._prompt else f"{self._prompt}\n{text}"
         return self.chunks
 
     def rewind(self, chunks: int) -> None:
@@ -155,7 +141,9 @@ class FakeWorld:
         self._prompt = self.spec.prompt
 
     def _colours(self) -> NDArray[np.float32]:
-        """Sky, ground and pillar colours [3, 3], which depend on the world, its prompt and (slightly) the last chunk."""
+        """Sky, ground and pillar colours [3, 3], which depend on the world, its prompt and (slightly) the
+        last chunk.
+        """
         mood = np.random.default_rng(_number(f"{self.spec.seed} {self._prompt}")).uniform(60, 220, (3, 3))
         if self.spec.image is not None:
             mood[0] = self.spec.image.reshape(-1, 3).mean(axis=0)
@@ -167,18 +155,27 @@ class FakeWorld:
         noise = np.random.default_rng(_number(f"{self.spec.seed} {self.chunks} {self._prompt} {list(steps)} {before}"))
         latents = noise.standard_normal((len(steps), *LATENT_SHAPE)).astype(np.float16)
         actions = np.array([action_from_keys(step.keys) for step in steps], dtype=np.int16)
-        return ChunkRecord(self.chunks, tuple(steps), latents, poses.astype(np.float32), actions, self._prompt)
+        return ChunkRecord(
+            index=self.chunks,
+            steps=tuple(steps),
+            latents=latents,
+            poses=poses.astype(np.float32),
+            actions=actions,
+            prompt=self._prompt,
+        )
 
 
 def draw(world_from_camera: Pose, number: int, colours: NDArray[np.float32]) -> Picture:
-    """The toy world from a pose [4, 4], uint8 [H, W, 3], with `number` in the corner; `colours` [3, 3] as sky, ground, pillar."""
+    """The toy world from a pose [4, 4], uint8 [H, W, 3], with `number` in the corner; `colours` [3, 3] as
+    sky, ground, pillar.
+    """
     picture = _ground_and_sky(world_from_camera, colours)
     _draw_pillars(picture, world_from_camera, colours[2])
     _draw_number(picture, number)
-    return picture.astype(np.uint8)
+    return picture
 
 
-def _ground_and_sky(world_from_camera: Pose, colours: NDArray[np.float32]) -> NDArray[np.float32]:
+def _ground_and_sky(world_from_camera: Pose, colours: NDArray[np.float32]) -> Picture:
     """At half resolution, each pixel twice: the picture has to be cheap."""
     y, x = 2 * np.mgrid[: HEIGHT // 2, : WIDTH // 2].astype(np.float32) + 1
     rays = np.stack([(x - WIDTH / 2) / FOCAL, (y - HEIGHT / 2) / FOCAL, np.ones_like(x)], axis=-1)
@@ -191,10 +188,10 @@ def _ground_and_sky(world_from_camera: Pose, colours: NDArray[np.float32]) -> ND
     fog = np.clip(distance / 40, 0, 1)[..., None]
     sky = colours[0] * (1 - 0.35 * np.clip(-down, 0, 1))[..., None]
     ground = colours[1] * (1 - 0.3 * dark)[..., None]
-    return (ground * (1 - fog) + sky * fog).repeat(2, axis=0).repeat(2, axis=1)
+    return (ground * (1 - fog) + sky * fog).astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
 
 
-def _draw_pillars(picture: NDArray[np.float32], world_from_camera: Pose, colour: NDArray[np.float32]) -> None:
+def _draw_pillars(picture: Picture, world_from_camera: Pose, colour: NDArray[np.float32]) -> None:
     """Upright boxes at fixed places, drawn as screen rectangles from far to near."""
     angles = np.arange(12) * (2 * math.pi / 12)
     radii = np.where(np.arange(12) % 2, 7.0, 12.0)
@@ -210,11 +207,11 @@ def _draw_pillars(picture: NDArray[np.float32], world_from_camera: Pose, colour:
         top, bottom = (HEIGHT / 2 + FOCAL * point[1, index] / point[2, index] for point in (high, low))
         half = FOCAL * 0.35 / depth
         left, right = (int(np.clip(column + side, 0, WIDTH)) for side in (-half, half))
-        shade = np.roll(colour, index) * (1 - 0.5 * min(depth / 40, 1))
+        shade = (np.roll(colour, index) * (1 - 0.5 * min(depth / 40, 1))).astype(np.uint8)
         picture[int(np.clip(top, 0, HEIGHT)) : int(np.clip(bottom, 0, HEIGHT)), left:right] = shade
 
 
-def _draw_number(picture: NDArray[np.float32], number: int, scale: int = 4) -> None:
+def _draw_number(picture: Picture, number: int, scale: int = 4) -> None:
     for place, digit in enumerate(str(number)):
         rows = [[(int(row) >> bit) & 1 for bit in (2, 1, 0)] for row in GLYPHS[int(digit)]]
         glyph = np.kron(np.array(rows), np.ones((scale, scale), dtype=np.int64)).astype(bool)

@@ -1,4 +1,6 @@
-"""The place where the model process lives: it is started here, given jobs, watched, and started again when it is lost."""
+"""The place where the model process lives: it is started here, given jobs, watched, and started again when it
+is lost.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -79,7 +81,9 @@ class ModelHost:
         return self.restarts <= MAX_RESTARTS
 
     def news(self) -> tuple[bool, str | None]:
-        """Whether the process hangs for good, and a sentence for the window if its state has changed (empty: all is well)."""
+        """Whether the process hangs for good, and a sentence for the window if its state has changed (empty:
+        all is well).
+        """
         silence, limit = self.watchdog.silence(time.monotonic())
         late = silence > limit
         sentence = f"The model has made no progress for {silence:.0f} s. Wait, or restart it." if late else ""

@@ -1,11 +1,12 @@
 """The session journal: an append-only file from which a world can be rebuilt, whatever stopped the program.
 
-Layout: the magic `WANDER\\n\\0`, then records of `length u32 | crc32 u32 | payload`, little-endian, the payload one MessagePack
-message of `Entry`. The first is the `Header`. Latents are kept, cached keys and values never: they follow from latents.
+Layout: the magic `WANDER\\n\\0`, then records of `length u32 | crc32 u32 | payload`, little-endian, the payload one
+MessagePack message of `Entry`. The first is the `Header`. Latents are kept, cached keys and values never: they follow
+from latents.
 
-A record is written by one `write` when its chunk is committed, so a killed process loses at most the chunk in the making;
-`fsync` comes at most every few seconds and on request, so a power cut loses a few seconds. An unfinished last record (a torn
-tail) is dropped and reported. One writer at a time holds the file's lock.
+A record is written by one `write` when its chunk is committed, so a killed process loses at most the chunk in the
+making; `fsync` comes at most every few seconds and on request, so a power cut loses a few seconds. An unfinished last
+record (a torn tail) is dropped and reported. One writer at a time holds the file's lock.
 """
 
 import contextlib
@@ -15,116 +16,19 @@ import shutil
 import struct
 import time
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
-
-import msgspec
-from msgspec import Meta
+from typing import Self
 
 from worker.codec import Limits, pack, unpack
 from worker.errors import JournalError, WireError
-from worker.model_protocol import Shape
-from worker.protocol import Chunk, Count, Message, Prompt, Seed, Step, WorldSpec
+from worker.history import FORMAT, AnyHeader, Entry, Header, History, replay
 
 MAGIC = b"WANDER\n\0"
-FORMAT = 1
 SUFFIX = ".wander"
 SYNC_SECONDS = 5.0
 PREFIX = struct.Struct("<II")
 LIMITS = Limits(message=256 * 1024 * 1024, binary=256 * 1024 * 1024)
-
-
-class Header(Message, kw_only=True, tag="header"):
-    """What the session started from, the user's picture included."""
-
-    format: Count = FORMAT
-    spec: WorldSpec
-    checksum: Annotated[str, Meta(max_length=128)] = ""
-    """Fingerprint of the weights that it was made with."""
-
-
-class AnyHeader(msgspec.Struct, tag="header"):
-    """What headers of all formats, past and to come, have in common."""
-
-    format: Count
-
-
-class ChunkEntry(Message, kw_only=True, tag="chunk"):
-    """One committed chunk; arrays as in `model_protocol.Committed`."""
-
-    generation: Count
-    index: Count
-    steps: tuple[Step, ...]
-    shape: Shape
-    latents: bytes
-    poses: bytes
-    actions: bytes
-    prompt: str
-
-
-class PromptEntry(Message, kw_only=True, tag="prompt"):
-    """A prompt that applies from the next chunk."""
-
-    text: Prompt
-
-
-class ResetEntry(Message, kw_only=True, tag="reset"):
-    """Back to the beginning with this seed."""
-
-    seed: Seed
-
-
-class RewindEntry(Message, kw_only=True, tag="rewind"):
-    """Back to the state after this many chunks."""
-
-    chunks: Count
-
-
-class ChunkSizeEntry(Message, kw_only=True, tag="chunk_size"):
-    """Latents per chunk from here on."""
-
-    chunk: Chunk
-
-
-Entry = Header | ChunkEntry | PromptEntry | ResetEntry | RewindEntry | ChunkSizeEntry
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class History:
-    """A world as its journal tells it: what it started from and the chunks that still stand."""
-
-    spec: WorldSpec
-    """With the seed and the chunk size that are in force."""
-    checksum: str = ""
-    chunks: tuple[ChunkEntry, ...] = ()
-    prompt: str = ""
-    """The prompt in force for the next chunk."""
-    prompted: bool = False
-    """Whether that prompt was given after the last chunk, so that no chunk carries it yet."""
-    generation: int = 0
-
-    def then(self, entry: Entry) -> "History":
-        """The world after one more entry. Raises `JournalError` if the entry cannot follow."""
-        match entry:
-            case ChunkEntry():
-                if entry.index != len(self.chunks):
-                    raise JournalError(f"The session jumps from chunk {len(self.chunks)} to {entry.index}; it is damaged.")
-                chunks = (*self.chunks, entry)
-                return replace(self, chunks=chunks, prompt=entry.prompt, prompted=False, generation=entry.generation)
-            case PromptEntry():
-                return replace(self, prompt=entry.text, prompted=True)
-            case ResetEntry():
-                spec = msgspec.structs.replace(self.spec, seed=entry.seed)
-                return replace(self, spec=spec, chunks=(), prompt=spec.prompt, prompted=False)
-            case RewindEntry():
-                chunks = self.chunks[: entry.chunks]
-                return replace(self, chunks=chunks, prompt=_prompt(chunks, self.spec), prompted=False)
-            case ChunkSizeEntry():
-                return replace(self, spec=msgspec.structs.replace(self.spec, chunk=entry.chunk))
-            case Header():
-                raise JournalError("The session has two beginnings; it is damaged.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +45,10 @@ class Contents:
 
 
 def read(path: Path) -> Contents:
-    """Read a session file. Raises `JournalError` if it is missing, no session, of another format, or torn in its header."""
+    """Read a session file.
+
+    Raises `JournalError` if it is missing, no session, of another format, or torn in its header.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -151,17 +58,11 @@ def read(path: Path) -> Contents:
     entries, good, damaged = _scan(data)
     if not entries or not isinstance(entries[0], Header):
         _refuse_other_formats(path, data)
-        raise JournalError(f"The session {path} breaks off in its header, at {len(data)} bytes; nothing can be restored.")
+        raise JournalError(
+            f"The session {path} breaks off in its header, at {len(data)} bytes; nothing can be restored."
+        )
     history = replay(entries[0], entries[1:])
     return Contents(history=history, good_bytes=good, torn_bytes=len(data) - good, damaged=damaged)
-
-
-def replay(header: Header, entries: Iterable[Entry]) -> History:
-    """The world that a header and the entries after it tell."""
-    history = History(spec=header.spec, checksum=header.checksum, prompt=header.spec.prompt)
-    for entry in entries:
-        history = history.then(entry)
-    return history
 
 
 def encode(entry: Entry) -> bytes:
@@ -186,7 +87,9 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise JournalError(f"The session {path} cannot be made: {error.strerror}; choose another folder.") from error
+            raise JournalError(
+                f"The session {path} cannot be made: {error.strerror}; choose another folder."
+            ) from error
         journal = cls(path, descriptor, 0)
         try:
             _lock(descriptor, path)
@@ -234,7 +137,10 @@ class Journal:
         self._synced = time.monotonic()
 
     def copy(self, name: str) -> Path:
-        """A durable copy of the session under `name` in the same folder. Raises `JournalError` if that name is taken."""
+        """A durable copy of the session under `name` in the same folder.
+
+        Raises `JournalError` if that name is taken.
+        """
         target = self.path.with_name(name.removesuffix(SUFFIX) + SUFFIX)
         if target.exists():
             raise JournalError(f"A session named {target.name} exists already; choose another name.")
@@ -298,8 +204,6 @@ def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise JournalError(f"The session {path.name} is already open in another window; close it there first.") from error
-
-
-def _prompt(chunks: tuple[ChunkEntry, ...], spec: WorldSpec) -> str:
-    return chunks[-1].prompt if chunks else spec.prompt
+        raise JournalError(
+            f"The session {path.name} is already open in another window; close it there first."
+        ) from error

@@ -1,8 +1,10 @@
-"""The mailbox between a person and a chunk: latest wins, taps are kept, mouse movement adds up and nothing of it is lost.
+"""The mailbox between a person and a chunk: latest wins, taps are kept, mouse movement adds up and nothing of it is
+lost.
 
-Pure: a `Mailbox` is a value. `receive` takes in a `Control`, `take` turns what is there into one `Step` per latent of the
-next chunk. Held keys go to every latent; a key that went down since the last chunk and is up again goes to the first latent
-that moves; mouse look is spread over the latents at a limited rate, and what is over waits for the next chunk.
+Pure: a `Mailbox` is a value. `receive` takes in a `Control`, `take` turns what is there into one `Step` per latent of
+the next chunk. Held keys go to every latent; a key that went down since the last chunk and is up again goes to the
+first latent that moves; mouse look is spread over the latents at a limited rate, and what is over waits for the next
+chunk.
 """
 
 import math
@@ -45,7 +47,10 @@ class Mailbox:
     """Controls that came twice, out of order or for an older generation."""
 
     def receive(self, control: Control, generation: int) -> "Mailbox":
-        """Take in a control. One that is not newer than the last is ignored; movement meant for another generation too."""
+        """Take in a control.
+
+        One that is not newer than the last is ignored; movement meant for another generation too.
+        """
         if control.seq <= self.seq:
             return replace(self, ignored=self.ignored + 1)
         if control.generation != generation:
@@ -59,8 +64,12 @@ class Mailbox:
             pitch=_clip(self.pitch + control.pitch, MAX_ANGLE),
         )
 
-    def take(self, latents: int, *, still: int = 0, limit: LookLimit = LookLimit()) -> tuple[tuple[Step, ...], "Mailbox"]:
-        """The steps of a chunk of `latents`, of which the first `still` cannot move (latent 0 of a world), and what is left."""
+    def take(
+        self, latents: int, *, still: int = 0, limit: LookLimit = LookLimit()
+    ) -> tuple[tuple[Step, ...], "Mailbox"]:
+        """The steps of a chunk of `latents`, of which the first `still` cannot move (latent 0 of a world),
+        and what is left.
+        """
         moving = latents - still
         if moving < 1:
             return tuple(Step() for _ in range(latents)), self

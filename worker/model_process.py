@@ -1,12 +1,11 @@
 """The model process: the one place of `worker/` that knows the engine.
 
-It works on one job at a time, in the order in which they come, and does nothing by itself. Pictures leave latent by latent
-while the rest of the chunk is still being decoded; the chunk is committed when all of them have left. It ends when its
-lifeline, its standard input, ends: also while it computes, and also if it hangs in native code.
+It works on one job at a time, in the order in which they come, and does nothing by itself. Pictures leave latent by
+latent while the rest of the chunk is still being decoded; the chunk is committed when all of them have left. It ends
+when its lifeline, its standard input, ends: also while it computes, and also if it hangs in native code.
 """
 
 import ctypes
-import importlib
 import io
 import json
 import logging
@@ -15,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +26,8 @@ from worker import model_protocol as model
 from worker import transport
 from worker.codec import UPLOAD, pack, unpack
 from worker.errors import WanderError
-from worker.journal import ChunkEntry, read
+from worker.history import ChunkEntry
+from worker.journal import read
 from worker.protocol import Frames, Message, Progress, Step, WorldSpec
 from worker.transport import MODEL_LIMITS
 
@@ -43,7 +43,7 @@ class Model:
 
     def __init__(self, socket: transport.Socket, preset: str) -> None:
         self._socket = socket
-        self._engine, self._user_errors = load_engine(preset)
+        self._open_world = engine_of(preset)
         self._world: Any = None
         self._chunk_ms = 0.0
 
@@ -53,7 +53,7 @@ class Model:
             job: model.Job = unpack(self._socket.recv(), model.Job, UPLOAD)
             try:
                 self._do(job)
-            except self._user_errors as error:
+            except user_errors() as error:
                 self._send(model.Failed(sentence=str(error)[:2_000]))
 
     def _do(self, job: model.Job) -> None:
@@ -74,10 +74,10 @@ class Model:
     def _load(self, job: model.Load) -> None:
         self._send(Progress(stage="open", fraction=0.0, sentence="Opening the world"))
         history = read(Path(job.journal)).history if job.journal else None
-        records = [self._record(chunk) for chunk in history.chunks] if history else []
-        self._world = self._engine.open_world(self._spec(job.spec), records=records)
-        if history is not None and history.prompted:
-            self._world.prompt(history.prompt)
+        records = [engine_record(chunk) for chunk in history.chunks] if history else []
+        self._world = self._open_world(engine_spec(job.spec), records)
+        for text in history.pending if history else ():
+            self._world.prompt(text)
         world = self._world
         self._send(
             model.Loaded(
@@ -86,7 +86,7 @@ class Model:
                 fps=float(world.fps),
                 chunk=world.chunk,
                 chunks=world.chunks,
-                checksum=getattr(world, "checksum", ""),
+                checksum=world.checksum,
             )
         )
 
@@ -125,58 +125,82 @@ class Model:
         )
         self._send(committed, np.asarray(record.latents, dtype=np.float16).tobytes())
 
-    def _spec(self, spec: WorldSpec) -> Any:
-        image = decode_image(spec.image) if spec.image else None
-        return self._engine.WorldSpec(
-            preset=spec.preset, seed=spec.seed, prompt=spec.prompt, image=image, chunk=spec.chunk
-        )
-
-    def _record(self, entry: ChunkEntry) -> Any:
-        count = len(entry.steps)
-        return self._engine.ChunkRecord(
-            index=entry.index,
-            steps=tuple(engine_steps(entry.steps)),
-            latents=np.frombuffer(entry.latents, dtype=np.float16).reshape(entry.shape),
-            poses=np.frombuffer(entry.poses, dtype=np.float32).reshape(count, 4, 4),
-            actions=np.frombuffer(entry.actions, dtype=np.int16),
-            prompt=entry.prompt,
-        )
-
     def _send(self, message: Message, payload: bytes | None = None) -> None:
         frames = [pack(message)] if payload is None else [pack(message), payload]
         transport.check_size(frames, MODEL_LIMITS)
         self._socket.send_multipart(frames)
 
 
-def load_engine(preset: str) -> tuple[Any, tuple[type[Exception], ...]]:
-    """The module that opens worlds of `preset`, and the errors of it that are sentences for the user."""
-    errors = importlib.import_module("engine.errors")
-    module = importlib.import_module("worker.fake" if preset == "fake" else "engine.world")
-    return module, (WanderError, errors.WanderError)
+def engine_of(preset: str) -> Callable[[Any, Sequence[Any]], Any]:
+    """`open_world` of the engine behind a preset."""
+    if preset == "fake":
+        from worker import fake
+
+        return fake.open_world
+    from engine import world
+
+    return world.open_world
 
 
-def engine_steps(steps: Sequence[Step]) -> list[Any]:
+def user_errors() -> tuple[type[Exception], ...]:
+    """The errors whose sentence is meant for the user; any other ends the process."""
+    from engine.errors import WanderError as EngineError
+
+    return WanderError, EngineError
+
+
+def engine_spec(spec: WorldSpec) -> Any:
+    """A world's specification as the engine has it, the picture decoded. Raises `WanderError` if that fails."""
+    from engine.world import WorldSpec as EngineSpec
+
+    image = decode_image(spec.image) if spec.image else None
+    return EngineSpec(preset=spec.preset, seed=spec.seed, prompt=spec.prompt, image=image, chunk=spec.chunk)
+
+
+def engine_steps(steps: Sequence[Step]) -> tuple[Any, ...]:
     """Steps as the engine has them."""
-    actions = importlib.import_module("engine.actions")
-    return [actions.Step(keys=step.keys, yaw=step.yaw, pitch=step.pitch) for step in steps]
+    from engine.actions import Step as EngineStep
+
+    return tuple(EngineStep(keys=step.keys, yaw=step.yaw, pitch=step.pitch) for step in steps)
+
+
+def engine_record(entry: ChunkEntry) -> Any:
+    """A chunk of the journal as the engine has it."""
+    from engine.world import ChunkRecord
+
+    return ChunkRecord(
+        index=entry.index,
+        steps=engine_steps(entry.steps),
+        latents=np.frombuffer(entry.latents, dtype=np.float16).reshape(entry.shape),
+        poses=np.frombuffer(entry.poses, dtype=np.float32).reshape(-1, 4, 4),
+        actions=np.frombuffer(entry.actions, dtype=np.int16),
+        prompt=entry.prompt,
+    )
 
 
 def decode_image(data: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The picture in a file's bytes, uint8 RGB [H, W, 3]. Raises `WanderError` if it is none or has over 32 megapixels."""
+    """The picture in a file's bytes, uint8 RGB [H, W, 3].
+
+    Raises `WanderError` if it is none or has over 32 megapixels.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise WanderError(
-                    f"The picture has {image.width * image.height / 1e6:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} "
-                    "are read; make it smaller."
+                    f"The picture has {image.width * image.height / 1e6:.0f} megapixels, at most "
+                    f"{MAX_PIXELS / 1e6:.0f} are read; make it smaller."
                 )
             return np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise WanderError(f"The picture of {len(data)} bytes cannot be read ({error}); choose a PNG or JPEG file.") from error
+        raise WanderError(
+            f"The picture of {len(data)} bytes cannot be read ({error}); choose a PNG or JPEG file."
+        ) from error
 
 
 def hang_on_lifeline() -> None:
-    """End this process when its standard input ends, whatever it does then; the kernel does the same if the parent dies."""
+    """End this process when its standard input ends, whatever it does then; the kernel does the same if the
+    parent dies.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

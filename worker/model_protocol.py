@@ -1,8 +1,8 @@
 """The messages between the router and its model process, over one PAIR of sockets that lives as long as the process.
 
-The model process works on one job at a time. A job is answered by `Loaded`, `Committed` or `Done`, or by `Failed` with a
-sentence; while it lasts, `Loading` and the frames themselves are its signs of life. Pixels and latents travel in a ZeroMQ
-frame of their own behind the header.
+The model process works on one job at a time. A job is answered by `Loaded`, `Committed` or `Done`, or by `Failed`
+with a sentence; while it lasts, `Loading` and the frames themselves are its signs of life. Pixels and latents travel
+in a ZeroMQ frame of their own behind the header.
 """
 
 from typing import Annotated
@@ -79,7 +79,10 @@ class Loaded(Message, kw_only=True, tag="loaded"):
 
 
 class Committed(Message, kw_only=True, tag="committed"):
-    """A chunk is finished, after its frames left. Its latents, float16 [T, C, Y, X], are the frame behind this header."""
+    """A chunk is finished, after its frames left.
+
+    Its latents, float16 [T, C, Y, X], are the frame behind this header.
+    """
 
     generation: Count
     chunk: Count

@@ -1,7 +1,7 @@
 """The router: the process that owns the sockets, lets one window in, and outlives the model.
 
-It computes nothing and never waits for anybody: it relays. The window is whoever said `Hello` first and still lives; pictures
-that its queue has no room for wait here, and the session stops the model long before they are many.
+It computes nothing and never waits for anybody: it relays. The window is whoever said `Hello` first and still lives;
+pictures that its queue has no room for wait here, and the session stops the model long before they are many.
 """
 
 import contextlib
@@ -81,7 +81,9 @@ class Router:
         )
 
     def run(self, lifeline: int) -> None:
-        """Serve until the descriptor `lifeline` ends or the window quits; then finish the chunk in the making and close."""
+        """Serve until the descriptor `lifeline` ends or the window quits; then finish the chunk in the making
+        and close.
+        """
         last = None
         while last is None or (not self._director.finished and time.monotonic() < last):
             ready = self._wait(lifeline if last is None else None)
@@ -158,10 +160,12 @@ class Router:
     def _greet(self, sender: bytes, protocol: int, schema: str, take_over: bool) -> None:
         if (protocol, schema) != (PROTOCOL, SCHEMA):
             window, worker = (f"{number} ({text})" for number, text in ((protocol, schema), (PROTOCOL, SCHEMA)))
-            return self._hang_up(sender, f"This window speaks version {window}, the worker {worker}; update the older one.")
+            self._hang_up(sender, f"This window speaks version {window}, the worker {worker}; update the older one.")
+            return
         if self._window not in (None, sender):
             if not take_over:
-                return self._hang_up(sender, "The session is already open in another window; close it or take it over.")
+                self._hang_up(sender, "The session is already open in another window; close it or take it over.")
+                return
             self._hang_up(self._window, "Another window has taken this session over.")
         self._window = sender
         self._pictures.clear()
@@ -169,11 +173,14 @@ class Router:
         self._director.welcome()
 
     def _strike(self, sender: bytes, frames: list[bytes], error: WireError) -> None:
-        """A message that cannot be read: another version's greeting gets its own answer, the third of others ends it."""
+        """A message that cannot be read: another version's greeting gets its own answer, the third of others
+        ends it.
+        """
         with contextlib.suppress(WireError):
             greeting = unpack(frames[0], Greeting, SMALL)
             if greeting.protocol != PROTOCOL:
-                return self._greet(sender, greeting.protocol, "unknown", False)
+                self._greet(sender, greeting.protocol, "unknown", False)
+                return
         self._strikes[sender] += 1
         log.warning("strike %d: %s", self._strikes[sender], error)
         if self._strikes[sender] >= MAX_STRIKES:

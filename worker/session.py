@@ -1,18 +1,19 @@
 """The state of a session: which life of the world this is, what was shown of it, and whether the next chunk may start.
 
-Pure: a `Session` is a value and every event gives the next one; the router acts on it. Two rules live here. *Nothing older
-counts*: Open, Reset, Rewind and a restart of the model begin a new generation, and controls or pictures of an older one are
-thrown away. *The world waits*: a chunk starts only when something of the chunk before it has been shown, so at most one
-chunk is ever ahead of the eye.
+Pure: a `Session` is a value and every event gives the next one; the router acts on it. Two rules live here. *Nothing
+older counts*: Open, Reset, Rewind and a restart of the model begin a new generation, and controls or pictures of an
+older one are thrown away. *The world waits*: a chunk starts only when something of the chunk before it has been
+shown, so at most one chunk is ever ahead of the eye.
 """
 
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from worker.history import History
 from worker.mailbox import Mailbox
-from worker.model_protocol import Generate
-from worker.protocol import Control, World, WorldSpec
+from worker.model_protocol import Generate, Loaded
+from worker.protocol import MAX_PROMPT, Control, World, WorldSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +29,7 @@ class Session:
     fps: float
     generation: int = 1
     prompt: str = ""
-    """The prompt in force for the next chunk."""
+    """The text in force for the next chunk: the caption, and a line for each event."""
     prompts: tuple[str, ...] = ()
     """The prompt of each committed chunk."""
     paused: bool = False
@@ -43,6 +44,21 @@ class Session:
     lead: int = 64
     making: Generate | None = None
     """The chunk in the making."""
+
+    @classmethod
+    def begin(cls, loaded: Loaded, history: History, path: str, after: "Session | None" = None) -> "Session":
+        """The session of a world that the model has opened; the window knew the session `after` which it comes."""
+        return cls(
+            spec=history.spec,
+            path=path,
+            width=loaded.width,
+            height=loaded.height,
+            fps=loaded.fps,
+            generation=max(history.generation, after.generation if after else 0) + 1,
+            prompt=_shown("\n".join((history.prompt, *history.pending))),
+            prompts=tuple(_shown(chunk.prompt) for chunk in history.chunks),
+            mailbox=after.mailbox.forget() if after else Mailbox(),
+        )
 
     @property
     def chunks(self) -> int:
@@ -102,15 +118,17 @@ class Session:
         return replace(self, produced=self.produced + count, newest=self.newest + count)
 
     def committed(self, prompt: str) -> "Session":
-        """After the chunk in the making was finished, under `prompt`."""
-        return replace(self, prompts=(*self.prompts, prompt), prompt=self.prompt, making=None)
+        """After the chunk in the making was finished, under the text `prompt`."""
+        return replace(self, prompts=(*self.prompts, _shown(prompt)), prompt=_shown(prompt), making=None)
 
     def prompted(self, text: str) -> "Session":
-        """After a new prompt took effect."""
-        return replace(self, prompt=text)
+        """After a prompt was added; the next chunk tells the exact text in force."""
+        return replace(self, prompt=_shown(f"{self.prompt}\n{text}"))
 
     def renewed(self) -> "Session":
-        """A new generation of the same state: nothing of it was made or shown, and movement of the old one is forgotten."""
+        """A new generation of the same state: nothing of it was made or shown, and movement of the old one is
+        forgotten.
+        """
         return replace(
             self,
             generation=self.generation + 1,
@@ -133,3 +151,8 @@ class Session:
     def resized(self, chunk: int) -> "Session":
         """With another number of latents per chunk from now on."""
         return replace(self, spec=msgspec.structs.replace(self.spec, chunk=chunk))
+
+
+def _shown(text: str) -> str:
+    """A prompt as the window is told of it: of a very long one its newest lines."""
+    return text.strip()[-MAX_PROMPT:]

@@ -1,8 +1,8 @@
 """The model process from outside: how it is started, watched, and ended so that nothing of it remains.
 
-The process hangs on a lifeline, the pipe of its standard input: it ends when the router ends, however that happens. Its
-standard output is the other line: it closes at the moment the process dies. ZeroMQ's heartbeats only prove that its socket
-thread lives, so progress is watched by a deadline on the job at hand.
+The process hangs on a lifeline, the pipe of its standard input: it ends when the router ends, however that happens.
+Its standard output is the other line: it closes at the moment the process dies. ZeroMQ's heartbeats only prove that
+its socket thread lives, so progress is watched by a deadline on the job at hand.
 """
 
 import contextlib

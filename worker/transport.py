@@ -1,8 +1,8 @@
 """Sockets: the options that make ZeroMQ safe to rely on, guards that it lacks, and its silent failures as sentences.
 
-Facts behind the choices, each pinned by a test in tests/wire: `MAXMSGSIZE` bounds one frame and not the message, so count
-and total are checked here; a ROUTER drops silently unless it is mandatory; a wrong key looks like a slow network unless the
-socket monitor is read.
+Facts behind the choices, each pinned by a test in tests/wire: `MAXMSGSIZE` bounds one frame and not the message, so
+count and total are checked here; a ROUTER drops silently unless it is mandatory; a wrong key looks like a slow
+network unless the socket monitor is read.
 """
 
 import os
@@ -67,7 +67,9 @@ def private_directory(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.stat()
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
-        raise LaunchError(f"{path} must belong to you with mode 700, it has {stat.S_IMODE(status.st_mode):o}; chmod 700 it.")
+        raise LaunchError(
+            f"{path} must belong to you with mode 700, it has {stat.S_IMODE(status.st_mode):o}; chmod 700 it."
+        )
     return path
 
 
@@ -75,7 +77,9 @@ def ipc_endpoint(directory: Path, name: str) -> str:
     """Address of a local socket. Raises `LaunchError` if its path is longer than the system allows."""
     path = str(directory / name)
     if len(os.fsencode(path)) > MAX_IPC_PATH:
-        raise LaunchError(f"The socket path {path} has {len(path)} characters, at most {MAX_IPC_PATH} work; shorten TMPDIR.")
+        raise LaunchError(
+            f"The socket path {path} has {len(path)} characters, at most {MAX_IPC_PATH} work; shorten TMPDIR."
+        )
     return f"ipc://{path}"
 
 
@@ -99,7 +103,10 @@ def open_socket(context: Context, kind: int, limits: LaneLimits, identity: bytes
 
 
 def send(socket: Socket, frames: Sequence[bytes], limits: LaneLimits, to: bytes | None = None) -> bool:
-    """Send a message without waiting. False if the queue is full or the peer is gone; raises `WireError` if it is too big."""
+    """Send a message without waiting.
+
+    False if the queue is full or the peer is gone; raises `WireError` if it is too big.
+    """
     check_size(frames, limits)
     try:
         socket.send_multipart([*([to] if to is not None else []), *frames], flags=zmq.NOBLOCK)
