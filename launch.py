@@ -6,12 +6,13 @@ Every verb is a thin function that imports what it runs when it runs. This is th
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PYTHON = ((3, 11), (3, 13))
 """Oldest and newest Python that the pinned packages have wheels for."""
@@ -63,6 +64,92 @@ def doctor(arguments: list[str]) -> int | None:
     return 0
 
 
+def data(arguments: list[str]) -> int | None:
+    """Clips of procedural worlds, rendered into shards that training reads."""
+    from render.biomes import BIOMES
+
+    parser = argparse.ArgumentParser(
+        prog="launch.py data", description="Render clips of procedural worlds into shards."
+    )
+    make = parser.add_subparsers(required=True).add_parser("make", help="render clips; goes on where it was stopped")
+    make.add_argument("--out", type=Path, required=True, metavar="DIR")
+    make.add_argument("--clips", type=at_least_one, default=32, help="how many clips (32)")
+    make.add_argument("--split", choices=("train", "heldout"), default="train", help="which worlds; the two share none")
+    make.add_argument("--seed", type=int, default=0)
+    make.add_argument("--frames", type=whole_latents, default=93, help="frames a clip, 4 k + 1 (93)")
+    make.add_argument("--size", type=int, nargs=2, default=(320, 192), metavar=("WIDTH", "HEIGHT"))
+    make.add_argument(
+        "--biome", action="append", default=[], choices=tuple(BIOMES), help="only this kind of place; may be repeated"
+    )
+    make.add_argument("--events", type=float, default=0.5, help="share of clips in which something happens (0.5)")
+    make.add_argument("--depth", action="store_true", help="keep true depth as well")
+    return make_data(parser.parse_args(arguments))
+
+
+def at_least_one(text: str) -> int:
+    """A positive whole number from the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"it is {text}; give a whole number of at least 1")
+    return int(text)
+
+
+def whole_latents(text: str) -> int:
+    """A number of frames from the command line: one frame, then four a latent."""
+    frames = at_least_one(text)
+    if frames % 4 != 1:
+        raise argparse.ArgumentTypeError(
+            f"{frames} frames are not whole latents; give {frames - (frames - 1) % 4} (4 k + 1)"
+        )
+    return frames
+
+
+def make_data(options: argparse.Namespace) -> int:
+    """Render the clips that `options` ask for: drawing comes from render/, the walks from engine/."""
+    from engine.trajectories import facing_and_stride, plan
+    from render.renderer import AHEAD
+    from render.shards import make
+
+    def walk(rng: Any, scene: Any, frames: int) -> Any:
+        ahead = AHEAD if scene.third_person else 0.0
+        found = plan(rng, scene.obstacles, frames, start=scene.good_start(rng), bounds=scene.bounds, ahead=ahead)
+        return found, facing_and_stride(found.keys)
+
+    width, height = options.size
+    written = make(
+        options.out,
+        clips=options.clips,
+        split=options.split,
+        seed=options.seed,
+        plan=walk,
+        frames=options.frames,
+        width=width,
+        height=height,
+        biomes=options.biome,
+        event_rate=options.events,
+        depth=options.depth,
+        progress=bar("clips"),
+    )
+    print(f"{options.clips} clips in {len(written)} shards under {options.out}")
+    return 0
+
+
+def bar(unit: str) -> Callable[[int, int], None]:
+    """A progress bar on stderr: one line written over on a terminal, a line every tenth elsewhere."""
+    shown = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        tenths = 10 * done // total
+        if sys.stderr.isatty():
+            end = "\n" if done == total > shown else ""
+            print(f"\r[{'#' * 3 * tenths:<30}] {done}/{total} {unit}", end=end, file=sys.stderr, flush=True)
+        elif tenths > 10 * shown // total:
+            say(f"{done}/{total} {unit}")
+        shown = max(shown, done)
+
+    return show
+
+
 VERBS = {
     "play": Verb(
         play,
@@ -74,6 +161,11 @@ VERBS = {
         ),
     ),
     "doctor": Verb(doctor, "what this machine can do, in one screen", ("launch.py doctor", "launch.py doctor --json")),
+    "data": Verb(
+        data,
+        "render procedural worlds for training",
+        ("launch.py data make --out data/train --clips 2000", "launch.py data make --out data/heldout --split heldout"),
+    ),
     "test": Verb(
         test,
         "set-up and all tests; pytest's arguments",
@@ -125,6 +217,11 @@ def main(arguments: list[str]) -> int:
         return run(VERBS[name], rest)
     except KeyboardInterrupt:
         return 130
+    except OSError as error:  # no such folder, no permission, disk full: the user's to mend
+        if error.filename is None:
+            raise
+        say(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}; free or choose another place")
+        return 2
     except Exception as error:
         if "WanderError" not in {kind.__name__ for kind in type(error).__mro__}:
             raise
