@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 PYTHON = ((3, 11), (3, 13))
 """Oldest and newest Python that the pinned packages have wheels for."""
@@ -105,14 +105,8 @@ def whole_latents(text: str) -> int:
 
 def make_data(options: argparse.Namespace) -> int:
     """Render the clips that `options` ask for: drawing comes from render/, the walks from engine/."""
-    from engine.trajectories import facing_and_stride, plan
-    from render.renderer import AHEAD
+    from engine.trajectories import plan
     from render.shards import make
-
-    def walk(rng: Any, scene: Any, frames: int) -> Any:
-        ahead = AHEAD if scene.third_person else 0.0
-        found = plan(rng, scene.obstacles, frames, start=scene.good_start(rng), bounds=scene.bounds, ahead=ahead)
-        return found, facing_and_stride(found.keys)
 
     width, height = options.size
     written = make(
@@ -120,7 +114,7 @@ def make_data(options: argparse.Namespace) -> int:
         clips=options.clips,
         split=options.split,
         seed=options.seed,
-        plan=walk,
+        plan=plan,
         frames=options.frames,
         width=width,
         height=height,
