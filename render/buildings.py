@@ -36,7 +36,7 @@ Builder = Callable[[Rng, Colour, Colour, Size], list[Part]]
 def windows(
     spots: list[tuple[float, float, float, float]], wall: Colour, *, wide: float = 0.98, tall: float = 1.18
 ) -> list[Part]:
-    """Windows with pale frames; a spot is (along the wall, height of the sill, metres from the middle out, yaw of the wall)."""
+    """Windows with pale frames; a spot is (along the wall, sill height, metres out from the middle, yaw)."""
     at = np.array(spots)
     frame = panes(at + (0, -0.12, 0.04, 0), width=wide, height=tall, colour=blend(wall, _WHITE, 0.6))
     return [

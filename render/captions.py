@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 LANGUAGES = ("en", "zh")
 
 _WORLD_EN = (
-    "{place} {mood}{things}.", "{mood}, {place}{things}.", "a view of {place} {mood}{things}.",
-    "low-poly {place} {mood}{things}.", "{place}{things}, {mood}.", "walking through {place} {mood}{things}.",
-)  # fmt: skip
+    "{place} {mood}{things}.",
+    "{mood}, {place}{things}.",
+    "a view of {place} {mood}{things}.",
+    "low-poly {place} {mood}{things}.",
+    "{place}{things}, {mood}.",
+    "walking through {place} {mood}{things}.",
+)
 _WORLD_EN_HELDOUT = ("we are in {place}, {mood}{things}.", "a quiet scene: {place} {mood}{things}.")
 _WORLD_ZH = (
     "{mood}的{place}{things}。",

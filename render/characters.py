@@ -1,6 +1,6 @@
 """Characters: the one who walks ahead of the camera and the visitors that an event brings.
 
-A character is a set of limbs: parts that swing about a hip or shoulder. `pose` puts it somewhere in the middle of a step.
+A character is a set of limbs: parts that swing about a hip or shoulder. `pose` puts it somewhere in mid step.
 """
 
 import math
@@ -44,8 +44,8 @@ def pose(body: Body, x: float, z: float, *, heading: float, phase: float, stride
 def person(coat: Colour, hair: Colour, hat: Colour | None = None) -> Body:
     """A small person, 1.3 m, in a coat."""
     skin, dark = rgb("#f0c8a4"), blend(coat, (0.1, 0.1, 0.2), 0.6)
-    leg = tuple([part(move(box(0.17, 0.45, 0.2), up=-0.45), dark, foot=0.7)])
-    arm = tuple([part(move(box(0.12, 0.42, 0.14), up=-0.42), coat, foot=0.75)])
+    leg = (part(move(box(0.17, 0.45, 0.2), up=-0.45), dark, foot=0.7),)
+    arm = (part(move(box(0.12, 0.42, 0.14), up=-0.42), coat, foot=0.75),)
     trunk = [
         part(frustum(0.34, 0.2, 0.62, sides=8, base=0.36), coat, foot=0.75, smooth=0.4),
         part(move(blob(0.22), up=1.14), skin, smooth=0.5),
@@ -81,7 +81,7 @@ def beast(coat: Colour, belly: Colour, *, long: float = 0.8, high: float = 0.5, 
         if horns:
             trunk.append(part(move(box(0.05, 0.55, 0.05), x=2.4 * x, up=top, z=long * 0.45), rgb("#d9c7a5")))
             trunk.append(part(move(box(0.05, 0.05, 0.3), x=2.4 * x, up=top + 0.25, z=long * 0.55), rgb("#d9c7a5")))
-    leg = tuple([part(move(box(0.13, high + 0.05, 0.15, taper=0.9), up=-high), dark, foot=0.75)])
+    leg = (part(move(box(0.13, high + 0.05, 0.15, taper=0.9), up=-high), dark, foot=0.75),)
     legs = [
         Limb(parts=leg, x=x * girth * 0.33, up=high, z=z * long * 0.38, swing=0.55 * x * z)
         for x in (-1, 1)

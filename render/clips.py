@@ -88,18 +88,26 @@ def film(
         for f, pose in enumerate(walk.poses)
     ]
     about = {
-        "world": world, "biome": scene.biome, "mood": scene.mood, "hero": scene.hero, "walk": walk.kind,
+        "world": world,
+        "biome": scene.biome,
+        "mood": scene.mood,
+        "hero": scene.hero,
+        "walk": walk.kind,
         "captions": {lang: [scene.caption(rng, lang) for _ in range(WORDINGS)] for lang in LANGUAGES},
         "events": [_describe(rng, event) for event in events],
-    }  # fmt: skip
+    }
     return Clip(
-        frames=np.stack([rgb for rgb, _ in shots]), poses=walk.poses, keys=walk.keys, mouse=walk.mouse, about=about,
+        frames=np.stack([rgb for rgb, _ in shots]),
+        poses=walk.poses,
+        keys=walk.keys,
+        mouse=walk.mouse,
+        about=about,
         depth=np.stack([z for _, z in shots if z is not None]) if depth else None,
-    )  # fmt: skip
+    )
 
 
 def draw_events(rng: Rng, scene: Scene, poses: NDArray[np.float64]) -> list[Event]:
-    """One event, seldom two, that suits the place; one in five was there from the start, one in five ends in the clip."""
+    """One event, seldom two, that suits the place; one in five was there from the start, some of those end."""
     events: list[Event] = []
     for family in rng.choice(FAMILIES, 2 if rng.random() < 0.12 else 1, replace=False):
         last = len(poses) - 1
@@ -128,9 +136,14 @@ def at_place(
         turn, away = rng.uniform(-0.35, 0.35), rng.uniform(5.0, 8.5)
         side = rng.choice([-1.0, 1.0])
         return Event(
-            family=family, start=start, stop=stop, subject=str(rng.choice(list(VISITORS))), x=x + away * math.sin(yaw + turn),
-            z=z + away * math.cos(yaw + turn), heading=yaw + side * rng.uniform(0.9, 2.2),
-        )  # fmt: skip
+            family=family,
+            start=start,
+            stop=stop,
+            subject=str(rng.choice(list(VISITORS))),
+            x=x + away * math.sin(yaw + turn),
+            z=z + away * math.cos(yaw + turn),
+            heading=yaw + side * rng.uniform(0.9, 2.2),
+        )
     return Event(family=family, start=start, stop=stop)
 
 
@@ -151,8 +164,10 @@ def _fire(rng: Rng, scene: Scene, view: tuple[float, float, float], start: float
 def _describe(rng: Rng, event: Event) -> dict[str, Any]:
     return {
         "family": event.family,
-        "caption_en": event_caption(event, rng, "en"), "caption_zh": event_caption(event, rng, "zh"),
-        "ends_en": event_caption(event, rng, "en", stops=True), "ends_zh": event_caption(event, rng, "zh", stops=True),
+        "caption_en": event_caption(event, rng, "en"),
+        "caption_zh": event_caption(event, rng, "zh"),
+        "ends_en": event_caption(event, rng, "en", stops=True),
+        "ends_zh": event_caption(event, rng, "zh", stops=True),
         "start_frame": max(0, round(event.start * FPS)),
         "stop_frame": None if event.stop is None else round(event.stop * FPS),
-    }  # fmt: skip
+    }

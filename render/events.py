@@ -57,6 +57,11 @@ class EventState:
         """How much it rains, in rain or storm."""
         return max(self.rain, self.storm)
 
+    @property
+    def cover(self) -> float:
+        """How far weather hides the sky."""
+        return max(self.wet, self.snow, self.fog)
+
 
 CALM = EventState()
 

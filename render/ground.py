@@ -1,6 +1,7 @@
 """The ground: flat and walkable, painted with soft patches, paths and shores, and what surrounds it."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,15 +106,19 @@ def _ribbon(path: Points, width: float, colour: Colour) -> Points:
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     side = np.stack([tangent[:, 1], -tangent[:, 0]], -1)
-    return np.concatenate([_strip(path, side, width * 1.18 + 0.2, blend(colour, (0.3, 0.3, 0.2), 0.25), 0.45),
-                           _strip(path, side, width, colour, 1.0)])  # fmt: skip
+    return np.concatenate(
+        [
+            _strip(path, side, width * 1.18 + 0.2, blend(colour, (0.3, 0.3, 0.2), 0.25), 0.45),
+            _strip(path, side, width, colour, 1.0),
+        ]
+    )
 
 
 def _strip(path: Points, side: Points, width: float, colour: Colour, strength: float) -> Points:
     """A band around a path that fades over 0.3 m at both edges."""
     lanes = [(-width - 0.3, 0.0), (-width, strength), (width, strength), (width + 0.3, 0.0)]
     pieces = []
-    for (a, fade_a), (b, fade_b) in zip(lanes[:-1], lanes[1:], strict=True):
+    for (a, fade_a), (b, fade_b) in pairwise(lanes):
         left, right = path + side * a, path + side * b
         pieces.append(_flat(np.stack([left[:-1], right[:-1], right[1:]], 1), colour, (fade_a, fade_b, fade_b)))
         pieces.append(_flat(np.stack([left[:-1], right[1:], left[1:]], 1), colour, (fade_a, fade_b, fade_a)))
@@ -123,8 +128,12 @@ def _strip(path: Points, side: Points, width: float, colour: Colour, strength: f
 def _beach(shore: Shore) -> Points:
     """Sand towards the water's edge, wet sand, and a line of foam."""
     heading, edge = shore
-    bands = [(edge - 12, edge - 7, "sand", 0.0, 1.0), (edge - 7, edge + 30, "sand", 1.0, 1.0), (edge - 2.2, edge - 0.8, "wet", 0.0, 1.0),
-             (edge - 0.8, edge + 30, "wet", 1.0, 1.0)]  # fmt: skip
+    bands = [
+        (edge - 12, edge - 7, "sand", 0.0, 1.0),
+        (edge - 7, edge + 30, "sand", 1.0, 1.0),
+        (edge - 2.2, edge - 0.8, "wet", 0.0, 1.0),
+        (edge - 0.8, edge + 30, "wet", 1.0, 1.0),
+    ]
     colours = {"sand": (0.93, 0.86, 0.67), "wet": (0.76, 0.66, 0.48)}
     pieces = []
     for near, far, name, fade_near, fade_far in bands:

@@ -17,7 +17,7 @@ def burning(event: Event, amount: float, time_s: float) -> list[Part]:
     rng = np.random.default_rng(int(abs(event.x * 131 + event.z * 977)) + 1)
     reach = 0.34 * event.size if event.subject == "tree" else 0.42 * event.size
     parts = []
-    for i in range(_FLAMES):
+    for _ in range(_FLAMES):
         angle, r, phase = rng.uniform(0, 6.28), reach * math.sqrt(rng.random()), rng.uniform(0, 6.28)
         foot = event.size * rng.uniform(0.15, 0.8)
         flicker = 0.75 + 0.25 * math.sin(time_s * 13 + phase) + 0.15 * math.sin(time_s * 23 + 2 * phase)

@@ -131,8 +131,11 @@ def _put_trees(yard: Yard) -> None:
     kinds = rng.choice(recipe.kinds, min(len(recipe.kinds), int(rng.integers(1, 4))), replace=False)
     groves = rng.uniform(-48, 48, (6, 2))
     wanted = int(rng.integers(recipe.trees[0], recipe.trees[1] + 1))
-    spots = np.where(rng.random((wanted, 1)) < 0.65, groves[rng.integers(6, size=wanted)] + rng.normal(0, 9, (wanted, 2)),
-                     rng.uniform(-58, 58, (wanted, 2)))  # fmt: skip
+    spots = np.where(
+        rng.random((wanted, 1)) < 0.65,
+        groves[rng.integers(6, size=wanted)] + rng.normal(0, 9, (wanted, 2)),
+        rng.uniform(-58, 58, (wanted, 2)),
+    )
     taken = ground.near_path(yard.paths, spots, recipe.street + 1.2)
     for (x, z), blocked in zip(spots.tolist(), taken, strict=True):
         if blocked or not yard.free(x, z, 1.5):

@@ -155,7 +155,7 @@ def _outward(shape: Shape, centre: NDArray) -> NDArray:
 def panes(
     spots: NDArray, *, width: float, height: float, colour: Colour, foot: float = 1.0, glow: NDArray | float = 0.0
 ) -> Part:
-    """Upright rectangles: one per row of `spots` [N, 4] = (along the wall, height of the sill, out from the middle, yaw)."""
+    """Upright rectangles, one per row of `spots` [N, 4]: along the wall, sill height, out from the middle, yaw."""
     count = len(spots)
     corners = np.array([(-0.5, 0), (0.5, 0), (0.5, 1), (-0.5, 0), (0.5, 1), (-0.5, 1)])
     c, s = np.cos(spots[:, 3:4]), np.sin(spots[:, 3:4])

@@ -6,6 +6,7 @@ of looks (`mix`). Surfaces are shaded as albedo * mix(shade, light, lit): shadow
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def mix(a: Look, b: Look, amount: float) -> Look:
     """The look `amount` of the way from `a` to `b`; the sun stays where `a` has it."""
     if amount <= 0:
         return a
-    values = {}
+    values: dict[str, Any] = {}
     for field in fields(Look):
         x, y = getattr(a, field.name), getattr(b, field.name)
         values[field.name] = blend(x, y, amount) if isinstance(x, tuple) else x + (y - x) * amount

@@ -142,8 +142,10 @@ def stall(rng: Rng, palette: Palette) -> list[Part]:
 def haystack(rng: Rng, palette: Palette) -> list[Part]:
     """A rounded stack of hay."""
     straw = rgb("#d9b65a")
-    return [part(frustum(0.95, 0.8, 0.9, sides=9), straw, foot=0.7, smooth=0.4),
-            part(frustum(0.85, 0.0, 0.8, sides=9, base=0.9), straw, foot=0.95, smooth=0.3)]  # fmt: skip
+    return [
+        part(frustum(0.95, 0.8, 0.9, sides=9), straw, foot=0.7, smooth=0.4),
+        part(frustum(0.85, 0.0, 0.8, sides=9, base=0.9), straw, foot=0.95, smooth=0.3),
+    ]
 
 
 def barrel(rng: Rng, palette: Palette) -> list[Part]:
@@ -173,8 +175,11 @@ def parasol(rng: Rng, palette: Palette) -> list[Part]:
     """A beach parasol and a towel."""
     shade = frustum(1.25, 0.05, 0.55, sides=8, base=1.75)
     towel = move(box(0.8, 0.03, 1.6), x=1.0)
-    return [part(frustum(0.05, 0.05, 1.9, sides=4), rgb("#efe9dd")), part(shade, choose(rng, palette.flowers), foot=0.85),
-            part(towel, choose(rng, palette.roofs))]  # fmt: skip
+    return [
+        part(frustum(0.05, 0.05, 1.9, sides=4), rgb("#efe9dd")),
+        part(shade, choose(rng, palette.flowers), foot=0.85),
+        part(towel, choose(rng, palette.roofs)),
+    ]
 
 
 def snowman(rng: Rng, palette: Palette) -> list[Part]:
@@ -191,8 +196,10 @@ def snowman(rng: Rng, palette: Palette) -> list[Part]:
 def car(rng: Rng, palette: Palette) -> list[Part]:
     """A small parked car along z."""
     colour = choose(rng, palette.flowers)
-    parts = [part(move(box(1.7, 0.65, 3.9, taper=0.97), up=0.35), colour, foot=0.75),
-             part(move(box(1.5, 0.6, 2.1, taper=0.8), up=1.0, z=-0.2), rgb("#2f3a48"), top=colour)]  # fmt: skip
+    parts = [
+        part(move(box(1.7, 0.65, 3.9, taper=0.97), up=0.35), colour, foot=0.75),
+        part(move(box(1.5, 0.6, 2.1, taper=0.8), up=1.0, z=-0.2), rgb("#2f3a48"), top=colour),
+    ]
     parts += [part(move(box(0.3, 0.66, 0.66), x=x, z=z), rgb("#24262c")) for x in (-0.75, 0.75) for z in (-1.2, 1.25)]
     lights = [part(move(box(0.35, 0.2, 0.06), x=x, up=0.62, z=1.95), rgb("#fff2c4"), glow=LIT) for x in (-0.55, 0.55)]
     return [*parts, *lights]
@@ -208,10 +215,26 @@ def planter(rng: Rng, palette: Palette) -> list[Part]:
 
 
 PROPS: dict[str, tuple[Callable[[Rng, Palette], list[Part]], float]] = {
-    "rock": (rock, 0.8), "spire rock": (spire_rock, 1.4), "tuft": (tuft, 0.0), "flower": (flower, 0.0),
-    "mushroom": (mushroom, 0.0), "log": (log, 0.9), "stump": (stump, 0.5), "fence": (fence, 0.0), "wall": (wall, 0.0),
-    "lamp": (lamp, 0.3), "city lamp": (city_lamp, 0.3), "bench": (bench, 0.8), "well": (well, 1.1), "stall": (stall, 1.4),
-    "haystack": (haystack, 1.0), "barrel": (barrel, 0.9), "boat": (boat, 1.4), "parasol": (parasol, 0.5),
-    "snowman": (snowman, 0.7), "car": (car, 1.7), "planter": (planter, 0.6),
-}  # fmt: skip
+    "rock": (rock, 0.8),
+    "spire rock": (spire_rock, 1.4),
+    "tuft": (tuft, 0.0),
+    "flower": (flower, 0.0),
+    "mushroom": (mushroom, 0.0),
+    "log": (log, 0.9),
+    "stump": (stump, 0.5),
+    "fence": (fence, 0.0),
+    "wall": (wall, 0.0),
+    "lamp": (lamp, 0.3),
+    "city lamp": (city_lamp, 0.3),
+    "bench": (bench, 0.8),
+    "well": (well, 1.1),
+    "stall": (stall, 1.4),
+    "haystack": (haystack, 1.0),
+    "barrel": (barrel, 0.9),
+    "boat": (boat, 1.4),
+    "parasol": (parasol, 0.5),
+    "snowman": (snowman, 0.7),
+    "car": (car, 1.7),
+    "planter": (planter, 0.6),
+}
 """Makers and obstacle radii by name; 0 can be walked through."""

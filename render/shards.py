@@ -2,13 +2,14 @@
 
 A shard is three files with one stem, `clips-00000`:
 
-- `clips-00000.safetensors`: `frames` uint8 [n, F, H, W, 3]; `poses` float32 [n, F, 4, 4] world_from_camera in OpenCV axes;
-  `keys` uint8 [n, F] (bits w s d a right left up down); `mouse` float32 [n, F, 2] radians of yaw and pitch; and, if asked
-  for, `depth` float16 [n, F, H, W] along z (inf in the sky). Frame f follows from frame f - 1 by keys and mouse of f.
-- `clips-00000.json`: `{"format": 1, "split", "seed", "fps", "width", "height", "frames", "intrinsics" [3][3], "clips": [...]}`; a
-  clip has `world` (seed), `biome`, `mood`, `hero` or null, `walk`, `captions` {en: [...], zh: [...]} (several wordings) and
-  `events`, each `{family, caption_en, caption_zh, start_frame, stop_frame or null, ends_en, ends_zh}`. An event that
-  starts at frame 0 was there before the clip began.
+- `clips-00000.safetensors`: `frames` uint8 [n, F, H, W, 3]; `poses` float32 [n, F, 4, 4] world_from_camera in OpenCV
+  axes; `keys` uint8 [n, F] (bits w s d a right left up down); `mouse` float32 [n, F, 2] radians of yaw and pitch; and,
+  if asked for, `depth` float16 [n, F, H, W] along z (inf in the sky). Frame f follows from frame f - 1 by keys and
+  mouse of f.
+- `clips-00000.json`: `{"format": 1, "split", "seed", "fps", "width", "height", "frames", "intrinsics" [3][3],
+  "clips": [...]}`; a clip has `world` (seed), `biome`, `mood`, `hero` or null, `walk`, `captions` {en: [...],
+  zh: [...]} (several wordings) and `events`, each `{family, caption_en, caption_zh, ends_en, ends_zh, start_frame,
+  stop_frame or null}`. An event that starts at frame 0 was there before the clip began.
 - `clips-00000.png`: a contact sheet, a row per clip.
 
 The json is written last, each file under a temporary name first: a shard whose json exists is complete. The same
@@ -28,8 +29,9 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from render.camera import intrinsics
 from render.clips import FPS, Clip, Planner, film
-from render.renderer import Renderer, intrinsics
+from render.renderer import Renderer
 
 FORMAT = 1
 CLIPS_PER_SHARD = 32
@@ -64,8 +66,8 @@ def make(
 ) -> list[Path]:
     """Renders `clips` clips into shards under `out` and returns the paths of their safetensors files.
 
-    `plan` plans the walk of a clip (`engine.trajectories.plan`). `biomes` limits the kinds of place; `event_rate` is the share of
-    clips in which something happens. `progress(done, total)` is told after every clip.
+    `plan` plans the walk of a clip (`engine.trajectories.plan`). `biomes` limits the kinds of place; `event_rate`
+    is the share of clips in which something happens. `progress(done, total)` is told after every clip.
 
     Raises:
         ValueError: no clips, or a clip length that is not a whole number of latents (4 k + 1 frames).
@@ -73,7 +75,7 @@ def make(
     if clips < 1:
         raise ValueError(f"asked for {clips} clips; ask for at least 1")
     if frames % 4 != 1:
-        raise ValueError(f"a clip of {frames} frames is not whole latents; use {frames - (frames - 1) % 4} (4 k + 1)")
+        raise ValueError(f"a clip of {frames} frames is not whole latents; use {frames - (frames - 1) % 4} frames")
     out.mkdir(parents=True, exist_ok=True)
     renderer, paths = None, []
     for index, first in enumerate(range(0, clips, CLIPS_PER_SHARD)):
@@ -128,7 +130,7 @@ def _replace(path: Path, write: Callable[[str], object]) -> None:
 
 def contact_sheet(frames: NDArray[np.uint8], columns: int = 8, width: int = 160) -> Image.Image:
     """A picture of clips [n, F, H, W, 3]: a row per clip, columns spread over its time."""
-    _, count, height, wide, _ = frames.shape
+    count, wide = frames.shape[1], frames.shape[3]
     picks = np.linspace(0, count - 1, columns).round().astype(int)
     step = max(1, wide // width)
     rows = frames[:, picks, ::step, ::step]

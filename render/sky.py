@@ -5,24 +5,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from render.meshes import STRIDE, Part, blend, blob, move, part, rgb
+from render.meshes import STRIDE, Part, blend, blob, move, part, rgb, turned
 from render.moods import Look
-from render.scene import Scene
 
 _FAR = 330.0
 
 
-def clouds(scene: Scene) -> Callable[[Look, float], list[Part]]:
-    """A function of (look, how closed the sky is) that gives the world's clouds."""
-    rng = np.random.default_rng([7, scene.seed])
+def clouds(seed: int) -> Callable[[Look, float], list[Part]]:
+    """A function of (look, how far weather hides the sky) that gives a world's clouds."""
+    rng = np.random.default_rng([7, seed])
     puffs = []
     for _ in range(int(rng.integers(5, 12))):
-        angle, height, size = rng.uniform(0, 6.28), rng.uniform(55, 150), rng.uniform(14, 26)
-        for i in range(int(rng.integers(2, 5))):
-            ball = blob(size * rng.uniform(0.6, 1.0), flat=0.36, rough=0.08, rng=rng)
-            ball = move(ball, x=(i - 1.2) * size * 0.9, up=rng.uniform(-0.05, 0.12) * size)
-            ball = move(ball, z=_FAR, yaw=0.0) + (0, height, 0)
-            puffs.append(part(move(ball, yaw=angle), rgb("#ffffff"), smooth=0.6))
+        angle, height, size = rng.uniform(0, 2 * math.pi), rng.uniform(45, 150), rng.uniform(12, 30)
+        for i in range(int(rng.integers(2, 6))):
+            ball = blob(size * rng.uniform(0.5, 1.0), flat=rng.uniform(0.3, 0.5), rough=0.08, rng=rng)
+            ball = move(ball, x=(i - 1.6) * size * 0.8, up=height + rng.uniform(-0.05, 0.12) * size, z=_FAR)
+            puffs.append(part(turned(ball, angle), rgb("#ffffff"), smooth=0.6))
     base = np.concatenate(puffs)
     rise = np.clip(0.5 - 0.5 * base[:, 4:5], 0, 1)
 
