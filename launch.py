@@ -94,12 +94,11 @@ def at_least_one(text: str) -> int:
 
 
 def whole_latents(text: str) -> int:
-    """A number of frames from the command line: one frame, then four a latent."""
+    """A number of frames from the command line, at least a chunk's 13: one frame, then four a latent."""
     frames = at_least_one(text)
-    if frames % 4 != 1:
-        raise argparse.ArgumentTypeError(
-            f"{frames} frames are not whole latents; give {frames - (frames - 1) % 4} (4 k + 1)"
-        )
+    if frames % 4 != 1 or frames < 13:
+        near = max(13, frames - (frames - 1) % 4)
+        raise argparse.ArgumentTypeError(f"{frames} frames are not whole latents; give {near} (4 k + 1, at least 13)")
     return frames
 
 
