@@ -8,7 +8,8 @@ from pathlib import Path
 
 from worker.errors import JournalError
 from worker.history import Entry, Header, ResetEntry
-from worker.journal import SUFFIX, Contents, Journal
+from worker.journal import SUFFIX, Contents, Journal, read
+from worker.protocol import WorldSpec
 
 
 @dataclass(kw_only=True, slots=True)
@@ -21,11 +22,6 @@ class Archive:
     unsaved: str = ""
     """Why the open session is no longer saved; empty while it is."""
     _journal: Journal | None = None
-
-    @property
-    def path(self) -> Path | None:
-        """The file of the open session."""
-        return self._journal.path if self._journal else None
 
     def find(self, text: str) -> Path:
         """The session file that `text` names: a path, or a name in the folder. Raises `JournalError` if there
@@ -40,21 +36,29 @@ class Archive:
         raise JournalError(f"There is no session {text}, neither as a path nor in {self.folder}; check its name.")
 
     def resume(self, path: Path) -> tuple[Journal, Contents]:
-        """Lock and read the session at `path`, closing it first if it is the open one. Raises `JournalError`."""
-        if self.path == path:
-            self.close()
+        """Lock and read the session at `path`, which may be the open one. Raises `JournalError`."""
+        if self._journal is not None and self._journal.path == path:
+            return self._journal, read(path)
         return Journal.resume(path)
 
-    def create(self, header: Header) -> Path:
-        """Begin a new session, closing the open one. Raises `JournalError` if it cannot be written."""
+    def create(self, spec: WorldSpec) -> Journal:
+        """Begin the file of a new session. Raises `JournalError` if it cannot be written."""
         name = f"world-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}{SUFFIX}"
-        return self.adopt(Journal.create(self.folder / name, header))
+        return Journal.create(self.folder / name, Header(spec=spec))
 
-    def adopt(self, journal: Journal) -> Path:
-        """Go on writing to `journal`, closing the open one."""
-        self.close()
-        self._journal = journal
-        return journal.path
+    def adopt(self, journal: Journal) -> None:
+        """Write to `journal` from now on, closing the one that was open."""
+        if journal is not self._journal:
+            self.close()
+        self._journal, self.unsaved = journal, ""
+
+    def release(self, journal: Journal, *, discard: bool) -> None:
+        """Give up a journal that was not adopted after all; `discard` removes its file."""
+        if journal is not self._journal:
+            with contextlib.suppress(JournalError):
+                journal.close()
+            if discard:
+                journal.path.unlink(missing_ok=True)
 
     def record(self, entry: Entry) -> None:
         """Write an entry.
@@ -86,9 +90,11 @@ class Archive:
                 journal.close()
 
 
-def notice(contents: Contents, checksum: str) -> str:
+def notice(contents: Contents | None, checksum: str) -> str:
     """What the person should know about a session that was resumed with weights `checksum`; empty if all is well."""
-    sentences = []
+    sentences: list[str] = []
+    if contents is None:
+        return ""
     if contents.damaged:
         sentences.append(f"The session is damaged; its last {contents.torn_bytes} bytes are only in the copy .damaged.")
     elif contents.torn_bytes:

@@ -21,6 +21,7 @@ from worker.protocol import SCHEMA, Closed, Control, Event, Frames, Hello, Quit,
 from worker.transport import LIMITS, Lane
 
 SESSIONS = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "wander/sessions"
+LOG = "router.log"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -86,9 +87,7 @@ class SocketLink:
             return []
         events: list[Event] = [*self._receive_events(), *self._receive_frames()]
         if self._worker is not None and self._worker.poll() is not None:
-            events.append(
-                Closed(sentence=f"The worker ended with status {self._worker.returncode}; start Wander again.")
-            )
+            events.append(Closed(sentence=self._epitaph(self._worker)))
         self._closed = any(isinstance(event, Closed) for event in events)
         return events
 
@@ -99,9 +98,15 @@ class SocketLink:
         if self._worker is not None:
             self._send(Lane.REQUESTS, Quit())
             _end(self._worker)
-            shutil.rmtree(self._directory, ignore_errors=True)
+            if self._worker.returncode == 0:
+                shutil.rmtree(self._directory, ignore_errors=True)
         self._closed = True
         self._context.destroy(linger=200)
+
+    def _epitaph(self, worker: "subprocess.Popen[bytes]") -> str:
+        log = self._directory / LOG
+        where = f"its log is {log}" if log.exists() else "it left no log"
+        return f"The worker ended with status {worker.returncode} ({where}); start Wander again."
 
     def _send(self, lane: Lane, message: msgspec.Struct) -> bool:
         return transport.send(self._sockets[lane], [pack(message)], LIMITS[lane])
@@ -142,7 +147,7 @@ def launch_local(*, sessions: Path = SESSIONS, options: dict[str, float] | None 
     arguments = json.dumps({"directory": str(directory), "sessions": str(sessions), "deadlines": options or {}})
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     try:
-        with open(directory / "router.log", "wb") as log:
+        with open(directory / LOG, "wb") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "worker.router", arguments], stdin=subprocess.PIPE, stderr=log, env=environment
             )

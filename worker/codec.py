@@ -35,7 +35,8 @@ UPLOAD = Limits(message=20 * 1024 * 1024, binary=18 * 1024 * 1024)
 
 def pack(message: msgspec.Struct) -> bytes:
     """Encode a message. Raises `TypeError` for a value that MessagePack has no form for."""
-    return msgpack.packb(msgspec.to_builtins(message, builtin_types=(bytes,)), use_bin_type=True)
+    packed: bytes = msgpack.Packer(use_bin_type=True).pack(msgspec.to_builtins(message, builtin_types=(bytes,)))
+    return packed
 
 
 def unpack(raw: bytes | memoryview, schema: type[T] | Any, limits: Limits = SMALL) -> T:

@@ -6,34 +6,28 @@ and the steps of the chunk in the making are here, so it can be started again an
 """
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+import msgspec
 
 from worker import model_protocol as model
 from worker import protocol as wire
 from worker.archive import Archive, notice
 from worker.errors import WanderError, WireError
-from worker.history import (
-    ChunkSizeEntry,
-    Entry,
-    Header,
-    History,
-    PromptEntry,
-    ResetEntry,
-    RewindEntry,
-    chunk_entry,
-)
+from worker.history import Entry, History, WeightsEntry, chunk_entry
 from worker.host import MAX_RESTARTS, ModelHost
+from worker.jobs import job_for, outcome
 from worker.journal import Contents, Journal
 from worker.mailbox import Mailbox
 from worker.session import Session
-from worker.supervisor import Deadlines, ModelProcess, percentile
+from worker.supervisor import Deadlines, ModelProcess
 
 MAX_WAITING = 64
+NOBODY = 0
+"""The id of a request whose window has gone: it gets no reply."""
 
-Answer = dict[str, str | int | float | bool | None]
 log = logging.getLogger(__name__)
 
 
@@ -43,8 +37,10 @@ class Undertaking:
 
     job: model.Job
     request: wire.Request | None = None
-    resumed: tuple[Journal, Contents] | None = None
-    """The journal of a session that is opened again."""
+    journal: Journal | None = None
+    """For `Open`: the session's file, written or read as far as it goes."""
+    contents: Contents | None = None
+    """For the `Open` of a session that exists: what its file holds."""
 
 
 class Director:
@@ -56,7 +52,7 @@ class Director:
         start_model: Callable[[str], ModelProcess],
         archive: Archive,
         deadlines: Deadlines,
-        tell: Callable[[wire.RequestLaneEvent], None],
+        tell: Callable[[wire.RequestLaneEvent], object],
         show: Callable[[list[bytes]], None],
     ) -> None:
         """`start_model` starts a process for a preset; `tell` and `show` send on the window's request and
@@ -66,6 +62,7 @@ class Director:
         self._waiting: deque[wire.Request] = deque()
         self._at_hand: Undertaking | None = None
         self._closing = False
+        self._veiled = False
         self.session: Session | None = None
         self.host = ModelHost.make(start_model, deadlines)
 
@@ -74,8 +71,8 @@ class Director:
     def welcome(self) -> None:
         """A window has come: it hears of the world, and nothing that another one asked or did concerns it."""
         self._waiting.clear()
-        if self._at_hand is not None:
-            self._at_hand = replace(self._at_hand, request=None)
+        if self._at_hand is not None and self._at_hand.request is not None:
+            self._at_hand = replace(self._at_hand, request=msgspec.structs.replace(self._at_hand.request, id=NOBODY))
         if self.session is not None:
             self.session = replace(self.session, mailbox=Mailbox()).renewed()
             self._tell(self.session.world)
@@ -92,14 +89,16 @@ class Director:
             match request:
                 case wire.Pause() | wire.Resume():
                     self.session = replace(self._opened, paused=isinstance(request, wire.Pause))
+                    self._all_well()
                     self._tell(self.session.world)
                     self._reply(request)
                 case wire.Status():
-                    self._reply(request, **self._figures())
+                    self._reply(request, data=self.host.figures() | (self.session.figures if self.session else {}))
                 case wire.Save():
-                    self._reply(request, session=str(self._archive.save(request.name)))
+                    self._reply(request, data={"session": str(self._archive.save(request.name))})
                 case wire.Restart():
                     self._reply(request)
+                    self.host.restarts = 0
                     self._lost()
                 case wire.Quit():
                     self.finish()
@@ -119,7 +118,7 @@ class Director:
         try:
             for message, frames in self.host.answers():
                 self._heard(message, frames)
-        except WireError as error:
+        except WanderError as error:
             log.error("model: %s", error)
             self._lost()
         self._advance()
@@ -134,7 +133,7 @@ class Director:
         """To be called a few times a second: notices a model that hangs."""
         hangs, sentence = self.host.news()
         if sentence is not None:
-            self._tell(wire.WorkerState(sentence=sentence, restarts=self.host.restarts))
+            self._veil(sentence)
         if hangs:
             self._lost()
             self._advance()
@@ -170,7 +169,11 @@ class Director:
                 self._reply(request, error=str(error))
         if self._at_hand is None and self.session is not None and self.session.may_start and not self._closing:
             self.session = self.session.started()
-            self._make()
+            try:
+                self._make()
+            except WanderError as error:
+                log.error("model: %s", error)
+                self._lost()
 
     def _give(self, undertaking: Undertaking) -> None:
         self.host.give(undertaking.job)
@@ -184,35 +187,22 @@ class Director:
     def _undertake(self, request: wire.Request) -> None:
         if isinstance(request, wire.Open):
             self._open(request)
-            return
-        session, job = self._opened, None
-        match request:
-            case wire.SetPrompt():
-                job = model.ApplyPrompt(text=request.text)
-            case wire.Reset():
-                job = model.ApplyReset(seed=session.spec.seed if request.seed is None else request.seed)
-            case wire.Rewind() if request.chunks <= session.chunks:
-                job = model.ApplyRewind(chunks=request.chunks)
-            case wire.SetChunk():
-                job = model.Load(spec=session.resized(request.chunk).spec, journal=session.path)
-        if job is None:
-            raise WanderError(
-                f"The world has {session.chunks} chunks, it cannot go back to another number; undo fewer."
-            )
-        self._give(Undertaking(job=job, request=request))
+        else:
+            self._give(Undertaking(job=job_for(request, self._opened), request=request))
 
     def _open(self, request: wire.Open) -> None:
-        spec, resumed = request.spec, None
+        spec, contents = request.spec, None
         if spec.session:
-            resumed = self._archive.resume(self._archive.find(spec.session))
-            spec = resumed[1].history.spec
+            journal, contents = self._archive.resume(self._archive.find(spec.session))
+            spec = contents.history.spec
+        else:
+            journal = self._archive.create(spec)
         try:
             self.host.ensure(spec.preset)
-            job = model.Load(spec=spec, journal=str(resumed[0].path) if resumed else "")
-            self._give(Undertaking(job=job, request=request, resumed=resumed))
+            job = model.Load(spec=spec, journal=str(journal.path))
+            self._give(Undertaking(job=job, request=request, journal=journal, contents=contents))
         except WanderError:
-            if resumed is not None:
-                resumed[0].close()
+            self._archive.release(journal, discard=contents is None)
             raise
 
     # -- answers ------------------------------------------------------------------------------------------------------
@@ -257,55 +247,54 @@ class Director:
             self._tell(after.world)
 
     def _done(self, message: model.Done, at_hand: Undertaking) -> None:
-        session = self._opened
-        match at_hand.job:
-            case model.ApplyPrompt(text=text):
-                self._record(PromptEntry(text=text), session.prompted(text))
-            case model.ApplyRewind(chunks=chunks):
-                self._record(RewindEntry(chunks=chunks), session.rewound(chunks).renewed())
-            case model.ApplyReset(seed=seed):
-                self._record(ResetEntry(seed=seed), session.reset(seed).renewed())
+        generation = self._opened.generation
+        self._record(*outcome(at_hand.job, self._opened))
+        if self._opened.generation != generation:
+            self._all_well()
         self._tell(self._opened.world)
-        self._reply(at_hand.request, chunk=message.chunk, generation=self._opened.generation)
+        self._reply(at_hand.request, data={"chunk": message.chunk, "generation": self._opened.generation})
 
     def _failed(self, sentence: str, at_hand: Undertaking) -> None:
-        if at_hand.resumed is not None:
-            at_hand.resumed[0].close()
-        self._reply(at_hand.request, error=sentence)
-        if self.session is not None and at_hand.request is None:
-            self.session = replace(self.session, making=None, paused=True)
-            self._tell(wire.WorkerState(sentence=sentence, restarts=self.host.restarts))
+        self._drop(at_hand, sentence)
+        session = self.session
+        if session is None:
+            return
+        if self.host.process is not None and self.host.process.preset != session.spec.preset:
+            self._rebuild(session)
+        elif isinstance(at_hand.job, model.Generate):
+            self.session = replace(session, making=None, paused=True)
+            self._veil(sentence)
             self._tell(self.session.world)
 
     def _loaded(self, message: model.Loaded, at_hand: Undertaking) -> None:
-        assert isinstance(at_hand.job, model.Load)
         match at_hand.request:
-            case wire.Open():
-                data = self._begin(message, at_hand.job.spec, at_hand.resumed)
-            case wire.SetChunk(chunk=chunk):
-                self._record(ChunkSizeEntry(chunk=chunk), self._opened.resized(chunk))
-                data = {}
+            case wire.Open(spec=spec):
+                self._begin(message, spec, at_hand)
+            case wire.SetChunk():
+                self._record(*outcome(at_hand.job, self._opened))
             case _:
-                data = {}
                 self._go_on(message)
-        self._tell(self._opened.world)
-        self._reply(at_hand.request, chunk=message.chunks, generation=self._opened.generation, **data)
+        session = self._opened
+        self._tell(session.world)
+        data: wire.Data = {"chunk": message.chunks, "generation": session.generation, "session": session.path}
+        self._reply(at_hand.request, data=data | {"notice": notice(at_hand.contents, message.checksum)})
 
-    def _begin(self, loaded: model.Loaded, spec: wire.WorldSpec, resumed: tuple[Journal, Contents] | None) -> Answer:
+    def _begin(self, loaded: model.Loaded, spec: wire.WorldSpec, opened: Undertaking) -> None:
         """A world was opened: its session begins, or goes on where its journal ends."""
-        history = resumed[1].history if resumed else History(spec=spec, prompt=spec.prompt)
-        if resumed is None:
-            path = self._archive.create(Header(spec=spec, checksum=loaded.checksum))
-        else:
-            path = self._archive.adopt(resumed[0])
-        self.session = Session.begin(loaded, history, str(path), after=self.session)
-        return {"session": str(path), "notice": notice(resumed[1], loaded.checksum) if resumed else ""}
+        assert opened.journal is not None
+        history = opened.contents.history if opened.contents else History(spec=spec, prompt=spec.prompt)
+        self._archive.adopt(opened.journal)
+        session = Session.begin(loaded, history, str(opened.journal.path), after=self.session)
+        self._record(WeightsEntry(checksum=loaded.checksum), session)
+        self._all_well()
 
     def _go_on(self, loaded: model.Loaded) -> None:
         """The model is back after a restart: the chunk that was in the making is made again from the same steps."""
-        session = self._opened.rewound(loaded.chunks).renewed()
+        session = self._opened.renewed()
+        if loaded.chunks < session.chunks:
+            session = session.rewound(loaded.chunks)
         lost, self.session = session.making, replace(session, making=None)
-        self._tell(wire.WorkerState(sentence="", restarts=self.host.restarts))
+        self._all_well()
         if lost is not None and lost.chunk == session.chunks:
             self.session = self.session.restarted(lost)
             self._make()
@@ -317,27 +306,40 @@ class Director:
         at_hand, self._at_hand = self._at_hand, None
         words = self.host.stop()
         log.warning("the model process stopped: %s", words)
-        if at_hand is not None and at_hand.resumed is not None:
-            at_hand.resumed[0].close()
         if at_hand is not None:
-            self._reply(at_hand.request, error=f"The model stopped before this was done: {words}.")
+            self._drop(at_hand, f"The model stopped before this was done: {words}.")
         if self.session is None or self._closing:
             return
+        if not self.host.may_restart():
+            self._give_up(f"The model stopped {MAX_RESTARTS + 1} times; open the world again or start Wander anew.")
+            return
+        self._veil(f"The model stopped. Restarting ({self.host.restarts} of {MAX_RESTARTS})\N{HORIZONTAL ELLIPSIS}")
+        self._rebuild(self.session)
+
+    def _rebuild(self, session: Session) -> None:
+        """Have the session's world rebuilt from its journal by a model process that has it not."""
         try:
-            self._restart(self.session)
+            self.host.ensure(session.spec.preset)
+            self._give(Undertaking(job=model.Load(spec=session.spec, journal=session.path)))
         except WanderError as error:
             self._give_up(str(error))
 
-    def _restart(self, session: Session) -> None:
-        if not self.host.may_restart():
-            raise WanderError(f"The model stopped {MAX_RESTARTS + 1} times; open the world again or start Wander anew.")
-        sentence = f"The model stopped. Restarting ({self.host.restarts} of {MAX_RESTARTS})\N{HORIZONTAL ELLIPSIS}"
+    def _drop(self, undertaking: Undertaking, sentence: str) -> None:
+        """Something asked for could not be done: say so and put back what was prepared for it."""
+        if undertaking.journal is not None:
+            self._archive.release(undertaking.journal, discard=undertaking.contents is None)
+        self._reply(undertaking.request, error=sentence)
+
+    def _veil(self, sentence: str) -> None:
+        self._veiled = bool(sentence)
         self._tell(wire.WorkerState(sentence=sentence, restarts=self.host.restarts))
-        self.host.ensure(session.spec.preset)
-        self._give(Undertaking(job=model.Load(spec=session.spec, journal=session.path)))
+
+    def _all_well(self) -> None:
+        if self._veiled:
+            self._veil("")
 
     def _give_up(self, sentence: str) -> None:
-        self._tell(wire.WorkerState(sentence=sentence, restarts=self.host.restarts))
+        self._veil(sentence)
         self.host.restarts = 0
         self.host.stop()
         self._archive.close()
@@ -348,24 +350,9 @@ class Director:
         self._archive.record(entry)
         self.session = replace(session, unsaved=self._archive.unsaved)
 
-    def _reply(self, request: wire.Request | None, error: str = "", **data: str | int | float | None) -> None:
-        if request is not None:
-            self._tell(wire.Reply(id=request.id, error=error, data=dict(data)))
-
-    def _figures(self) -> Answer:
-        session, durations = self.session, self.host.watchdog.durations
-        return {
-            "generation": session.generation if session else 0,
-            "chunks": session.chunks if session else 0,
-            "produced": session.produced if session else 0,
-            "shown": session.shown if session else 0,
-            "controls_ignored": session.mailbox.ignored if session else 0,
-            "chunk_ms_p50": 1e3 * percentile(durations, 0.5),
-            "chunk_ms_p95": 1e3 * percentile(durations, 0.95),
-            "restarts": self.host.restarts,
-            "router_pid": os.getpid(),
-            "model_pid": self.host.process.pid if self.host.process else 0,
-        }
+    def _reply(self, request: wire.Request | None, error: str = "", data: wire.Data | None = None) -> None:
+        if request is not None and request.id != NOBODY:
+            self._tell(wire.Reply(id=request.id, error=error[:2_000], data=data or {}))
 
     @property
     def _opened(self) -> Session:

@@ -19,13 +19,11 @@ from worker.protocol import Chunk, Count, Message, Prompt, Seed, Step, WorldSpec
 FORMAT = 1
 
 
-class Header(Message, kw_only=True, tag="header"):
+class Header(Message, frozen=True, kw_only=True, tag="header"):
     """What the session started from, the user's picture included."""
 
     format: Count = FORMAT
     spec: WorldSpec
-    checksum: Annotated[str, Meta(max_length=128)] = ""
-    """Fingerprint of the weights that it was made with."""
 
 
 class AnyHeader(msgspec.Struct, tag="header"):
@@ -34,7 +32,13 @@ class AnyHeader(msgspec.Struct, tag="header"):
     format: Count
 
 
-class ChunkEntry(Message, kw_only=True, tag="chunk"):
+class WeightsEntry(Message, frozen=True, kw_only=True, tag="weights"):
+    """The weights that the chunks from here on are made with; written whenever the world is opened."""
+
+    checksum: Annotated[str, Meta(max_length=128)]
+
+
+class ChunkEntry(Message, frozen=True, kw_only=True, tag="chunk"):
     """One committed chunk; arrays as in `model_protocol.Committed`."""
 
     generation: Count
@@ -54,31 +58,31 @@ class ChunkEntry(Message, kw_only=True, tag="chunk"):
         return sizes == (count, 2 * prod(self.shape), 64 * count, 2 * count)
 
 
-class PromptEntry(Message, kw_only=True, tag="prompt"):
+class PromptEntry(Message, frozen=True, kw_only=True, tag="prompt"):
     """A prompt that applies from the next chunk."""
 
     text: Prompt
 
 
-class ResetEntry(Message, kw_only=True, tag="reset"):
+class ResetEntry(Message, frozen=True, kw_only=True, tag="reset"):
     """Back to the beginning with this seed."""
 
     seed: Seed
 
 
-class RewindEntry(Message, kw_only=True, tag="rewind"):
+class RewindEntry(Message, frozen=True, kw_only=True, tag="rewind"):
     """Back to the state after this many chunks."""
 
     chunks: Count
 
 
-class ChunkSizeEntry(Message, kw_only=True, tag="chunk_size"):
+class ChunkSizeEntry(Message, frozen=True, kw_only=True, tag="chunk_size"):
     """Latents per chunk from here on."""
 
     chunk: Chunk
 
 
-Entry = Header | ChunkEntry | PromptEntry | ResetEntry | RewindEntry | ChunkSizeEntry
+Entry = Header | WeightsEntry | ChunkEntry | PromptEntry | ResetEntry | RewindEntry | ChunkSizeEntry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +92,7 @@ class History:
     spec: WorldSpec
     """With the seed and the chunk size that are in force."""
     checksum: str = ""
+    """Fingerprint of the weights that it was last opened with."""
     chunks: tuple[ChunkEntry, ...] = ()
     prompt: str = ""
     """The text that the last chunk was made under, before any chunk the world's caption."""
@@ -103,6 +108,8 @@ class History:
                     raise JournalError(f"The session has no sound chunk {len(self.chunks)}; it is damaged.")
                 chunks = (*self.chunks, entry)
                 return replace(self, chunks=chunks, prompt=entry.prompt, pending=(), generation=entry.generation)
+            case WeightsEntry():
+                return replace(self, checksum=entry.checksum)
             case PromptEntry():
                 return replace(self, pending=(*self.pending, entry.text))
             case ResetEntry():
@@ -139,7 +146,7 @@ def chunk_entry(message: Committed, latents: bytes, expected: int) -> ChunkEntry
 
 def replay(header: Header, entries: Iterable[Entry]) -> History:
     """The world that a header and the entries after it tell."""
-    history = History(spec=header.spec, checksum=header.checksum, prompt=header.spec.prompt)
+    history = History(spec=header.spec, prompt=header.spec.prompt)
     for entry in entries:
         history = history.then(entry)
     return history

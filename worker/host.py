@@ -2,6 +2,7 @@
 is lost.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ from worker import model_protocol as model
 from worker import transport
 from worker.codec import unpack
 from worker.errors import LaunchError
-from worker.supervisor import Deadlines, ModelProcess, Watchdog
+from worker.protocol import Data
+from worker.supervisor import Deadlines, ModelProcess, Watchdog, percentile
 from worker.transport import MODEL_LIMITS
 
 MAX_RESTARTS = 3
@@ -73,6 +75,16 @@ class ModelHost:
         if isinstance(job, model.Generate):
             self._healthy += 1
             self.restarts = 0 if self._healthy >= HEALTHY_CHUNKS else self.restarts
+
+    def figures(self) -> Data:
+        """The model's part of the reply to `Status`."""
+        return {
+            "chunk_ms_p50": 1e3 * percentile(self.watchdog.durations, 0.5),
+            "chunk_ms_p95": 1e3 * percentile(self.watchdog.durations, 0.95),
+            "restarts": self.restarts,
+            "router_pid": os.getpid(),
+            "model_pid": self.process.pid if self.process else 0,
+        }
 
     def may_restart(self) -> bool:
         """Count a restart; False if the model was started too often already."""

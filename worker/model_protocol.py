@@ -28,14 +28,14 @@ from worker.protocol import (
 Shape = tuple[Side, Side, Side, Side]
 
 
-class Load(Message, kw_only=True, tag="load"):
+class Load(Message, frozen=True, kw_only=True, tag="load"):
     """Open a world; `journal` is the session file to rebuild it from, or empty."""
 
     spec: WorldSpec
     journal: Path = ""
 
 
-class Generate(Message, kw_only=True, tag="generate"):
+class Generate(Message, frozen=True, kw_only=True, tag="generate"):
     """Make the next chunk. `index` is the number of its first picture in its generation."""
 
     generation: Count
@@ -45,28 +45,28 @@ class Generate(Message, kw_only=True, tag="generate"):
     steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=16)]
 
 
-class ApplyPrompt(Message, kw_only=True, tag="apply_prompt"):
+class ApplyPrompt(Message, frozen=True, kw_only=True, tag="apply_prompt"):
     """A prompt for all chunks from the next one."""
 
     text: Prompt
 
 
-class ApplyRewind(Message, kw_only=True, tag="apply_rewind"):
+class ApplyRewind(Message, frozen=True, kw_only=True, tag="apply_rewind"):
     """Back to the state after `chunks` chunks."""
 
     chunks: Count
 
 
-class ApplyReset(Message, kw_only=True, tag="apply_reset"):
-    """Back to the beginning, with a new seed if one is given."""
+class ApplyReset(Message, frozen=True, kw_only=True, tag="apply_reset"):
+    """Back to the beginning, with this seed."""
 
-    seed: Seed | None
+    seed: Seed
 
 
 Job = Load | Generate | ApplyPrompt | ApplyRewind | ApplyReset
 
 
-class Loaded(Message, kw_only=True, tag="loaded"):
+class Loaded(Message, frozen=True, kw_only=True, tag="loaded"):
     """The world is open."""
 
     width: Side
@@ -78,7 +78,7 @@ class Loaded(Message, kw_only=True, tag="loaded"):
     """Fingerprint of the weights, empty where there are none."""
 
 
-class Committed(Message, kw_only=True, tag="committed"):
+class Committed(Message, frozen=True, kw_only=True, tag="committed"):
     """A chunk is finished, after its frames left.
 
     Its latents, float16 [T, C, Y, X], are the frame behind this header.
@@ -96,13 +96,13 @@ class Committed(Message, kw_only=True, tag="committed"):
     chunk_ms: Milliseconds
 
 
-class Done(Message, kw_only=True, tag="done"):
+class Done(Message, frozen=True, kw_only=True, tag="done"):
     """A prompt, rewind or reset was carried out; `chunk` is the next one to be made."""
 
     chunk: Count
 
 
-class Failed(Message, kw_only=True, tag="failed"):
+class Failed(Message, frozen=True, kw_only=True, tag="failed"):
     """The job could not be done; the world, if there is one, is as before."""
 
     sentence: Sentence

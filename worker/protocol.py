@@ -42,6 +42,7 @@ Path = Annotated[str, Meta(max_length=4_096)]
 Seed = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Chunk = Annotated[int, Meta(ge=1, le=MAX_LATENTS)]
 Side = Annotated[int, Meta(ge=1, le=4_096)]
+Data = dict[Annotated[str, Meta(max_length=64)], str | int | float | bool | None]
 Milliseconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
@@ -49,7 +50,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all messages: immutable, unknown fields refused."""
 
 
-class Step(Message, kw_only=True, tag="step"):
+class Step(Message, frozen=True, kw_only=True, tag="step"):
     """What the person did during one latent: keys, and mouse look in radians over the whole latent."""
 
     keys: Keys = 0
@@ -60,7 +61,7 @@ class Step(Message, kw_only=True, tag="step"):
 # -- control lane ------------------------------------------------------------------------------------------------------
 
 
-class Control(Message, kw_only=True, tag="control"):
+class Control(Message, frozen=True, kw_only=True, tag="control"):
     """What the person does right now: send one whenever that changes and whenever frames were shown."""
 
     seq: Count
@@ -86,7 +87,7 @@ class Control(Message, kw_only=True, tag="control"):
 # -- request lane: window -> worker (`WorldLink.request` fills in the `id`) --------------------------------------------
 
 
-class WorldSpec(Message, kw_only=True, tag="spec"):
+class WorldSpec(Message, frozen=True, kw_only=True, tag="spec"):
     """A world to start: from a seed and words, from the user's own picture, or from a session file."""
 
     preset: Name = "pocket"
@@ -105,7 +106,7 @@ class Greeting(msgspec.Struct, tag="hello"):
     protocol: Count
 
 
-class Hello(Message, kw_only=True, tag="hello"):
+class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     """First message of a connection."""
 
     protocol: Count = PROTOCOL
@@ -114,73 +115,73 @@ class Hello(Message, kw_only=True, tag="hello"):
     """Disconnect another window that already looks at this worker's session."""
 
 
-class Open(Message, kw_only=True, tag="open"):
+class Open(Message, frozen=True, kw_only=True, tag="open"):
     """Start or resume a world. The reply comes when it can be walked in."""
 
     id: Count = 0
     spec: WorldSpec
 
 
-class Reset(Message, kw_only=True, tag="reset"):
+class Reset(Message, frozen=True, kw_only=True, tag="reset"):
     """The same world from its beginning, with a new seed if one is given."""
 
     id: Count = 0
     seed: Seed | None = None
 
 
-class SetPrompt(Message, kw_only=True, tag="prompt"):
+class SetPrompt(Message, frozen=True, kw_only=True, tag="prompt"):
     """An event in words. The reply's data names the `chunk` from which it applies."""
 
     id: Count = 0
     text: Prompt
 
 
-class Rewind(Message, kw_only=True, tag="rewind"):
+class Rewind(Message, frozen=True, kw_only=True, tag="rewind"):
     """Back to the state after `chunks` chunks (undo of n: shown chunk + 1 - n)."""
 
     id: Count = 0
     chunks: Count
 
 
-class Pause(Message, kw_only=True, tag="pause"):
+class Pause(Message, frozen=True, kw_only=True, tag="pause"):
     """Time in the world stops at the next chunk boundary."""
 
     id: Count = 0
 
 
-class Resume(Message, kw_only=True, tag="resume"):
+class Resume(Message, frozen=True, kw_only=True, tag="resume"):
     """Time runs on after `Pause`."""
 
     id: Count = 0
 
 
-class SetChunk(Message, kw_only=True, tag="set_chunk"):
+class SetChunk(Message, frozen=True, kw_only=True, tag="set_chunk"):
     """Latents per chunk from now on: fewer answer sooner, more run smoother."""
 
     id: Count = 0
     chunk: Chunk
 
 
-class Save(Message, kw_only=True, tag="save"):
+class Save(Message, frozen=True, kw_only=True, tag="save"):
     """Make the session durable; a `name` also copies it beside the other sessions. Data: `session`, its path."""
 
     id: Count = 0
     name: Name | None = None
 
 
-class Status(Message, kw_only=True, tag="status"):
+class Status(Message, frozen=True, kw_only=True, tag="status"):
     """Numbers about the worker: see `Reply.data`."""
 
     id: Count = 0
 
 
-class Restart(Message, kw_only=True, tag="restart"):
+class Restart(Message, frozen=True, kw_only=True, tag="restart"):
     """Stop a model that hangs and start it again from the journal."""
 
     id: Count = 0
 
 
-class Quit(Message, kw_only=True, tag="quit"):
+class Quit(Message, frozen=True, kw_only=True, tag="quit"):
     """Finish the chunk, close the session, end the worker."""
 
     id: Count = 0
@@ -193,7 +194,7 @@ ClientMessage = Hello | Request
 # -- worker -> window --------------------------------------------------------------------------------------------------
 
 
-class Frames(Message, kw_only=True, tag="frames"):
+class Frames(Message, frozen=True, kw_only=True, tag="frames"):
     """The pictures of one latent: `count` frames, uint8 RGB [count, height, width, 3], in `pixels`."""
 
     generation: Count
@@ -214,18 +215,19 @@ class Frames(Message, kw_only=True, tag="frames"):
     """When the model process finished them (its own clock: only differences mean something)."""
     gen_ms: Milliseconds
     """Time from the start of the chunk to these pictures."""
-    chunk_ms: Milliseconds = 0.0
+    chunk_ms: Data = dict[Annotated[str, Meta(max_length=64)], str | int | float | bool | None]
+Milliseconds = 0.0
     """Time that the previous chunk took in all, commit included; 0 for the first."""
     pixels: bytes = b""
     """Travels beside the header, never inside it."""
 
 
-class Reply(Message, kw_only=True, tag="reply"):
+class Reply(Message, frozen=True, kw_only=True, tag="reply"):
     """Answer to the request `id`: `error` is empty if it was carried out, else a sentence."""
 
     id: Count
     error: Sentence = ""
-    data: dict[Annotated[str, Meta(max_length=64)], str | int | float | bool | None] = {}
+    data: Data = {}
 
     @property
     def ok(self) -> bool:
@@ -233,14 +235,14 @@ class Reply(Message, kw_only=True, tag="reply"):
         return not self.error
 
 
-class Welcome(Message, kw_only=True, tag="welcome"):
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     """Answer to a `Hello` that was accepted."""
 
     protocol: Count = PROTOCOL
     schema: Annotated[str, Meta(max_length=64)]
 
 
-class World(Message, kw_only=True, tag="world"):
+class World(Message, frozen=True, kw_only=True, tag="world"):
     """The world that is open now; sent whenever something in it changes."""
 
     generation: Count
@@ -260,7 +262,7 @@ class World(Message, kw_only=True, tag="world"):
     """Why the session is no longer saved, such as a full disk; empty while all is well."""
 
 
-class Progress(Message, kw_only=True, tag="progress"):
+class Progress(Message, frozen=True, kw_only=True, tag="progress"):
     """Something long is under way; `fraction` is 0..1."""
 
     stage: Annotated[str, Meta(max_length=64)]
@@ -268,20 +270,20 @@ class Progress(Message, kw_only=True, tag="progress"):
     sentence: Sentence
 
 
-class WorkerState(Message, kw_only=True, tag="worker_state"):
+class WorkerState(Message, frozen=True, kw_only=True, tag="worker_state"):
     """News about the model process: a sentence for the veil, empty when all is well again."""
 
     sentence: Sentence
     restarts: Count = 0
 
 
-class Refused(Message, kw_only=True, tag="refused"):
+class Refused(Message, frozen=True, kw_only=True, tag="refused"):
     """The worker could not read a message of this window; the third time it hangs up."""
 
     sentence: Sentence
 
 
-class Closed(Message, kw_only=True, tag="closed"):
+class Closed(Message, frozen=True, kw_only=True, tag="closed"):
     """The connection is over: nothing will follow."""
 
     sentence: Sentence = ""

@@ -13,7 +13,7 @@ import msgspec
 from worker.history import History
 from worker.mailbox import Mailbox
 from worker.model_protocol import Generate, Loaded
-from worker.protocol import MAX_PROMPT, Control, World, WorldSpec
+from worker.protocol import MAX_PROMPT, Control, Data, World, WorldSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +82,17 @@ class Session:
             session=self.path,
             unsaved=self.unsaved,
         )
+
+    @property
+    def figures(self) -> Data:
+        """This session's part of the reply to `Status`."""
+        return {
+            "generation": self.generation,
+            "chunks": self.chunks,
+            "produced": self.produced,
+            "shown": self.shown,
+            "controls_ignored": self.mailbox.ignored,
+        }
 
     @property
     def may_start(self) -> bool:
