@@ -21,11 +21,22 @@ from app.errors import AppError
 from app.gallery import Start
 from app.input import InputState, MouseLook
 from app.overlays import HINT_S
+from app.panel import covered_by_panel
 from app.screen import Screen, Turned
 from app.settings import Settings
 from app.view import (
-    Browse, Change, Do, Intent, Leave, RestartModel, SendPrompt, SetChunk, StartWorld, UiState, View,
-)  # fmt: skip
+    Browse,
+    Change,
+    Do,
+    Intent,
+    Leave,
+    RestartModel,
+    SendPrompt,
+    SetChunk,
+    StartWorld,
+    UiState,
+    View,
+)
 from app.walk import Phase, Picture, Walk
 from app.window import Window
 from app.world_spec import spec_for
@@ -36,7 +47,10 @@ POLL_S = 0.004
 """Longest sleep of a beat: how late a frame or a key can be noticed."""
 _IDLE_REDRAW_S = 0.1
 _BUSY_REDRAW_S = 1 / 30
+_RESTLESS_S = 0.4
+"""How long after an event the interface is drawn often: ImGui takes events in over several pictures."""
 _MAX_HISTORY = 50
+_ENTER = (pygame.K_RETURN, pygame.K_KP_ENTER)
 _RADIANS_PER_PIXEL = 0.0022
 
 
@@ -51,8 +65,8 @@ class ExplorerState:
     minimised: bool = False
     leaving: bool = False
     drawn_at: float = 0.0
-    restless: bool = True
-    """Something happened since the last picture that the interface may want to show."""
+    restless_until: float = 0.0
+    """The interface may want to show something new until then."""
 
 
 class Explorer:
@@ -74,12 +88,24 @@ class Explorer:
         self.screen = Screen(window.ctx, starts, scale=settings.ui_scale)
         self._preset = preset
         self._dialog = FileDialog()
-        self.state.ui.toast(self.screen.gui.theme.fonts.warning, clock())
+        self.notify(self.screen.gui.theme.fonts.warning)
 
     def open(self, spec: WorldSpec, *, menu: bool) -> None:
         """Start a world, with the start screen in front of it or straight away."""
         self.walk.open(spec)
         self.state.ui.menu = menu
+
+    def notify(self, *sentences: str) -> None:
+        """Show sentences for a while; empty ones are none."""
+        for sentence in sentences:
+            self.state.ui.toast(sentence, self.clock())
+
+    def settings_to_keep(self) -> Settings:
+        """The settings for the next start."""
+        if self.window.fullscreen:
+            return replace(self.state.settings, fullscreen=True)
+        width, height = (min(max(side, 320), 16384) for side in self.window.size)
+        return replace(self.state.settings, fullscreen=False, width=width, height=height)
 
     def run(self) -> None:
         """Beat until the person leaves, sleeping in between."""
@@ -93,6 +119,7 @@ class Explorer:
         now = self.clock()
         for event in self.window.events():
             self._event(event)
+            self.state.restless_until = now + _RESTLESS_S
         self._settle()
         picture = self.walk.tick(now, self.input.take())
         self._notices(now)
@@ -109,7 +136,6 @@ class Explorer:
 
     def _event(self, event: pygame.event.Event) -> None:
         ui, gui = self.state.ui, self.screen.gui
-        self.state.restless = True
         if not (self.input.captured and event.type in (pygame.MOUSEMOTION, pygame.MOUSEBUTTONDOWN)):
             gui.feed(event)
         match event.type:
@@ -119,7 +145,7 @@ class Explorer:
                 self._carry_out(StartWorld(image=Path(event.file), prompt=ui.place.strip()))
             case pygame.WINDOWMINIMIZED | pygame.WINDOWRESTORED:
                 self.state.minimised = event.type == pygame.WINDOWMINIMIZED
-            case pygame.KEYDOWN if ui.menu and not gui.owns_keyboard and event.key in (pygame.K_RETURN, pygame.K_KP_ENTER):
+            case pygame.KEYDOWN if ui.menu and not gui.owns_keyboard and event.key in _ENTER:
                 self._command(Command.MENU)
                 return
         pressed = self.input.feed(event, ui_keyboard=gui.owns_keyboard, ui_mouse=gui.owns_mouse or ui.menu or ui.help)
@@ -157,14 +183,15 @@ class Explorer:
         since = now - self.state.drawn_at
         ui, walk = self.state.ui, self.walk.state
         animated = walk.phase is Phase.OPENING or bool(walk.veil) or bool(ui.hint_until and now < ui.hint_until)
-        return since >= (_BUSY_REDRAW_S if animated or self.state.restless else _IDLE_REDRAW_S)
+        return since >= (_BUSY_REDRAW_S if animated or now < self.state.restless_until else _IDLE_REDRAW_S)
 
     def _draw(self, now: float, picture: Picture | None) -> None:
         state = self.state
         yaw, pitch = self.walk.turned if state.settings.late_warp else (0.0, 0.0)
         turned = Turned(yaw=yaw, pitch=pitch)
         elapsed = now - state.drawn_at
-        state.drawn_at, state.restless = now, False
+        state.drawn_at = now
+        self.screen.presenter.sharp = state.settings.sharp
         intents = self.screen.draw(self.window.target, self._view(now), state.ui, turned, elapsed)
         self.window.flip()
         if picture is not None:
@@ -187,13 +214,13 @@ class Explorer:
             drops=pacer.drops,
             display_bound=shown > 0 and shown < 0.8 * made,
             captured=self.input.captured,
+            covered=covered_by_panel(self.screen.gui.theme, self.state.ui),
             can_browse=self._dialog.available,
         )
 
     # -- what was asked for ----------------------------------------------------------------------------------------
 
     def _carry_out(self, intent: Intent) -> None:
-        self.state.restless = True
         match intent:
             case Do(command, number):
                 self._command(command, number)
@@ -245,12 +272,13 @@ class Explorer:
             case Command.UNDO:
                 self.walk.undo(1, self.clock())
             case Command.EVENT if number <= len(self.state.settings.quick_events):
-                self._prompt(self.state.settings.quick_events[number - 1])
+                self._prompt(self.state.settings.quick_events[number - 1].words)
 
     def _start(self, wish: StartWorld) -> None:
         seed = random.randrange(1 << 31) if wish.seed is None else wish.seed
         try:
-            spec = spec_for(self._preset, seed=seed, prompt=wish.prompt, image=wish.image, chunk=self.state.settings.chunk)
+            chunk = self.state.settings.chunk
+            spec = spec_for(self._preset, seed=seed, prompt=wish.prompt, image=wish.image, chunk=chunk)
         except AppError as error:
             self.state.ui.toast(str(error), self.clock())
             return

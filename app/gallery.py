@@ -39,7 +39,7 @@ class Start:
 
 
 def load_gallery(folder: Path = STARTS) -> tuple[list[Start], list[str]]:
-    """The starts in `folder`, in their order, and one sentence for each that could not be read. No folder, no starts."""
+    """The starts in `folder` in their order, and a sentence for each that could not be read. No folder, no starts."""
     starts: list[Start] = []
     problems: list[str] = []
     for card_path in sorted(folder.glob("*.json")):

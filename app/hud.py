@@ -7,13 +7,14 @@ from imgui_bundle import imgui
 from app import theme as look
 from app.theme import Theme
 from app.view import View
-from app.widgets import PASSIVE, colours, font, keycap
+from app.widgets import PASSIVE, colours, font
 
-_CAPS: tuple[tuple[tuple[str, int], ...], ...] = (
-    (("W", 0), ("\u2191", 6)),
-    (("A", 3), ("S", 1), ("D", 2), ("\u2190", 5), ("\u2193", 7), ("\u2192", 4)),
-)
-"""Rows of (label, bit) as they lie on a keyboard; arrows are drawn, not written."""
+_SPOTS = {3: (0, 0), 1: (1, 0), 2: (2, 0), 0: (1, 1), 5: (3, 0), 7: (4, 0), 4: (5, 0), 6: (4, 1)}
+"""Bit -> (column, row from below), as the keys lie on a keyboard."""
+_LETTERS = {0: "W", 1: "S", 2: "D", 3: "A"}
+_ARROWS = {4: (1, 0), 5: (-1, 0), 6: (0, -1), 7: (0, 1)}
+"""Bit -> direction on the screen."""
+_ELLIPSIS = "\u2026"
 
 
 def figures(view: View) -> list[tuple[str, str]]:
@@ -65,11 +66,7 @@ def _keys(theme: Theme, view: View, margin: float) -> None:
     group = theme.px(14)
     draw = imgui.get_foreground_draw_list()
     bottom = view.size[1] - margin
-    spots = {
-        0: (1, 1), 3: (0, 0), 1: (1, 0), 2: (2, 0),
-        6: (4, 1), 5: (3, 0), 7: (4, 0), 4: (5, 0),
-    }  # fmt: skip
-    for bit, (column, row) in spots.items():
+    for bit, (column, row) in _SPOTS.items():
         x = margin + column * (side + gap) + (group if column > 2 else 0)
         y = bottom - (row + 1) * side - row * gap
         _cap(theme, draw, bit, x, y, side, bool(view.walk.keys >> bit & 1))
@@ -79,17 +76,17 @@ def _cap(theme: Theme, draw: imgui.ImDrawList, bit: int, x: float, y: float, sid
     fill = look.ACCENT if pressed else (*look.SHADE[:3], 0.55)
     ink = look.u32(look.ON_ACCENT if pressed else (*look.INK[:3], 0.75))
     draw.add_rect_filled((x, y), (x + side, y + side), look.u32(fill), theme.px(7))
-    if bit < 4:
-        letter = "WSDA"[bit]
+    if bit in _LETTERS:
+        letter = _LETTERS[bit]
         with font(theme, look.SMALL, bold=True):
             extent = imgui.calc_text_size(letter)
             draw.add_text((x + (side - extent.x) / 2, y + (side - extent.y) / 2), ink, letter)
         return
     cx, cy, r = x + side / 2, y + side / 2, side * 0.17
-    dx, dy = {4: (1, 0), 5: (-1, 0), 6: (0, -1), 7: (0, 1)}[bit]
-    draw.add_triangle_filled(
-        (cx + r * dx, cy + r * dy), (cx - r * dx - r * dy, cy - r * dy + r * dx), (cx - r * dx + r * dy, cy - r * dy - r * dx), ink
-    )
+    dx, dy = _ARROWS[bit]
+    tip = cx + r * dx, cy + r * dy
+    left, right = ((cx - r * dx - s * r * dy, cy - r * dy + s * r * dx) for s in (1, -1))
+    draw.add_triangle_filled(tip, left, right, ink)
 
 
 def _prompt(theme: Theme, view: View, margin: float) -> None:
@@ -97,14 +94,20 @@ def _prompt(theme: Theme, view: View, margin: float) -> None:
     world = view.walk.world
     if world is None or not world.prompt:
         return
-    words = " ".join(world.prompt.split())
     with font(theme, look.SMALL):
-        room = view.size[0] * 0.5
-        while len(words) > 8 and imgui.calc_text_size(words).x > room:
-            words = words[: int(len(words) * 0.9)].rstrip() + "\u2026" if not words.endswith("\u2026") else words[:-2] + "\u2026"
+        words = shorten(" ".join(world.prompt.split()), (view.size[0] - view.covered) * 0.5)
         extent = imgui.calc_text_size(words)
-        x, y = view.size[0] / 2, view.size[1] - margin - extent.y / 2 - theme.px(7)
+        x, y = view.free_centre, view.size[1] - margin - extent.y / 2 - theme.px(7)
         across, down = extent.x / 2 + theme.px(16), extent.y / 2 + theme.px(7)
         draw = imgui.get_background_draw_list()
         draw.add_rect_filled((x - across, y - down), (x + across, y + down), look.u32(look.SHADE), down)
         draw.add_text((x - extent.x / 2, y - extent.y / 2), look.u32(look.INK), words)
+
+
+def shorten(words: str, room: float) -> str:
+    """`words`, cut with an ellipsis to at most `room` pixels of the current font."""
+    if imgui.calc_text_size(words).x <= room:
+        return words
+    while words and imgui.calc_text_size(words + _ELLIPSIS).x > room:
+        words = words[:-1]
+    return words.rstrip() + _ELLIPSIS

@@ -1,4 +1,4 @@
-"""What a viewer feels, measured on the viewer's own clock: frame rates, intervals and the time from action to photon."""
+"""What a viewer feels, on the viewer's own clock: frame rates, intervals, the time from action to photon."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Meter:
         self.intervals_ms: list[float] = []
         """Between two new frames shown, pauses left out."""
         self.rtf: list[float] = []
-        """Real-time factor of each chunk: time to make it / time it lasts on the screen. Below 1 is faster than life."""
+        """Real-time factor of each chunk: time to make it / time it lasts on the screen; below 1 keeps up."""
         self._actions: deque[tuple[int, float]] = deque()
         self._last_shown: float | None = None
 

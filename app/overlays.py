@@ -53,7 +53,7 @@ def draw_veil(theme: Theme, view: View) -> list[Intent]:
 def draw_help(theme: Theme, view: View) -> None:
     """All keys, in two columns."""
     imgui.set_next_window_pos((view.size[0] / 2, view.size[1] / 2), imgui.Cond_.always, (0.5, 0.5))
-    imgui.set_next_window_size((min(theme.px(640), view.size[0] - theme.px(40)), 0))
+    imgui.set_next_window_size((min(theme.px(720), view.size[0] - theme.px(40)), 0))
     imgui.begin("##help", None, FIXED | imgui.WindowFlags_.always_auto_resize)
     text(theme, "Keys", size=look.TITLE, bold=True)
     imgui.dummy((0, theme.px(6)))
@@ -80,7 +80,7 @@ def _shortcut(theme: Theme, keys: str, meaning: str, left: float) -> None:
         draw.add_rect_filled((at.x, at.y), (at.x + across, at.y + down), look.u32(look.RAISED), theme.px(7))
         draw.add_text((at.x + theme.px(8), at.y + theme.px(5)), look.u32(look.ACCENT), keys)
     imgui.dummy((across, down))
-    imgui.same_line(left + theme.px(148))
+    imgui.same_line(left + theme.px(136))
     imgui.set_cursor_pos_y(imgui.get_cursor_pos_y() + theme.px(2))
     text(theme, meaning)
 
@@ -90,7 +90,7 @@ def draw_hint(theme: Theme, view: View, ui: UiState) -> None:
     if ui.hint_until is None or view.now >= ui.hint_until:
         return
     alpha = min(1.0, ui.hint_until - view.now)
-    pill(theme, HINT, (view.size[0] / 2, view.size[1] - theme.px(92)), alpha=alpha)
+    pill(theme, HINT, (view.free_centre, view.size[1] - theme.px(92)), alpha=alpha)
 
 
 def draw_toasts(theme: Theme, view: View, ui: UiState) -> None:
@@ -99,7 +99,7 @@ def draw_toasts(theme: Theme, view: View, ui: UiState) -> None:
     if not ui.toasts:
         return
     width = min(theme.px(520), view.size[0] - theme.px(40))
-    imgui.set_next_window_pos((view.size[0] / 2, theme.px(18)), imgui.Cond_.always, (0.5, 0.0))
+    imgui.set_next_window_pos((view.free_centre, theme.px(18)), imgui.Cond_.always, (0.5, 0.0))
     imgui.set_next_window_size((width, 0))
     imgui.begin("##toasts", None, FIXED | imgui.WindowFlags_.no_inputs | imgui.WindowFlags_.always_auto_resize)
     for toast in ui.toasts:
@@ -112,4 +112,4 @@ def draw_toasts(theme: Theme, view: View, ui: UiState) -> None:
 
 def draw_paused(theme: Theme, view: View) -> None:
     """A quiet sign that time stands still."""
-    pill(theme, f"{Icon.PAUSE}   Paused", (view.size[0] / 2, theme.px(42)))
+    pill(theme, f"{Icon.PAUSE}   Paused", (view.free_centre, view.size[1] - theme.px(92)))

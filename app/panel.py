@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
 from imgui_bundle import imgui
+from msgspec.structs import replace
 
 from app import theme as look
 from app.bindings import Command
@@ -11,20 +11,26 @@ from app.theme import Icon, Theme
 from app.view import Change, Do, Intent, SendPrompt, SetChunk, StartWorld, UiState, View
 from app.widgets import FIXED, button, colours, heading, primary, segments, text, toggle
 
-WIDTH = 360.0
+WIDTH = 372.0
 """Width of the panel in pixels before the interface scale."""
 _CHUNKS = (("1  quick", 1), ("2", 2), ("4  smooth", 4))
 _SHOWN_EVENTS = 4
 
 
+def covered_by_panel(theme: Theme, ui: UiState) -> int:
+    """Pixels at the right edge that the panel hides."""
+    return round(theme.px(WIDTH)) if ui.panel and not ui.menu else 0
+
+
 def draw_panel(theme: Theme, view: View, ui: UiState) -> list[Intent]:
     """Draw the panel at the right edge; returns what the person asked for."""
-    margin = theme.px(12)
     width = theme.px(WIDTH)
-    imgui.set_next_window_pos((view.size[0] - width - margin, margin))
-    imgui.set_next_window_size((width, view.size[1] - 2 * margin))
+    imgui.set_next_window_pos((view.size[0] - width, 0))
+    imgui.set_next_window_size((width, view.size[1]))
     intents: list[Intent] = []
+    imgui.push_style_var(imgui.StyleVar_.window_rounding, 0.0)
     imgui.begin("##panel", None, FIXED)
+    imgui.pop_style_var()
     intents += _title(theme, view)
     intents += _events(theme, view, ui)
     intents += _time(theme, view)
@@ -36,13 +42,17 @@ def draw_panel(theme: Theme, view: View, ui: UiState) -> list[Intent]:
 
 def _title(theme: Theme, view: View) -> list[Intent]:
     world = view.walk.world
-    text(theme, "World" if world is None else f"World {world.seed}", size=look.LARGE, bold=True)
-    imgui.same_line(imgui.get_content_region_avail().x - theme.px(14))
+    top = imgui.get_cursor_pos()
+    imgui.set_cursor_pos((top.x + imgui.get_content_region_avail().x - theme.px(30), top.y - theme.px(4)))
     with colours(button=(0, 0, 0, 0)):
-        closed = button(f"{Icon.CLOSE}##panel", hint="Close (Tab)")
+        closed = button(f"{Icon.CLOSE}##panel", (theme.px(34), 0), hint="Close (Tab)")
+    imgui.set_cursor_pos(top)
+    text(theme, "World" if world is None else f"World {world.seed}", size=look.LARGE, bold=True)
     if world is not None:
         minutes, seconds = divmod(int(world.chunks * world.chunk * 4 / world.fps), 60)
         text(theme, f"{world.preset}  ·  {minutes}:{seconds:02d} walked", size=look.SMALL, colour=look.MUTED)
+        if imgui.is_item_hovered():
+            imgui.set_tooltip(f"Saved as you walk: {world.session}")
     return [Do(Command.PANEL)] if closed else []
 
 
@@ -84,17 +94,16 @@ def _recall(view: View, ui: UiState) -> None:
 
 
 def _quick_events(theme: Theme, view: View) -> list[Intent]:
-    """The events of the keys 1 to 9 as chips that flow over lines."""
+    """The events of the keys 1 to 9, three in a row."""
     intents: list[Intent] = []
-    right = imgui.get_cursor_screen_pos().x + imgui.get_content_region_avail().x
     imgui.push_style_var(imgui.StyleVar_.frame_padding, imgui.ImVec2(theme.px(10), theme.px(5)))
     theme.push(look.SMALL)
-    for number, words in enumerate(view.settings.quick_events, start=1):
-        label = f"{number}  {words}"
-        width = imgui.calc_text_size(label).x + theme.px(20)
-        if number > 1 and imgui.get_item_rect_max().x + theme.px(6) + width < right:
-            imgui.same_line(0, theme.px(6))
-        if button(f"{label}##quick"):
+    gap, columns = theme.px(6), 3
+    width = (imgui.get_content_region_avail().x - gap * (columns - 1)) / columns
+    for number, event in enumerate(view.settings.quick_events, start=1):
+        if (number - 1) % columns:
+            imgui.same_line(0, gap)
+        if button(f"{number}   {event.label}##quick", (width, 0), hint=event.words):
             intents.append(Do(Command.EVENT, number))
     imgui.pop_font()
     imgui.pop_style_var()
@@ -110,7 +119,8 @@ def _time(theme: Theme, view: View) -> list[Intent]:
     if button(f"{Icon.PLAY}  Go on##p" if paused else f"{Icon.PAUSE}  Pause##p", (third, 0), hint="P"):
         intents.append(Do(Command.PAUSE))
     imgui.same_line()
-    if button(f"{Icon.UNDO}  Undo", (third, 0), enabled=view.walk.picture is not None, hint="Ctrl Z: back by one chunk"):
+    can_undo = view.walk.picture is not None
+    if button(f"{Icon.UNDO}  Undo", (third, 0), enabled=can_undo, hint="Ctrl Z: back by one chunk"):
         intents.append(Do(Command.UNDO))
     imgui.same_line()
     if button(f"{Icon.RESET}  Restart", (third, 0), hint="R: this world from its beginning"):
@@ -144,16 +154,15 @@ def _view(theme: Theme, view: View) -> list[Intent]:
     heading(theme, "VIEW")
     old = view.settings
     hud = toggle(theme, "Show rates and keys", old.hud)
+    sharp = toggle(theme, "Sharp edges", old.sharp)
     warp = toggle(theme, "Turn before the model answers", old.late_warp)
     invert = toggle(theme, "Invert the mouse up and down", old.invert_y)
     text(theme, "Mouse sensitivity", size=look.SMALL, colour=look.MUTED)
     imgui.set_next_item_width(imgui.get_content_region_avail().x)
     _, speed = imgui.slider_float("##mouse", old.mouse_sensitivity, 0.1, 4.0, "%.1f")
-    new = replace(old, hud=hud, late_warp=warp, invert_y=invert, mouse_sensitivity=min(max(round(speed, 2), 0.1), 10.0))
-    intents: list[Intent] = [] if new == old else [Change(new)]
-    if view.walk.world is not None:
-        text(theme, f"Saved as you walk: {view.walk.world.session}", size=look.SMALL, colour=look.FAINT)
-    return intents
+    speed = min(max(round(speed, 2), 0.1), 10.0)
+    new = replace(old, hud=hud, sharp=sharp, late_warp=warp, invert_y=invert, mouse_sensitivity=speed)
+    return [] if new == old else [Change(new)]
 
 
 def parse_seed(words: str) -> int | None:

@@ -12,7 +12,7 @@ from app.gallery import Start
 from app.gui import Gui
 from app.hud import draw_hud
 from app.overlays import draw_help, draw_hint, draw_paused, draw_toasts, draw_veil, veil_sentence
-from app.panel import WIDTH, draw_panel
+from app.panel import draw_panel
 from app.start_screen import draw_start_screen
 from app.view import Intent, UiState, View
 from render.presenter import Presenter
@@ -57,8 +57,7 @@ class Screen:
             self.presenter.upload(picture.pixels)
             self._shown = picture.pixels
         dim = _MENU_DIM if ui.menu else (_VEIL_DIM if veil_sentence(view) else 0.0)
-        covered = round(self.gui.theme.px(WIDTH)) if ui.panel and not ui.menu else 0
-        self.presenter.draw(target, view.size, covered=covered, yaw=turned.yaw, pitch=turned.pitch, dim=dim)
+        self.presenter.draw(target, view.size, covered=view.covered, yaw=turned.yaw, pitch=turned.pitch, dim=dim)
 
     def _draw_interface(self, view: View, ui: UiState) -> list[Intent]:
         theme = self.gui.theme
@@ -70,10 +69,11 @@ class Screen:
                 draw_hud(theme, view)
             if ui.panel:
                 intents += draw_panel(theme, view, ui)
-            intents += draw_veil(theme, view)
-            draw_hint(theme, view, ui)
-            if view.walk.paused:
-                draw_paused(theme, view)
+            if not ui.help:
+                intents += draw_veil(theme, view)
+                draw_hint(theme, view, ui)
+                if view.walk.paused:
+                    draw_paused(theme, view)
         if ui.help:
             draw_help(theme, view)
         draw_toasts(theme, view, ui)

@@ -9,21 +9,34 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-QUICK_EVENTS = (
-    "it starts to rain",
-    "snow begins to fall",
-    "thick fog rolls in",
-    "night falls",
-    "a house catches fire",
-    "a thunderstorm breaks out",
-    "autumn colours the trees",
-    "the water rises and floods the ground",
-    "the sky clears and the sun comes out",
+Event = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class QuickEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An event that one key makes happen."""
+
+    label: Annotated[str, Meta(min_length=1, max_length=24)]
+    words: Event
+    """What the model is told."""
+
+
+QUICK_EVENTS = tuple(
+    QuickEvent(label=label, words=words)
+    for label, words in (
+        ("Rain", "it starts to rain"),
+        ("Snow", "snow begins to fall"),
+        ("Fog", "thick fog rolls in"),
+        ("Night", "night falls"),
+        ("Fire", "a house catches fire"),
+        ("Storm", "a thunderstorm breaks out"),
+        ("Autumn", "autumn colours the trees"),
+        ("Flood", "the water rises and floods the ground"),
+        ("Clear", "the sky clears and the sun comes out"),
+    )
 )
 """Events on the keys 1 to 9."""
 
 Side = Annotated[int, Meta(ge=320, le=16384)]
-Event = Annotated[str, Meta(max_length=200)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,12 +49,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hud: bool = True
     late_warp: bool = False
     """Turn the last frame at once when the mouse moves, before the model has answered."""
+    sharp: bool = True
+    """Enlarge pictures with the edge-adaptive filter; without it drawing costs less."""
     mouse_sensitivity: Annotated[float, Meta(ge=0.1, le=10.0)] = 1.0
     invert_y: bool = False
     chunk: Annotated[int, Meta(ge=1, le=4)] = 4
     """Latents per chunk: 1 answers soonest, 4 runs smoothest."""
     hints_seen: bool = False
-    quick_events: Annotated[tuple[Event, ...], Meta(max_length=9)] = QUICK_EVENTS
+    quick_events: Annotated[tuple[QuickEvent, ...], Meta(max_length=9)] = QUICK_EVENTS
     prompt_history: Annotated[tuple[Event, ...], Meta(max_length=50)] = ()
 
 

@@ -18,16 +18,19 @@ from app.widgets import FIXED, button, colours, font, primary, progress, text
 _CONTENT = 960.0
 _CARD_GAP = 14.0
 _COLUMNS = 4
+_EDGE = 4.0
+"""Room for outlines at the edge of the content."""
 
 
 def draw_start_screen(theme: Theme, view: View, ui: UiState) -> list[Intent]:
     """Draw the screen over the whole window; returns what the person asked for."""
     width = min(theme.px(_CONTENT), view.size[0] - theme.px(48))
+    edge = theme.px(_EDGE)
     intents: list[Intent] = []
-    imgui.set_next_window_pos(((view.size[0] - width) / 2, 0))
-    imgui.set_next_window_size((width, view.size[1] - theme.px(64)))
+    imgui.set_next_window_pos(((view.size[0] - width) / 2 - edge, 0))
+    imgui.set_next_window_size((width + 2 * edge, view.size[1] - theme.px(64)))
     with colours(window_bg=(0, 0, 0, 0), border=(0, 0, 0, 0)):
-        imgui.push_style_var(imgui.StyleVar_.window_padding, imgui.ImVec2(0, theme.px(8)))
+        imgui.push_style_var(imgui.StyleVar_.window_padding, imgui.ImVec2(edge, theme.px(8)))
         imgui.begin("##start", None, FIXED)
         imgui.pop_style_var()
         imgui.dummy((0, max(theme.px(12), view.size[1] * 0.07)))
@@ -46,22 +49,22 @@ def _own_place(theme: Theme, view: View, ui: UiState) -> list[Intent]:
     """The first row: walk on, or describe a place, or name a seed."""
     intents: list[Intent] = []
     ready = view.walk.phase is Phase.WALKING
+    imgui.push_style_var(imgui.StyleVar_.frame_padding, imgui.ImVec2(theme.px(14), theme.px(13)))
     label = f"{Icon.WALK}  Walk" if ready else "Preparing \u2026"
-    if primary(f"{label}##walk", (theme.px(170), theme.px(46)), enabled=ready):
+    if primary(f"{label}##walk", (theme.px(170), 0), enabled=ready):
         intents.append(Do(Command.MENU))
     imgui.same_line(0, theme.px(12))
-    imgui.push_style_var(imgui.StyleVar_.frame_padding, imgui.ImVec2(theme.px(14), theme.px(13)))
-    room = imgui.get_content_region_avail().x
-    imgui.set_next_item_width(room - theme.px(120 + 128 + 3 * 8))
+    seed_width, new_width, gap = theme.px(120), theme.px(140), imgui.get_style().item_spacing.x
+    imgui.set_next_item_width(imgui.get_content_region_avail().x - seed_width - new_width - 2 * gap)
     flags = imgui.InputTextFlags_.enter_returns_true
     entered, ui.place = imgui.input_text_with_hint("##place", "or describe a place \u2026", ui.place, flags)
     imgui.same_line()
-    imgui.set_next_item_width(theme.px(120))
+    imgui.set_next_item_width(seed_width)
     flags |= imgui.InputTextFlags_.chars_decimal
     entered_seed, ui.seed = imgui.input_text_with_hint("##seed", "any seed", ui.seed, flags)
-    imgui.pop_style_var()
     imgui.same_line()
-    pressed = button(f"{Icon.DICE}  New world", (theme.px(136), theme.px(46)))
+    pressed = button(f"{Icon.DICE}  New world", (new_width, 0))
+    imgui.pop_style_var()
     if entered or entered_seed or pressed:
         intents.append(StartWorld(seed=parse_seed(ui.seed), prompt=ui.place.strip()))
     return intents
@@ -109,17 +112,18 @@ def _own_picture(theme: Theme, view: View, ui: UiState) -> list[Intent]:
     imgui.dummy((0, theme.px(6)))
     text(theme, "YOUR OWN PICTURE", size=look.SMALL, colour=look.MUTED, bold=True)
     intents: list[Intent] = []
-    imgui.set_next_item_width(imgui.get_content_region_avail().x - theme.px(210 if view.can_browse else 110))
+    gap, width = imgui.get_style().item_spacing.x, theme.px(110)
+    imgui.set_next_item_width(imgui.get_content_region_avail().x - (width + gap) * (2 if view.can_browse else 1))
     entered, ui.image = imgui.input_text_with_hint(
         "##image", "drop a picture here, or type its path", ui.image, imgui.InputTextFlags_.enter_returns_true
     )
     imgui.same_line()
     if view.can_browse:
-        if button(f"{Icon.FOLDER}  Choose"):
+        if button(f"{Icon.FOLDER}  Choose", (width, 0)):
             intents.append(Browse())
         imgui.same_line()
     named = ui.image.strip()
-    if (button(f"{Icon.IMAGE}  Start", enabled=bool(named)) or entered) and named:
+    if (button(f"{Icon.IMAGE}  Start", (width, 0), enabled=bool(named)) or entered) and named:
         intents.append(StartWorld(seed=parse_seed(ui.seed), prompt=ui.place.strip(), image=Path(named).expanduser()))
     return intents
 

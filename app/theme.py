@@ -12,8 +12,7 @@ Colour = tuple[float, float, float, float]
 
 INK: Colour = (0.925, 0.937, 0.949, 1.0)
 MUTED: Colour = (0.604, 0.643, 0.690, 1.0)
-FAINT: Colour = (0.604, 0.643, 0.690, 0.45)
-SURFACE: Colour = (0.078, 0.090, 0.110, 0.96)
+SURFACE: Colour = (0.078, 0.090, 0.110, 1.0)
 RAISED: Colour = (0.133, 0.150, 0.180, 1.0)
 RAISED_HOVER: Colour = (0.176, 0.198, 0.235, 1.0)
 RAISED_ACTIVE: Colour = (0.215, 0.241, 0.285, 1.0)
@@ -86,8 +85,8 @@ def _palette() -> dict[int, Colour]:
         c.frame_bg_active: RAISED_HOVER, c.button: RAISED, c.button_hovered: RAISED_HOVER,
         c.button_active: RAISED_ACTIVE, c.header: RAISED, c.header_hovered: RAISED_HOVER,
         c.header_active: RAISED_ACTIVE, c.check_mark: ACCENT, c.checkbox_selected_bg: RAISED,
-        c.slider_grab: ACCENT, c.slider_grab_active: ACCENT_HOVER, c.scrollbar_bg: clear, c.scrollbar_grab: RAISED_HOVER,
-        c.scrollbar_grab_hovered: RAISED_ACTIVE, c.scrollbar_grab_active: RAISED_ACTIVE, c.plot_histogram: ACCENT,
+        c.slider_grab: ACCENT, c.slider_grab_active: ACCENT_HOVER, c.scrollbar_bg: clear,
+        c.scrollbar_grab: RAISED_HOVER, c.scrollbar_grab_hovered: RAISED_ACTIVE, c.scrollbar_grab_active: RAISED_ACTIVE,
         c.text_selected_bg: (*ACCENT[:3], 0.35), c.input_text_cursor: ACCENT, c.nav_cursor: (*ACCENT[:3], 0.8),
         c.resize_grip: clear, c.resize_grip_hovered: clear, c.resize_grip_active: clear,
     }  # fmt: skip

@@ -121,5 +121,12 @@ class View:
     display_bound: bool
     """The display, not the model, limits the frame rate."""
     captured: bool
+    covered: int
+    """Pixels at the right that the panel hides."""
     can_browse: bool
     """This system has a file dialog."""
+
+    @property
+    def free_centre(self) -> float:
+        """The middle, from the left, of what the panel leaves free."""
+        return (self.size[0] - self.covered) / 2

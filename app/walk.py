@@ -105,7 +105,7 @@ class Walk:
         self._request(wire.Reset(id=0, seed=seed))
 
     def undo(self, chunks: int, now: float) -> None:
-        """Back by `chunks` chunks from the one on the screen; undoing again soon goes on from where the last one led."""
+        """Back by `chunks` chunks from the one on the screen; again at once: from where the last undo led."""
         picture = self.state.picture
         here = 0 if picture is None else picture.chunk + 1
         target, at = self._undone

@@ -40,7 +40,9 @@ def font(theme: Theme, size: float, *, bold: bool = False) -> Iterator[None]:
     imgui.pop_font()
 
 
-def text(theme: Theme, words: str, *, size: float = look.BODY, colour: look.Colour = look.INK, bold: bool = False) -> None:
+def text(
+    theme: Theme, words: str, *, size: float = look.BODY, colour: look.Colour = look.INK, bold: bool = False
+) -> None:
     """Text that wraps at the edge of its window."""
     with font(theme, size, bold=bold), colours(text=colour):
         imgui.push_text_wrap_pos(0.0)
@@ -83,9 +85,7 @@ def segments(options: Sequence[tuple[str, int]], chosen: int, width: float) -> i
         if place:
             imgui.same_line(0, gap)
         on = value == chosen
-        with colours(
-            button=look.RAISED_ACTIVE if on else look.RAISED, text=look.ACCENT if on else look.MUTED
-        ):
+        with colours(button=look.RAISED_ACTIVE if on else look.RAISED, text=look.ACCENT if on else look.MUTED):
             if imgui.button(f"{label}##segment{value}", imgui.ImVec2(each, 0)) and not on:
                 clicked = value
     return clicked
@@ -103,7 +103,8 @@ def toggle(theme: Theme, label: str, on: bool) -> bool:
     track = look.ACCENT if on else (look.RAISED_HOVER if imgui.is_item_hovered() else look.RAISED)
     draw.add_rect_filled((left, row.y), (left + width, row.y + height), look.u32(track), height / 2)
     knob = left + (width - height / 2 if on else height / 2)
-    draw.add_circle_filled((knob, row.y + height / 2), height / 2 - theme.px(3), look.u32(look.ON_ACCENT if on else look.MUTED))
+    ink = look.u32(look.ON_ACCENT if on else look.MUTED)
+    draw.add_circle_filled((knob, row.y + height / 2), height / 2 - theme.px(3), ink)
     draw.add_text((row.x, row.y + (height - imgui.get_font_size()) / 2), look.u32(look.INK), label)
     return on
 
@@ -126,22 +127,7 @@ def progress(theme: Theme, fraction: float, width: float) -> None:
     imgui.dummy((width, height))
 
 
-def keycap(theme: Theme, name: str, *, pressed: bool = False, side: float = 30.0) -> None:
-    """One key as it looks on a keyboard, lit while pressed."""
-    at = imgui.get_cursor_screen_pos()
-    with font(theme, look.SMALL, bold=True):
-        extent = imgui.calc_text_size(name)
-        width, height = max(theme.px(side), extent.x + theme.px(14)), theme.px(side)
-        draw = imgui.get_window_draw_list()
-        fill = look.ACCENT if pressed else look.SHADE
-        draw.add_rect_filled((at.x, at.y), (at.x + width, at.y + height), look.u32(fill), theme.px(7))
-        draw.add_rect((at.x, at.y), (at.x + width, at.y + height), look.u32((1, 1, 1, 0.12)), theme.px(7))
-        ink = look.ON_ACCENT if pressed else look.INK
-        draw.add_text((at.x + (width - extent.x) / 2, at.y + (height - extent.y) / 2), look.u32(ink), name)
-    imgui.dummy((width, height))
-
-
-def pill(theme: Theme, words: str, centre: tuple[float, float], *, colour: look.Colour = look.INK, alpha: float = 1.0) -> None:
+def pill(theme: Theme, words: str, centre: tuple[float, float], *, alpha: float = 1.0) -> None:
     """A rounded label on the picture, centred at `centre`, over everything."""
     draw = imgui.get_foreground_draw_list()
     with font(theme, look.BODY):
@@ -150,4 +136,4 @@ def pill(theme: Theme, words: str, centre: tuple[float, float], *, colour: look.
         x, y = centre
         fill = (*look.SHADE[:3], 0.86 * alpha)
         draw.add_rect_filled((x - across, y - down), (x + across, y + down), look.u32(fill), down)
-        draw.add_text((x - extent.x / 2, y - extent.y / 2), look.u32((*colour[:3], colour[3] * alpha)), words)
+        draw.add_text((x - extent.x / 2, y - extent.y / 2), look.u32((*look.INK[:3], alpha)), words)

@@ -100,7 +100,7 @@ class Window:
                 path.unlink(missing_ok=True)
                 continue
             return path
-        raise AppError("The screenshot could not be written to ~/Pictures/Wander or here; free some space and try again.")
+        raise AppError("The screenshot could be written neither to ~/Pictures/Wander nor here; free some space.")
 
     def close(self) -> None:
         """Close the window."""

@@ -10,33 +10,33 @@ import numpy as np
 
 from render.upscale import QUAD_VERTEX, Upscaler, fullscreen_quad
 
-_PRESENT = """#version 330
+_PLAIN = """#version 330
 uniform sampler2D picture;             // the enlarged frame, first row on top
-uniform sampler2D frame;               // the frame itself with its mipmaps: softness for what it does not show
-uniform mat3 frame_from_view;          // rotation of the late warp
-uniform vec2 half_extent;              // tangents of half the horizontal and vertical field of view
-uniform bool warped;
 uniform float dim;                     // 0: as it is, 1: black
 in vec2 uv;
 out vec4 colour;
-vec2 warp(vec2 at) {
-    vec3 ray = frame_from_view * vec3((at * 2.0 - 1.0) * half_extent, 1.0);
-    return ray.z > 0.05 ? (ray.xy / ray.z / half_extent) * 0.5 + 0.5 : vec2(9.0);
-}
 void main() {
-    vec2 at = vec2(uv.x, 1.0 - uv.y);
-    vec3 c;
-    if (warped) {
-        at = warp(at);
-        vec2 inside = clamp(at, 0.0, 1.0);
-        float outside = length(at - inside);
-        c = mix(texture(picture, inside).rgb, textureLod(frame, inside, clamp(2.0 + outside * 16.0, 2.0, 5.0)).rgb,
-                smoothstep(0.0, 0.02, outside));
-    } else {
-        c = texture(picture, at).rgb;
-    }
+    vec3 c = texture(picture, vec2(uv.x, 1.0 - uv.y)).rgb;
     float grey = dot(c, vec3(0.299, 0.587, 0.114));
     colour = vec4(mix(c, vec3(grey), 0.6 * dim) * (1.0 - dim), 1.0);
+}
+"""
+
+_WARPED = """#version 330
+uniform sampler2D picture;
+uniform sampler2D frame;               // the frame itself with its mipmaps: softness for what it does not show
+uniform mat3 frame_from_view;          // rotation from the eye now to the camera of the frame
+uniform vec2 half_extent;              // tangents of half the horizontal and vertical field of view
+in vec2 uv;
+out vec4 colour;
+void main() {
+    vec2 view = vec2(uv.x, 1.0 - uv.y) * 2.0 - 1.0;
+    vec3 ray = frame_from_view * vec3(view * half_extent, 1.0);
+    vec2 at = ray.z > 0.05 ? 0.5 + 0.5 * ray.xy / (ray.z * half_extent) : vec2(9.0);
+    vec2 inside = clamp(at, 0.0, 1.0);
+    float outside = length(at - inside);
+    vec3 soft = textureLod(frame, inside, clamp(2.0 + 16.0 * outside, 2.0, 5.0)).rgb;
+    colour = vec4(mix(texture(picture, inside).rgb, soft, smoothstep(0.0, 0.02, outside)), 1.0);
 }
 """
 
@@ -85,12 +85,16 @@ class Presenter:
         self.config = config or PresenterConfig()
         self._ctx = ctx
         self._upscaler = Upscaler(ctx)
-        self._program = ctx.program(vertex_shader=QUAD_VERTEX, fragment_shader=_PRESENT)
-        self._program["frame"] = 1
-        self._quad = fullscreen_quad(ctx, self._program)
+        self._plain = ctx.program(vertex_shader=QUAD_VERTEX, fragment_shader=_PLAIN)
+        self._warped = ctx.program(vertex_shader=QUAD_VERTEX, fragment_shader=_WARPED)
+        self._warped["frame"] = 1
+        self._plain_quad = fullscreen_quad(ctx, self._plain)
+        self._warped_quad = fullscreen_quad(ctx, self._warped)
         self._frame: moderngl.Texture | None = None
         self._enlarged: moderngl.Texture | None = None
         self._factor = 0
+        self.sharp = True
+        """Whether the edge-adaptive pass is used; without it frames are enlarged by bilinear filtering alone."""
         self._limit = self.config.software_factor if is_software(ctx) else self.config.hardware_factor
 
     @property
@@ -108,6 +112,7 @@ class Presenter:
                 self._frame.release()
             self._frame = self._ctx.texture((width, height), 3, alignment=1)
             self._frame.repeat_x = self._frame.repeat_y = False
+            self._frame.filter = moderngl.LINEAR, moderngl.LINEAR
         self._frame.write(np.ascontiguousarray(frame).data, alignment=1)
         self._factor = 0
 
@@ -129,7 +134,8 @@ class Presenter:
     ) -> None:
         """Clear `target` and draw the frame into it.
 
-        `yaw`, `pitch`: radians that the viewer has turned since the frame was made (late warp); `dim` 0..1 fades it.
+        `yaw`, `pitch`: radians that the viewer has turned since the frame was made (late warp); `dim` 0..1 fades a
+        frame that is not warped.
         """
         target.use()
         self._ctx.viewport = (0, 0, *window)
@@ -137,32 +143,32 @@ class Presenter:
         if self._frame is None:
             return
         left, bottom, width, height = place(self._frame.size, window, covered=covered)
-        self._enlarge(width)
-        warped = bool(yaw or pitch)
-        if warped:
-            self._frame.build_mipmaps()
-        self._uniforms(warped, yaw, pitch, dim)
+        enlarged = self._enlarge(width)
+        quad = self._prepare_warp(yaw, pitch) if yaw or pitch else self._plain_quad
+        self._plain["dim"] = dim
         target.use()
         self._ctx.viewport = (left, bottom, width, height)
         self._ctx.disable(moderngl.BLEND)
-        assert self._enlarged is not None
-        self._enlarged.use(0)
-        self._frame.use(1)
-        self._quad.render(moderngl.TRIANGLE_STRIP)
+        enlarged.use(0)
+        quad.render(moderngl.TRIANGLE_STRIP)
         self._ctx.viewport = (0, 0, *window)
 
-    def _enlarge(self, width: int) -> None:
-        """Redo the costly pass only for a new frame or another size."""
+    def _enlarge(self, width: int) -> moderngl.Texture:
+        """The enlarged frame; the costly pass is redone only for a new frame or another size."""
         assert self._frame is not None
+        if not self.sharp:
+            return self._frame
         factor = max(1, min(self._limit, math.ceil(width / self._frame.width)))
-        if factor != self._factor:
+        if factor != self._factor or self._enlarged is None:
             self._enlarged = self._upscaler.enlarge(self._frame, factor)
             self._factor = factor
+        return self._enlarged
 
-    def _uniforms(self, warped: bool, yaw: float, pitch: float, dim: float) -> None:
+    def _prepare_warp(self, yaw: float, pitch: float) -> moderngl.VertexArray:
         assert self._frame is not None
+        self._frame.build_mipmaps()
+        self._frame.use(1)
         tangent = math.tan(math.radians(self.config.horizontal_fov_deg) / 2)
-        self._program["half_extent"] = (tangent, tangent * self._frame.height / self._frame.width)
-        self._program["frame_from_view"].write(rotation(yaw, pitch).T.astype("f4").tobytes())  # column-major
-        self._program["warped"] = warped
-        self._program["dim"] = dim
+        self._warped["half_extent"] = (tangent, tangent * self._frame.height / self._frame.width)
+        self._warped["frame_from_view"].write(rotation(yaw, pitch).T.astype("f4").tobytes())  # column by column
+        return self._warped_quad

@@ -2,7 +2,7 @@
 
 Worlds are 320x192 or 160x96 and windows are not. Bilinear filtering makes such a picture foggy, plain bicubic makes
 staircases of its slanted edges. So the first pass measures the local structure tensor of the luma at source
-resolution (cheap), and the second interpolates with a radial Catmull-Rom kernel that is stretched along the edge and
+resolution (cheap), and the second interpolates with a radial cubic-like kernel that is stretched along the edge and
 kept narrow across it, then clamped to the range of the four nearest pixels so that edges cannot ring.
 """
 

@@ -1,0 +1,101 @@
+"""The verb `play`: command line, then the explorer in a window or the headless player."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from app.errors import AppError
+from app.script import Cue, read_script
+from app.settings import Settings, load_settings, save_settings, settings_path
+from app.walk import Walk
+from app.world_spec import KINDS, parse_world
+from worker.client import SESSIONS, WorldLink, connect, launch_local
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `play`."""
+    options = argparse.ArgumentParser(prog="launch.py play", description="Walk through a generated world.")
+    add = options.add_argument
+    add("--preset", default="pocket", metavar="NAME", help="pocket | worldplay-5b | worldplay-8b (default: pocket)")
+    add("--world", metavar="|".join(KINDS), help="where to start (default: the start screen)")
+    add("--chunk", type=int, choices=(1, 2, 4), help="latents per chunk: 1 answers soonest, 4 runs smoothest")
+    add("--connect", type=Path, metavar="DIR", help="the folder in which a worker already serves")
+    add(
+        "--sessions", type=Path, default=SESSIONS, metavar="DIR", help="where sessions are saved (default: %(default)s)"
+    )
+    add("--fullscreen", action="store_true", help="start on the whole screen")
+    add("--headless", action="store_true", help="play without a window")
+    add("--script", type=Path, metavar="FILE", help="with --headless: JSON lines of keys, mouse, prompts, commands")
+    add("--seconds", type=float, default=10.0, metavar="S", help="with --headless: how long (default: 10)")
+    add("--record", type=Path, metavar="OUT.mp4", help="with --headless: write what is shown to a video")
+    add("--json", action="store_true", help="with --headless: the last line is one JSON object of figures")
+    return options
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Play. Returns the exit status; raises a `WanderError` for what the person can mend."""
+    options = parser().parse_args(list(arguments))
+    stray = [name for name in ("script", "record", "json") if getattr(options, name) and not options.headless]
+    if stray:
+        raise AppError(f"--{stray[0]} goes with --headless only; add --headless or leave it out.")
+    return _headless(options) if options.headless else _window(options)
+
+
+def _headless(options: argparse.Namespace) -> int:
+    from app.headless import HeadlessPlayer
+    from app.recorder import Recorder
+
+    if not 0 < options.seconds < 1e6:
+        raise AppError(f"--seconds {options.seconds} is not between 0 and 1000000.")
+    cues: tuple[Cue, ...] = read_script(options.script) if options.script else ()
+    spec = parse_world(options.world, options.preset, options.chunk or Settings().chunk)
+    record = options.record
+    if record is not None and not record.absolute().parent.is_dir():
+        raise AppError(f"There is no folder {record.absolute().parent} for the recording; make it first.")
+    link = _link(options)
+    try:
+        walk = Walk(link)
+        walk.open(spec)
+        recorder = (lambda size: Recorder(record, size)) if record else None
+        report = HeadlessPlayer(walk, cues, recorder=recorder).play(options.seconds)
+    finally:
+        link.close()
+    lines = [] if options.json else [f"{name:<20}{value}" for name, value in report.items()]
+    sys.stdout.write("\n".join(lines or [msgspec.json.encode(report).decode()]) + "\n")
+    return 0
+
+
+def _window(options: argparse.Namespace) -> int:
+    from app.explorer import Explorer
+    from app.gallery import load_gallery
+    from app.window import Window
+
+    path = settings_path()
+    settings, warning = load_settings(path)
+    settings = replace(settings, chunk=options.chunk or settings.chunk)
+    spec = parse_world(options.world, options.preset, settings.chunk)
+    link = _link(options)
+    try:
+        window = Window((settings.width, settings.height), fullscreen=options.fullscreen or settings.fullscreen)
+        starts, problems = load_gallery()
+        explorer = Explorer(window=window, walk=Walk(link), settings=settings, preset=options.preset, starts=starts)
+        explorer.notify(warning, *problems)
+        explorer.open(spec, menu=options.world is None)
+        try:
+            explorer.run()
+        finally:
+            save_settings(path, explorer.settings_to_keep())
+            explorer.close()
+    finally:
+        link.close()
+    return 0
+
+
+def _link(options: argparse.Namespace) -> WorldLink:
+    return connect(options.connect) if options.connect else launch_local(sessions=options.sessions)

@@ -1,0 +1,73 @@
+"""Recording to MP4: every frame at the time when it was shown; a crash or a full disk costs at most the last second."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+
+from app.errors import AppError
+
+_TICKS = 90_000
+_FRAGMENT_FRAMES = 24
+
+
+class Recorder:
+    """Writes frames to one file until `close`. A failing disk ends the recording, never the walk."""
+
+    def __init__(self, path: Path, size: tuple[int, int]) -> None:
+        """`size` is (width, height) of the video. Raises `AppError` if the file cannot be made."""
+        self.path = path
+        self.problem = ""
+        """A sentence once writing has failed; then nothing more is written."""
+        self.frames = 0
+        self._start: float | None = None
+        self._last = -1
+        try:
+            # fragments of one second: the file can be played up to the last complete one, whatever happens
+            flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+            self._container = av.open(str(path), "w", format="mp4", options=flags)
+            self._stream = self._container.add_stream("libx264", rate=24)
+        except OSError as error:
+            raise AppError(f"The recording {path} cannot be written: {error.strerror or error}.") from error
+        assert isinstance(self._stream, VideoStream)
+        self._stream.width, self._stream.height = (side - side % 2 for side in size)
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.codec_context.time_base = Fraction(1, _TICKS)
+        self._stream.codec_context.gop_size = _FRAGMENT_FRAMES
+        self._stream.codec_context.thread_count = 1
+        self._stream.options = {"preset": "veryfast", "crf": "17", "tune": "zerolatency"}
+
+    def write(self, frame: np.ndarray, now: float) -> None:
+        """Add a frame, uint8 RGB [H, W, 3], shown at `now` seconds of a monotonic clock."""
+        if self.problem:
+            return
+        self._start = now if self._start is None else self._start
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        # an encoder needs strictly increasing times
+        self._last = max(self._last + 1, round((now - self._start) * _TICKS))
+        picture.pts, picture.time_base = self._last, Fraction(1, _TICKS)
+        try:
+            self._container.mux(self._stream.encode(picture))
+            self.frames += 1
+        except OSError as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._container is None:
+            return
+        try:
+            if not self.problem:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+        except OSError as error:
+            self._fail(error)
+        self._container = None
+
+    def _fail(self, error: OSError) -> None:
+        minutes, seconds = divmod(self._last // _TICKS, 60)
+        self.problem = f"The recording stopped ({error.strerror or error}): saved {minutes:02d}:{seconds:02d}."
