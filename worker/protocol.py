@@ -215,8 +215,7 @@ class Frames(Message, frozen=True, kw_only=True, tag="frames"):
     """When the model process finished them (its own clock: only differences mean something)."""
     gen_ms: Milliseconds
     """Time from the start of the chunk to these pictures."""
-    chunk_ms: Data = dict[Annotated[str, Meta(max_length=64)], str | int | float | bool | None]
-Milliseconds = 0.0
+    chunk_ms: Milliseconds = 0.0
     """Time that the previous chunk took in all, commit included; 0 for the first."""
     pixels: bytes = b""
     """Travels beside the header, never inside it."""
