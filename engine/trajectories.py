@@ -154,7 +154,8 @@ def _lengths(rng: Rng, frames: int, shortest: int, longest: int) -> list[int]:
     while sum(lengths) < frames:
         length = LATENT * int(rng.integers(max(1, shortest // LATENT), longest // LATENT + 1))
         lengths.append(length if rng.random() < 0.8 else int(rng.integers(shortest, longest + 1)))
-    lengths[-1] -= sum(lengths) - frames
+    if lengths:
+        lengths[-1] -= sum(lengths) - frames
     return lengths
 
 

@@ -1,0 +1,33 @@
+"""Which arithmetic a network runs in on this machine: bfloat16 where its matrix products are faster, float32 elsewhere.
+
+Server CPUs with AVX-512 bf16 multiply five times faster in bfloat16; older ones emulate it eight times *slower*. So it is measured, once
+a process.
+"""
+from __future__ import annotations
+
+import contextlib
+from functools import cache
+
+import torch
+
+from engine.throughput import gemm_gflops
+
+
+def default_device() -> torch.device:
+    """The first CUDA device, or the CPU."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+@cache
+def compute_dtype(device_type: str) -> torch.dtype:
+    """bfloat16 or float32, whichever multiplies faster on this device (CUDA: bfloat16)."""
+    if device_type == "cuda":
+        return torch.bfloat16
+    fp32, bf16 = (gemm_gflops(dtype, size=384, seconds=0.02) for dtype in (torch.float32, torch.bfloat16))
+    return torch.bfloat16 if bf16 > fp32 else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None = None) -> contextlib.AbstractContextManager[object]:
+    """Autocast to `dtype` (default: the machine's own choice); no context at all for float32."""
+    chosen = dtype or compute_dtype(device.type)
+    return contextlib.nullcontext() if chosen == torch.float32 else torch.autocast(device.type, chosen)

@@ -1,0 +1,145 @@
+"""Stages 2 and 3, the base model: actions and memory learned together, at mixed chunk sizes (paper supplement A, stages one and two).
+
+Every step draws clips and one chunk size for all of them. Clean latents are committed chunk by chunk as in play; every chunk is also
+generated from noise, given the context that the streamer's memory selection would give it. 16 latents at once, with memory, is the
+bidirectional teacher that distillation needs. The first latent of a clip is given (a start from a picture) or generated (from text).
+"""
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine import text
+from engine.flow import corrupt, sample_levels
+from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
+from engine.memory import MemoryConfig, select_context
+from engine.precision import autocast
+from engine.prope import frustums
+from engine.streamer import UNIT
+from engine.training.latents import LatentClips
+from engine.training.mixer import Layout, TrainingMixer
+from engine.transformer import Pocket
+
+VERSIONS = 2
+"""Texts of a clip: before and after something starts or stops."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseTraining:
+    """How batches are drawn and what the loss sees."""
+
+    batch: int = 12
+    latents: int = 24
+    """Window of a clip; a multiple of 4."""
+    chunks: tuple[int, ...] = (4, 4, 4, 4, 2, 1, 16)
+    """Chunk lengths; each step draws one."""
+    shift: float = 2.5
+    text_drop: float = 0.1
+    given_first: float = 0.8
+    """Share of clips whose first latent is given."""
+    context_noise: float = 0.15
+    """Most noise added to clean context (a level of the path), so that small errors of play don't grow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Clean latents `[B, T, C, Y, X]`, actions `[B, T]`, poses, texts `[B, V, S, 512]` with lengths `[B, V]` and the version of each latent."""
+
+    latents: Tensor
+    actions: Tensor
+    poses: NDArray[np.float64]
+    rows: Tensor
+    lengths: Tensor
+    versions: Tensor
+
+
+def lines_at(about: dict[str, Any], latent: int, language: str, wording: int) -> tuple[str, ...]:
+    """Caption and the events active at the last frame of a latent, as the streamer composes them."""
+    captions, frame = about["captions"][language], 4 * latent
+    active = [e for e in about["events"] if e["start_frame"] <= frame and (e["stop_frame"] is None or frame < e["stop_frame"])]
+    return (captions[wording % len(captions)], *(e[f"caption_{language}"] for e in active))
+
+
+class BatchSampler:
+    """Draws windows of clips with their texts; everything random comes from one generator."""
+
+    def __init__(self, clips: LatentClips, config: BaseTraining) -> None:
+        self.clips, self.config = clips, config
+
+    def draw(self, rng: random.Random) -> Batch:
+        clips, config = self.clips, self.config
+        chosen = [rng.randrange(len(clips)) for _ in range(config.batch)]
+        first = 0
+        span = slice(first, first + config.latents)
+        texts = [self._texts(clips.about[i], rng) for i in chosen]
+        longest = max(len(rows) for both, _ in texts for rows in both)
+        rows = torch.zeros(len(chosen), VERSIONS, longest, text.TEXT_WIDTH)
+        lengths = torch.zeros(len(chosen), VERSIONS, dtype=torch.long)
+        for b, (both, _) in enumerate(texts):
+            for v, found in enumerate(both):
+                rows[b, v, : len(found)] = torch.from_numpy(found)
+                lengths[b, v] = len(found)
+        versions = torch.stack([version for _, version in texts])
+        return Batch(clips.latents[chosen, span].float(), clips.actions[chosen, span], clips.poses[chosen, span], rows, lengths, versions)
+
+    def _texts(self, about: dict[str, Any], rng: random.Random) -> tuple[list[NDArray[np.float32]], Tensor]:
+        """Rows of the text before and after the first change in the window, and the version of each latent."""
+        T, language, wording = self.config.latents, rng.choice(("en", "en", "zh")), rng.randrange(64)
+        lines = [lines_at(about, t, language, wording) for t in range(T)]
+        change = next((t for t in range(1, T) if lines[t] != lines[0]), T)
+        both = [lines[0], lines[min(change, T - 1)]]
+        rows = [np.zeros((0, text.TEXT_WIDTH), np.float32)] * 2 if rng.random() < self.config.text_drop else [text.encode(each) for each in both]
+        return rows, (torch.arange(T) >= change).long()
+
+
+def layout_for(poses_BT44: NDArray[np.float64], chunk: int, memory: MemoryConfig, start: int = 0) -> Layout:
+    """Targets, committed chunks and retrieved latents of a batch of clips for one chunk length."""
+    T = poses_BT44.shape[1]
+    firsts = [T - chunk] if chunk > 4 else range(start, T, chunk)
+    retrieved: list[Tensor | None] = []
+    for first in firsts:
+        if first <= memory.context_latents:
+            retrieved.append(None)
+            continue
+        chosen = [select_context(rigid_inverse(poses), first, chunk, memory)[: memory.spatial_latents] for poses in poses_BT44]
+        retrieved.append(torch.from_numpy(np.stack(chosen)))
+    return Layout(T, min(chunk, 4), [(first, chunk) for first in firsts], retrieved, memory.temporal_latents)
+
+
+def base_loss(model: Pocket, batch: Batch, chunk: int, config: BaseTraining, memory: MemoryConfig, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    """Mean squared error of the velocity over every generated latent of the batch."""
+    B, T = batch.latents.shape[:2]
+    layout = layout_for(batch.poses, chunk, memory)
+    first = layout.targets[0][0]
+    count = len(layout.targets)
+    clean = batch.latents[:, first:]
+    levels = sample_levels((B, count), config.shift, generator).repeat_interleave(chunk, 1)
+    given = torch.rand(B, generator=generator) < config.given_first
+    if first == 0:
+        levels[:, 0] = levels[:, 0].masked_fill(given, 0.0)
+    noise = torch.randn(clean.shape, generator=generator)
+    context_level = torch.rand(B, 1, generator=generator) * config.context_noise * (torch.rand(B, 1, generator=generator) < 0.5)
+    context = corrupt(batch.latents, torch.randn(batch.latents.shape, generator=generator), context_level.expand(B, T))
+    origin = rigid_inverse(batch.poses) @ batch.poses[:, :1]
+    mixer = TrainingMixer(model, layout, frustums(torch.from_numpy(origin), torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT), (clean.shape[-2], clean.shape[-1]))
+    refreshed = torch.rand(B, 1, generator=generator) < 0.5  # context re-encoded under the newest text, as after a recache
+    context_versions = torch.where(refreshed, batch.versions[:, -1:], batch.versions)
+    versions = torch.cat([context_versions, batch.versions[:, first:]], 1)
+    with autocast(clean.device):
+        words = model.read_prompt(batch.rows, batch.lengths, versions)
+        velocity = model(
+            torch.cat([context, corrupt(clean, noise, levels)], 1), torch.cat([torch.zeros(B, T), levels], 1),
+            torch.cat([batch.actions, batch.actions[:, first:]], 1), words, mixer,
+        )[:, T:]
+    error = (velocity - (noise - clean)).square().mean((2, 3, 4))
+    weight = torch.ones_like(error)
+    if first == 0:
+        weight[:, 0] = (~given).float()
+    loss = (error * weight).sum() / weight.sum()
+    return loss, {f"chunk{chunk}": float(loss.detach())} if chunk == 4 else {}

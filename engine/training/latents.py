@@ -1,0 +1,93 @@
+"""Latent shards: rendered clips encoded once with the frozen autoencoder, read whole into memory by the trainer.
+
+`latents-00000.safetensors` holds `latents` float16 [n, T, C, Y, X] (normalised), `poses` float64 [n, T, 4, 4] (of the last frame of each
+latent), `actions` int16 [n, T]; its metadata holds the autoencoder's checksum and, as JSON, what the sidecar of the frames said of the
+clips. The name matches the frame shard it was made from.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.actions import POCKET_LABELS, actions_from_poses
+from engine.checkpoint import write_atomically
+from engine.errors import WanderError
+from engine.precision import autocast, default_device
+from engine.vae import FRAMES_PER_LATENT, Vae, group_frames
+
+PREFIX = "latents-"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LatentClips:
+    """Clips in memory: latents half `[n, T, C, Y, X]`, poses float64 `[n, T, 4, 4]`, actions `[n, T]`, and what is known of each."""
+
+    latents: Tensor
+    poses: NDArray[np.float64]
+    actions: Tensor
+    about: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+
+@torch.inference_mode()
+def encode_frames(vae: Vae, frames: NDArray[np.uint8], batch: int = 6) -> Tensor:
+    """Clips uint8 `[n, F, H, W, 3]` -> latents float16 `[n, T, C, Y, X]`, a few latents at a time."""
+    device = default_device()
+    groups = (group_frames(torch.from_numpy(np.ascontiguousarray(clip))[None].to(device)) for clip in frames)
+    out = []
+    for clip in groups:
+        with autocast(device):
+            out.append(torch.cat([vae.encode(part) for part in clip.split(batch, 1)], 1).half().cpu())
+    return torch.cat(out)
+
+
+def encode_shards(vae: Vae, checksum: str, source: Path, out: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
+    """Encodes every frame shard of `source` that has no latent shard yet; returns how many clips there are. Raises `WanderError` if none."""
+    shards = sorted(source.glob("clips-*.json"))
+    if not shards:
+        raise WanderError(f"there are 0 clips in {source}; make some with 'launch.py data make --out {source}'")
+    device, clips = default_device(), 0
+    vae.to(device)
+    for done, sidecar in enumerate(shards):
+        target = out / sidecar.name.replace("clips-", PREFIX).replace(".json", ".safetensors")
+        about = json.loads(sidecar.read_text())
+        clips += len(about["clips"])
+        if not target.is_file():
+            with safe_open(sidecar.with_suffix(".safetensors"), framework="np") as file:
+                frames, poses = file.get_tensor("frames"), file.get_tensor("poses").astype(np.float64)[:, ::FRAMES_PER_LATENT]
+            actions = np.stack([actions_from_poses(clip, POCKET_LABELS) for clip in poses]).astype(np.int16)
+            tensors = {"latents": encode_frames(vae, frames), "poses": torch.from_numpy(poses.copy()), "actions": torch.from_numpy(actions)}
+            metadata = {"vae": checksum, "about": json.dumps(about["clips"])}
+            write_atomically(target, lambda part, tensors=tensors, metadata=metadata: save_file(tensors, part, metadata))
+        progress(done + 1, len(shards))
+    return clips
+
+
+def load_latents(folder: Path, vae_checksum: str) -> LatentClips:
+    """All latent shards of a folder. Raises `WanderError` if there are none or another autoencoder made them."""
+    found = sorted(folder.glob(f"{PREFIX}*.safetensors"))
+    if not found:
+        raise WanderError(f"there are 0 latent shards in {folder}; make some with 'launch.py train encode'")
+    parts: dict[str, list[Tensor]] = {"latents": [], "poses": [], "actions": []}
+    about: list[dict[str, Any]] = []
+    for path in found:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("vae") != vae_checksum:
+                raise WanderError(f"{path} was encoded with autoencoder {metadata.get('vae', '?')[:12]}, the frozen one is {vae_checksum[:12]}; delete the folder")
+            for name, tensors in parts.items():
+                tensors.append(file.get_tensor(name))
+            about += json.loads(metadata["about"])
+    return LatentClips(torch.cat(parts["latents"]), torch.cat(parts["poses"]).numpy(), torch.cat(parts["actions"]).long(), about)

@@ -1,0 +1,143 @@
+"""One training run: a clock, a schedule, a log, and a state on disk that survives a kill at any second.
+
+The learning rate warms up, stays, and falls to zero over the last `cooldown` share of the run's minutes. The state written when the
+cool-down begins (`trunk`) is the one a later run resumes, so training can go on for ever in pieces; the cooled average is what is shipped.
+"""
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from engine.checkpoint import Json, load_state, save_state
+from engine.errors import WanderError
+from engine.optim import Ema, Optimiser
+
+TRUNK, LATEST = "trunk.safetensors", "latest.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """How long, how fast, how often; the same for every stage."""
+
+    out: Path
+    minutes: float
+    lr: float
+    warmup: int = 100
+    cooldown: float = 0.2
+    """Share of the minutes, at the end, over which the learning rate falls to zero."""
+    ema: float = 0.998
+    weight_decay: float = 0.01
+    save_seconds: float = 120.0
+    log_every: int = 20
+    seed: int = 0
+    adam_only: tuple[str, ...] = ()
+    """Prefixes of parameters that Muon leaves to AdamW: the first and last layers."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """Means of named numbers since the last line of the log."""
+
+    sums: dict[str, float] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+
+    def flush(self) -> dict[str, float]:
+        means = {name: total / max(self.count, 1) for name, total in self.sums.items()}
+        self.sums.clear()
+        self.count = 0
+        return means
+
+
+class Run:
+    """A model, its optimiser and average, and where they are on disk."""
+
+    def __init__(self, model: nn.Module, config: RunConfig, say: Callable[[str], None]) -> None:
+        self.model, self.config, self.say = model, config, say
+        self.optimiser = Optimiser(model, lr=config.lr, weight_decay=config.weight_decay, exclude=config.adam_only)
+        self.ema = Ema(model, config.ema)
+        self.step, self.trained_seconds = 0, 0.0
+        config.out.mkdir(parents=True, exist_ok=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything a resumed run needs, by name."""
+        found = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        found |= {f"ema.{name}": t for name, t in self.ema.shadow.items()}
+        return found | {f"optimiser.{i}.{key}": t for i, buffers in enumerate(self.optimiser.state()) for key, t in buffers.items()}
+
+    def save(self, name: str) -> None:
+        facts = {"step": self.step, "ema_steps": self.ema.steps, "trained_seconds": self.trained_seconds}
+        save_state(self.config.out / name, self.tensors(), facts)
+
+    def resume(self) -> bool:
+        """Takes up the newest state of the folder; False if there is none. Raises `WanderError` for a state of another model."""
+        found = [path for path in (self.config.out / TRUNK, self.config.out / LATEST) if path.is_file()]
+        if not found:
+            return False
+        tensors, facts = load_state(max(found, key=lambda path: path.stat().st_mtime))
+        groups: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".", 2)
+                groups.setdefault(int(index), {})[key] = tensor
+        try:
+            self.model.load_state_dict({name[6:]: t for name, t in tensors.items() if name.startswith("model.")})
+        except RuntimeError as error:
+            raise WanderError(f"the training state in {self.config.out} belongs to a model of other sizes ({str(error).splitlines()[0]})") from None
+        self.ema.shadow = {name[4:]: t.clone() for name, t in tensors.items() if name.startswith("ema.")}
+        self.optimiser.load([groups[i] for i in range(len(groups))])
+        self.step, self.ema.steps, self.trained_seconds = facts["step"], facts["ema_steps"], facts["trained_seconds"]
+        return True
+
+    def rate(self, progress: float) -> float:
+        """Learning-rate factor at `progress` 0..1 of this run."""
+        warm = min(1.0, (self.step + 1) / self.config.warmup)
+        tail = self.config.cooldown
+        return warm * (1.0 if progress < 1 - tail or tail == 0 else max(0.0, (1 - progress) / tail))
+
+    def train(self, loss_of: Callable[[torch.Generator], tuple[Tensor, dict[str, float]]], evaluate: Callable[[], Json], every_seconds: float) -> None:
+        """Steps until the minutes are over. `loss_of(generator)` draws a batch; `evaluate` runs on the averaged weights at times."""
+        config, meter = self.config, Meter()
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
+        start = saved = evaluated = time.monotonic()
+        before, cooled = self.trained_seconds, config.cooldown == 0
+        while (elapsed := time.monotonic() - start) < 60 * config.minutes:
+            progress = elapsed / (60 * config.minutes)
+            if not cooled and progress >= 1 - config.cooldown:
+                self.save(TRUNK)
+                cooled = True
+            loss, numbers = loss_of(generator)
+            if not torch.isfinite(loss):
+                raise WanderError(f"the loss is {float(loss)} at step {self.step}; resume from the last state with a lower learning rate")
+            loss.backward()
+            norm = self.optimiser.step(self.rate(progress))
+            self.ema.update(self.model)
+            self.step, self.trained_seconds = self.step + 1, before + time.monotonic() - start
+            meter.add({"loss": float(loss.detach()), "norm": norm} | numbers)
+            if self.step % config.log_every == 0:
+                self.log({"step": self.step, "seconds": round(self.trained_seconds)} | {k: round(v, 4) for k, v in meter.flush().items()})
+            if not (cooled and config.cooldown) and time.monotonic() - saved > config.save_seconds:
+                self.save(LATEST)
+                saved = time.monotonic()
+            if time.monotonic() - evaluated > every_seconds:
+                self.log({"step": self.step, "evaluation": evaluate()})
+                evaluated = time.monotonic()
+        if not config.cooldown:
+            self.save(LATEST)
+        self.log({"step": self.step, "evaluation": evaluate()})
+
+    def log(self, line: Json) -> None:
+        text = json.dumps(line)
+        with (self.config.out / "log.jsonl").open("a") as file:
+            file.write(text + "\n")
+        self.say(text)

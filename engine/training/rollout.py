@@ -1,0 +1,88 @@
+"""What a half-trained base model dreams: held-out loss, and strips of rollouts beside the truth."""
+from __future__ import annotations
+
+import random
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine.checkpoint import Json, save_weights
+from engine.memory import pocket as pocket_memory
+from engine.streamer import PocketWorld
+from engine.training.base import BaseTraining, BatchSampler, base_loss, lines_at
+from engine.training.latents import LatentClips
+from engine.training.loop import Run
+from engine.transformer import Pocket
+from engine.vae import SPATIAL_FACTOR, Vae, decode_clip
+from engine.weights import PocketWeights
+from engine.world import WorldSpec
+
+STRIP = (0, 4, 12, 24, 40, 60, 76, 92)
+"""Frames of a strip."""
+
+
+def averaged_copy(run: Run, model: Pocket) -> Pocket:
+    """The transformer with its averaged weights."""
+    copy = Pocket(model.config).eval().requires_grad_(False)
+    copy.load_state_dict(model.state_dict() | run.ema.shadow)
+    return copy
+
+
+def dream(weights: PocketWeights, clips: LatentClips, index: int, seed: int = 0, latents: int = 24) -> NDArray[np.uint8]:
+    """Frames `[F, H, W, 3]` generated along a clip's cameras from its first latent, under its texts."""
+    lines = [lines_at(clips.about[index], t, "en", 0) for t in range(latents)]
+    world = PocketWorld(weights, WorldSpec(seed=seed, prompt=lines[0][0]))
+    world.start_from(clips.latents[index, 0])
+    frames = []
+    for first in range(0, latents, world.chunk):
+        if world.lines != lines[first]:
+            world.prompt("\n".join((*lines[first], "")))
+        frames += list(world.follow(clips.poses[index, first : first + world.chunk]))
+        world.commit()
+    return np.concatenate(frames)
+
+
+def weights_of(model: Pocket, vae: Vae, clips: LatentClips) -> PocketWeights:
+    """Networks at hand, at the clips' size."""
+    Y, X = clips.latents.shape[-2:]
+    return PocketWeights(vae, model, X * SPATIAL_FACTOR, Y * SPATIAL_FACTOR, "training")
+
+
+def evaluate_base(run: Run, model: Pocket, vae: Vae, held_out: LatentClips, config: BaseTraining) -> Json:
+    """Held-out loss at fixed noise for each chunk length, PSNR of rollouts against the decoded truth, and a PNG of strips."""
+    averaged = averaged_copy(run, model)
+    scores: Json = {}
+    with torch.inference_mode():
+        for chunk in sorted(set(config.chunks)):
+            sampler, rng, generator = BatchSampler(held_out, config), random.Random(0), torch.Generator().manual_seed(0)
+            losses = [float(base_loss(averaged, sampler.draw(rng), chunk, config, pocket_memory(), generator)[0]) for _ in range(2)]
+            scores[f"loss{chunk}"] = round(float(np.mean(losses)), 4)
+        truth = decode_clip(vae, held_out.latents[:6, :24].float()).numpy()
+    weights = weights_of(averaged, vae, held_out)
+    made = np.stack([dream(weights, held_out, i) for i in range(len(truth))])
+    error = ((made.astype(np.float32) - truth) ** 2).mean((2, 3, 4))
+    scores["psnr"] = {str(f): round(float((10 * np.log10(255**2 / np.maximum(error[:, f], 1e-3))).mean()), 2) for f in STRIP}
+    save_strips(truth, made, run.config.out / f"step{run.step:06d}.png")
+    return scores
+
+
+def save_strips(truth: NDArray[np.uint8], made: NDArray[np.uint8], path: Path) -> None:
+    """A PNG with two rows a clip: truth, ours."""
+    rows = [np.concatenate([clips[i, f] for f in STRIP], 1) for i in range(len(truth)) for clips in (truth, made)]
+    Image.fromarray(np.concatenate(rows)).save(path)
+
+
+def export_base(run: Run, model: Pocket, clips: LatentClips, vae_checksum: str, evaluation: Json, path: Path) -> Json:
+    """Writes the averaged weights and their manifest, which is returned."""
+    Y, X = clips.latents.shape[-2:]
+    recipe = {"steps": run.step, "seconds": round(run.trained_seconds), "lr": run.config.lr, "ema": run.config.ema, "optimiser": "muon + adamw"}
+    manifest = {
+        "kind": "pocket-transformer", "config": asdict(model.config), "width": X * SPATIAL_FACTOR, "height": Y * SPATIAL_FACTOR,
+        "vae_sha256": vae_checksum, "recipe": recipe, "evaluation": evaluation,
+    }
+    save_weights(path, averaged_copy(run, model).state_dict(), manifest)
+    return manifest

@@ -1,0 +1,105 @@
+"""What the rest of the program knows of a generated world: how to start one, what a chunk leaves behind, and the four verbs.
+
+    world = open_world(WorldSpec(preset="pocket", seed=7, prompt="a village at dusk"))
+    for frames in world.step([Step(keys=KEY_W)] * world.chunk):    # uint8 [1 | 4, H, W, 3], latent by latent
+        ...
+    record = world.commit()
+    world.prompt("it starts to rain")
+    world.reset()
+
+Importing this module does not import torch; opening a world does.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.actions import Step
+from engine.errors import WanderError
+
+PRESETS = ("pocket",)
+CHUNKS = (1, 2, 4)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class WorldSpec:
+    """Everything needed to start the same world again."""
+
+    preset: str = "pocket"
+    seed: int = 0
+    prompt: str = ""
+    """The world's caption; events are added later with `World.prompt`."""
+    image: NDArray[np.uint8] | None = None
+    """First picture, RGB `[H, W, 3]` of any size: scaled to cover the frame and centre-cropped."""
+    chunk: int = 4
+    """Latents generated at once: 4 is smoothest, 1 answers soonest."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ChunkRecord:
+    """What the journal keeps of a finished chunk of T latents; with the `WorldSpec` it is all the state there is."""
+
+    index: int
+    steps: tuple[Step, ...]
+    latents: NDArray[np.float16]
+    """`[T, C, Y, X]`, normalised."""
+    poses: NDArray[np.float32]
+    """`[T, 4, 4]` world_from_camera."""
+    actions: NDArray[np.int16]
+    prompt: str
+    """The full text the chunk was made under: the caption and one line for each event."""
+
+
+class World(Protocol):
+    """A world being generated."""
+
+    spec: WorldSpec
+    chunk: int
+    width: int
+    height: int
+    fps: float
+    checksum: str
+    """Of the weights in use."""
+
+    @property
+    def chunks(self) -> int: ...
+
+    @property
+    def pose(self) -> NDArray[np.float64]: ...
+
+    def step(self, steps: Sequence[Step]) -> Iterator[NDArray[np.uint8]]:
+        """Generates the next chunk from one `Step` per latent and yields its frames as each latent is decoded; latent 0 of a world is one
+        frame and its step is not used."""
+        ...
+
+    def commit(self) -> ChunkRecord:
+        """Finishes the chunk once its frames have left."""
+        ...
+
+    def prompt(self, text: str) -> int:
+        """Adds an event ("it stops" ends the newest); a text of several lines replaces caption and events. Returns the first chunk that reads it."""
+        ...
+
+    def rewind(self, chunks: int) -> None:
+        """Back to the state after `chunks` chunks."""
+        ...
+
+    def reset(self, seed: int | None = None) -> None:
+        """The same world from its beginning, with a new seed if one is given."""
+        ...
+
+
+def open_world(spec: WorldSpec, records: Sequence[ChunkRecord] = ()) -> World:
+    """Loads the preset and opens a world, or rebuilds one from its records. Raises `WanderError` for what a person can mend."""
+    if spec.preset not in PRESETS:
+        raise WanderError(f"there is no preset {spec.preset!r}; choose one of {', '.join(PRESETS)}")
+    if spec.chunk not in CHUNKS:
+        raise WanderError(f"a chunk has 1, 2 or 4 latents, not {spec.chunk}; choose one of these")
+    from engine.streamer import PocketWorld
+    from engine.weights import load_pocket
+
+    return PocketWorld(load_pocket(), spec, records)

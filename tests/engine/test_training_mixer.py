@@ -1,0 +1,52 @@
+"""What training computes is what play computes: one definition of context, reframing and positions."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from engine.actions import KEY_A, KEY_LEFT, KEY_W, POCKET, Step, latent_poses
+from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
+from engine.kv_cache import DenoiseMixer
+from engine.memory import pocket as pocket_memory
+from engine.prope import frustums
+from engine.streamer import UNIT, PocketWorld, pocket_frustums
+from engine.training.base import layout_for
+from engine.training.mixer import TrainingMixer
+from engine.world import ChunkRecord, WorldSpec
+from tests.engine.tiny import tiny_weights
+
+LATENTS = 28
+
+
+def _walk() -> np.ndarray:
+    steps = [Step(keys=KEY_W | KEY_LEFT)] * 10 + [Step(keys=KEY_A)] * 5 + [Step(keys=KEY_LEFT)] * 12
+    return latent_poses(steps, POCKET).astype(np.float32).astype(np.float64)
+
+
+@pytest.mark.parametrize("camera", ["split", "branch"])
+@pytest.mark.parametrize("chunk", [1, 2, 4])
+def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: str, chunk: int) -> None:
+    weights, poses = tiny_weights(camera), _walk()
+    generator = torch.Generator().manual_seed(3)
+    latents = torch.randn(1, LATENTS, 4, 2, 4, generator=generator).half().float()
+    noisy = torch.randn(1, LATENTS, 4, 2, 4, generator=generator)
+    actions = torch.randint(0, 81, (1, LATENTS), generator=generator)
+    levels = torch.rand(1, LATENTS // chunk, generator=generator).repeat_interleave(chunk, 1)
+
+    records = [ChunkRecord(index=i, steps=(Step(),) * chunk, latents=latents[0, s].half().numpy(), poses=poses[s].astype(np.float32),
+                           actions=actions[0, s].numpy().astype(np.int16), prompt="") for i, s in
+               enumerate(slice(first, first + chunk) for first in range(0, LATENTS, chunk))]
+    world = PocketWorld(weights, WorldSpec(chunk=chunk), records)
+
+    layout = layout_for(poses[None], chunk, pocket_memory())
+    origin = torch.from_numpy(rigid_inverse(poses) @ poses[:1])[None]
+    mixer = TrainingMixer(weights.model, layout, frustums(origin, torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT), (2, 4))
+    trained = weights.model(torch.cat([latents, noisy], 1), torch.cat([torch.zeros(1, LATENTS), levels], 1), torch.cat([actions, actions], 1), world._text, mixer)
+    for first in range(0, LATENTS, chunk):
+        part = slice(first, first + chunk)
+        context, count = world._read_context(poses[: first + chunk], first, chunk)
+        times = torch.arange(count, count + chunk, dtype=torch.float64)
+        play = DenoiseMixer(weights.model.positions, weights.model.geometry(times, (2, 4), pocket_frustums(poses[part], poses[first])), context)
+        played = weights.model(noisy[:, part], levels[:, part], actions[:, part], world._text, play)
+        assert torch.allclose(played, trained[:, LATENTS:][:, part], atol=3e-5), f"chunk at latent {first}"
