@@ -59,6 +59,8 @@ class Pacer(Generic[Frame]):
         self._queue: deque[Frame] = deque()
         self._fps: float | None = None
         self._due: float | None = None
+        self._famine: int | None = None
+        """Whole intervals that passed since a frame was due and none was there; None while frames come."""
         self._last_tick: float | None = None
 
     def __len__(self) -> int:
@@ -98,18 +100,20 @@ class Pacer(Generic[Frame]):
     def clear(self) -> None:
         """Forget every waiting frame (the world was reset): none of them counts as dropped."""
         self._queue.clear()
-        self._due = None
+        self._due = self._famine = None
 
     def tick(self, now: float, *, running: bool = True) -> Tick[Frame]:
         """The frame due at `now`. With `running` False (paused), waiting for frames is no repeat."""
         self._reanchor_after_gap(now)
         if self._due is not None and now < self._due:
             return Tick(frame=None)
-        if not self._queue:
-            self._count_missing(now, running)
-            return Tick(frame=None)
         interval = 1.0 / self.fps
-        due = now if self._due is None else self._due
+        if not self._queue:
+            self._starve(now, interval, running)
+            return Tick(frame=None)
+        # after a famine the rhythm begins anew with the frame that came: it is late through no fault of the display
+        due = now if self._due is None or self._famine is not None else self._due
+        self._famine = None
         late = min(int((now - due) / interval), len(self._queue) - 1)
         dropped = tuple(self._queue.popleft() for _ in range(late))
         self.drops += late
@@ -123,14 +127,14 @@ class Pacer(Generic[Frame]):
     def _reanchor_after_gap(self, now: float) -> None:
         last, self._last_tick = self._last_tick, now
         if last is not None and not 0 <= now - last <= self.config.gap_s:
-            self._due = None
+            self._due = self._famine = None
             self.resets += 1
 
-    def _count_missing(self, now: float, running: bool) -> None:
-        """An interval began with nothing to show: it is a repeat of the last frame."""
-        if self._due is None:
+    def _starve(self, now: float, interval: float, running: bool) -> None:
+        """A frame is due and none is there: every whole interval that passes repeats the last one."""
+        if self._due is None or not running:
+            self._due = self._famine = None
             return
-        interval = 1.0 / self.fps
-        missed = int((now - self._due) / interval) + 1
-        self._due = self._due + missed * interval if running else None
-        self.repeats += missed if running else 0
+        missed = int((now - self._due) / interval)
+        self.repeats += max(0, missed - (self._famine or 0))
+        self._famine = missed

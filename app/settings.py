@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -87,7 +88,8 @@ def save_settings(path: Path, settings: Settings) -> str:
         part.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         return f"The settings could not be saved to {path} ({error.strerror}); they last until you close Wander."
     return ""
 

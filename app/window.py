@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import moderngl
@@ -97,7 +98,8 @@ class Window:
                 folder.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(self.pixels()).save(path)
             except OSError:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
                 continue
             return path
         raise AppError("The screenshot could be written neither to ~/Pictures/Wander nor here; free some space.")
