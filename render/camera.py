@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 FIELD_OF_VIEW = math.radians(70)
 """Horizontal."""
-EYE_HEIGHT = 1.6
-"""Metres above the ground."""
 NEAR, FAR = 0.15, 700.0
 """What is nearer or farther, in metres along z, is not drawn."""
 

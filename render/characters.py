@@ -70,10 +70,13 @@ def beast(coat: Colour, belly: Colour, *, long: float = 0.8, high: float = 0.5, 
     girth = long * 0.5
     neck = high + girth * 1.05
     trunk = [
-        part(move(box(girth, girth * 0.9, long, taper=0.85), up=high), belly, top=coat, smooth=0.3),
+        part(move(box(girth, girth * 0.9, long, taper=0.85), up=high), blend(coat, belly, 0.6), top=coat, smooth=0.3),
         part(move(box(girth * 0.55, girth * 0.8, girth * 0.55), up=neck - 0.1, z=long * 0.45), coat),
         part(move(box(girth * 0.62, girth * 0.55, girth * 0.95), up=neck + girth * 0.45, z=long * 0.6), coat, foot=0.9),
-        part(move(box(0.09, tail, 0.09), up=high + girth * 0.6, z=-long * 0.52), dark),
+        part(move(box(0.11, tail, 0.12, taper=0.6), up=high + girth * 0.6, z=-long * 0.52), coat, top=belly),
+        part(
+            move(box(girth * 0.3, girth * 0.25, girth * 0.4), up=neck + girth * 0.48, z=long * 0.6 + girth * 0.6), belly
+        ),
     ]
     for x in (-0.22 * girth, 0.22 * girth):
         top = neck + girth * 0.95

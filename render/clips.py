@@ -153,12 +153,21 @@ def _fire(rng: Rng, scene: Scene, view: tuple[float, float, float], start: float
 
     def score(dx: float, dz: float) -> float:
         off = abs((math.atan2(dx, dz) - yaw + math.pi) % (2 * math.pi) - math.pi)
-        return abs(math.hypot(dx, dz) - 11) + 30 * max(0.0, off - 0.35)
+        return abs(math.hypot(dx, dz) - 12) + 40 * max(0.0, off - 0.4)
 
     site = min(scene.sites, key=lambda s: score(s.x - x, s.z - z), default=None)
-    if site is None or score(site.x - x, site.z - z) > 14:
+    if site is None or score(site.x - x, site.z - z) > 20:
         return None
-    return Event(family="fire", start=start, stop=stop, subject=site.kind, x=site.x, z=site.z, size=site.height)
+    return Event(
+        family="fire",
+        start=start,
+        stop=stop,
+        subject=site.kind,
+        x=site.x,
+        z=site.z,
+        size=site.height,
+        radius=site.radius,
+    )
 
 
 def _describe(rng: Rng, event: Event) -> dict[str, Any]:

@@ -33,6 +33,8 @@ class Event:
     z: float = 0.0
     size: float = 2.0
     """Height of the thing that burns, metres."""
+    radius: float = 1.0
+    """From the middle of the thing that burns to its outside, metres."""
     heading: float = 0.0
     """Of the visitor, radians."""
 

@@ -121,8 +121,8 @@ def _put_houses(yard: Yard) -> None:
         size = Size(width=width, depth=depth, storeys=int(rng.integers(1, recipe.storeys + 1)))
         parts = BUILDERS[recipe.builder](rng, choose(rng, yard.palette.walls), choose(rng, yard.palette.roofs), size)
         yard.put(parts, x, z, radius, yaw=facing)
-        height = min(9.0, float(-np.concatenate(parts)[:, 1].min()) * 0.85)
-        yard.sites.append(Site(kind="house", x=x, z=z, height=height, radius=radius * 0.7))
+        height = min(7.5, float(-np.concatenate(parts)[:, 1].min()) * 0.85)
+        yard.sites.append(Site(kind="house", x=x, z=z, height=height, radius=0.52 * (width + depth) / 2 + 0.4))
 
 
 def _put_trees(yard: Yard) -> None:
@@ -144,7 +144,7 @@ def _put_trees(yard: Yard) -> None:
         parts = TREES[kind](rng, choose(rng, yard.palette.leaves, 0.15))
         yard.put(parts, x, z, 0.7 * scale, yaw=rng.uniform(0, 6.3), scale=scale)
         if kind not in ("bush", "cactus"):
-            yard.sites.append(Site(kind="tree", x=x, z=z, height=3.6 * scale, radius=scale))
+            yard.sites.append(Site(kind="tree", x=x, z=z, height=3.6 * scale, radius=0.9 * scale))
 
 
 def _scatter(yard: Yard) -> None:

@@ -50,11 +50,12 @@ def mix(a: Look, b: Look, amount: float) -> Look:
     """The look `amount` of the way from `a` to `b`; the sun stays where `a` has it."""
     if amount <= 0:
         return a
-    values: dict[str, Any] = {}
-    for field in fields(Look):
-        x, y = getattr(a, field.name), getattr(b, field.name)
-        values[field.name] = blend(x, y, amount) if isinstance(x, tuple) else x + (y - x) * amount
+    values = {f.name: _between(getattr(a, f.name), getattr(b, f.name), amount) for f in fields(Look)}
     return Look(**values | {"azimuth": a.azimuth, "elevation": a.elevation})
+
+
+def _between(a: Any, b: Any, amount: float) -> Any:
+    return blend(a, b, amount) if isinstance(a, tuple) else a + (b - a) * amount
 
 
 NOON = Look(
@@ -66,7 +67,7 @@ DAWN = Look(
     warm=rgb("#ffdca6"), disc=rgb("#fff3d6"), haze=0.0085, cloud=rgb("#ffe9e2"), lamps=0.15, stars=0.0, elevation=0.30,
 )  # fmt: skip
 DUSK = Look(
-    light=(1.14, 0.82, 0.64), shade=(0.50, 0.44, 0.64), zenith=rgb("#3d4a8c"), horizon=rgb("#e58f7c"),
+    light=(1.10, 0.83, 0.68), shade=(0.50, 0.44, 0.64), zenith=rgb("#3d4a8c"), horizon=rgb("#e58f7c"),
     warm=rgb("#ffb35e"), disc=rgb("#ffe2a6"), haze=0.0065, cloud=rgb("#f2a58e"), lamps=0.75, stars=0.0, elevation=0.17,
 )  # fmt: skip
 OVERCAST = Look(

@@ -66,7 +66,7 @@ SANDS = _palette(
     "efd3a4 e3bd86 f5e2c2", "3f8fa0 c9694a d9a05a", "c09a6c", "dcb87c d9c3a4",
 )  # fmt: skip
 REDSANDS = _palette(
-    "d9925a", "e5a56c c67f4b eab682 b97548", "edc08e", "7a9158 64835a 94a062", "f7d04d f06a8a fff0dc",
+    "d6a275", "e2b58a c48f62 e8c39c b8855c", "edc08e", "7a9158 64835a 94a062", "f7d04d f06a8a fff0dc",
     "e8b07a d99a68 f0c898", "8a4a3f 4a7f8c b5653f", "b06a4a", "cc7f52 cfa08a",
 )  # fmt: skip
 WINTER = _palette(

@@ -16,15 +16,15 @@ from render.camera import clip_from_world, depth_from_window, slopes
 from render.characters import HEROES, Body, pose
 from render.culling import Cells
 from render.events import CALM, EventState, look_under
-from render.happenings import burning, visiting
+from render.happenings import burning, visiting, whereabouts
 from render.meshes import STRIDE
 from render.moods import Look
 from render.painted_ground import EXTENT, PaintedGround, plane
 from render.scene import Scene
 from render.sky import clouds, stars
 
-AHEAD = 3.2
-"""How far the character of a third-person world walks ahead of the camera, metres."""
+AHEAD = 4.3
+"""How far the character of a third-person world walks ahead of the camera, metres: just so far that its feet show."""
 
 _LAYOUT = ("3f 3f 3f 2f", "position", "normal", "colour", "marks")
 _MOST_MOVING = 40_000
@@ -140,6 +140,7 @@ class Renderer:
         """Values of the uniforms that change from picture to picture; matrices as bytes."""
         assert self.scene is not None
         aspect = self.width / self.height
+        guest = next((e for e in events.places if e.family == "visitor"), None)
         fire = next((e for e in events.places if e.family == "fire"), None)
         flicker = 0.8 + 0.2 * math.sin(time_s * 17) * math.sin(time_s * 11.3)
         return {
@@ -163,9 +164,17 @@ class Renderer:
             "plain": self.scene.palette.ground,
             "extent": EXTENT,
             "time_s": time_s,
+            "under_hero": (*self._hero_spot(camera), 0.45 if self._hero else 0.0),
+            "under_visitor": (*whereabouts(guest, time_s), 0.5 * events.visitor) if guest else (0.0, 0.0, 0.0),
             "glow_at": (fire.x, -0.8 * fire.size, fire.z) if fire else (0.0, 0.0, 0.0),
             "glow_by": 0.9 * events.fire * flicker if fire else 0.0,
         }
+
+    @staticmethod
+    def _hero_spot(camera: NDArray[np.float64]) -> tuple[float, float]:
+        """Where the character stands, (x, z): straight ahead, whatever the pitch."""
+        yaw = math.atan2(camera[0, 2], camera[2, 2])
+        return camera[0, 3] + AHEAD * math.sin(yaw), camera[2, 3] + AHEAD * math.cos(yaw)
 
     def _set_uniforms(self, values: dict[str, Any]) -> None:
         for uniform, name in self._uniforms:
@@ -181,8 +190,7 @@ class Renderer:
         """Sends what is placed anew for each picture: clouds, stars, the character, fire and visitors."""
         parts = self._clouds(look, events.cover) + self._stars(look, camera[:3, 3])
         if self._hero is not None:
-            yaw = math.atan2(camera[0, 2], camera[2, 2])
-            x, z = camera[0, 3] + AHEAD * math.sin(yaw), camera[2, 3] + AHEAD * math.cos(yaw)
+            yaw, (x, z) = math.atan2(camera[0, 2], camera[2, 2]), self._hero_spot(camera)
             parts.append(pose(self._hero, x, z, heading=yaw + actor[0], phase=time_s * 9.5, stride=actor[1]))
         for event in events.places:
             happening, strength = (burning, events.fire) if event.family == "fire" else (visiting, events.visitor)

@@ -74,14 +74,20 @@ GROUND_FRAGMENT = """
 #version 330
 uniform sampler2D painted;
 uniform vec3 light, shade, plain, eye, glow_at;
+uniform vec3 under_hero, under_visitor;      // (x, z, radius) of the soft shadows under characters
 uniform float haze, snow, wet, extent, glow_by;
 in vec3 v_air;
 in vec2 v_at;
 out vec4 pixel;
+float clear_of(vec3 disc) {
+    vec2 away = (v_at - disc.xy) / max(disc.z, 1e-3);
+    return clamp(dot(away, away) - 0.3, 0.0, 1.0);
+}
 void main() {
     vec4 found = texture(painted, v_at / (2.0 * extent) + 0.5);
     float edge = clamp((max(abs(v_at.x), abs(v_at.y)) - extent + 10.0) / 8.0, 0.0, 1.0);
     found = mix(found, vec4(plain, 1.0), edge);
+    found.a *= clear_of(under_hero) * clear_of(under_visitor);
     vec3 albedo = mix(found.rgb, vec3(0.93, 0.95, 1.0), snow * 0.9) * (1.0 - 0.2 * wet);
     vec3 shone = albedo * mix(shade, light, found.a * 0.92);
     vec2 to_glow = glow_at.xz - v_at;
@@ -161,6 +167,7 @@ uniform vec2 size;                           // half width and half length, metr
 uniform float time_s, flutter;
 in vec4 seed;                                // a point of the unit box, and a phase
 in vec2 corner;
+out vec2 v_corner;
 void main() {
     vec3 at = seed.xyz * room + fall * time_s;
     at.xz += flutter * vec2(sin(time_s * 1.7 + seed.w * 40.0), cos(time_s * 1.3 + seed.w * 60.0));
@@ -168,6 +175,7 @@ void main() {
     vec3 along = flutter > 0.0 ? world_from_camera[1] : normalize(fall);
     vec3 across = world_from_camera[0];
     vec3 world = eye + at + across * corner.x * size.x + along * corner.y * size.y;
+    v_corner = corner;
     gl_Position = dot(at, world_from_camera[2]) < 1.2 ? vec4(2.0, 2.0, 2.0, 1.0) : clip_from_world * vec4(world, 1.0);
 }
 """
@@ -175,8 +183,9 @@ void main() {
 AIRBORNE_FRAGMENT = """
 #version 330
 uniform vec4 tint;
+in vec2 v_corner;
 out vec4 pixel;
-void main() { pixel = tint; }
+void main() { pixel = vec4(tint.rgb, tint.a * clamp(2.2 - 2.2 * dot(v_corner, v_corner), 0.0, 1.0)); }
 """
 
 WATER_FRAGMENT = (

@@ -1,0 +1,93 @@
+"""Clips on disk."""
+
+import json
+
+import numpy as np
+import pytest
+
+import render.shards as shards
+from engine.trajectories import plan
+from render.shards import make, read_shard
+
+SMALL = {
+    "clips": 3,
+    "split": "train",
+    "seed": 5,
+    "plan": plan,
+    "frames": 9,
+    "width": 64,
+    "height": 40,
+    "event_rate": 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("shards")
+    return make(out, **SMALL, depth=True)
+
+
+def test_a_shard_holds_frames_poses_keys_and_mouse_of_every_clip(made):
+    shard = read_shard(made[0])
+    assert shard.frames.shape == (3, 9, 40, 64, 3) and shard.frames.dtype == np.uint8
+    assert shard.poses.shape == (3, 9, 4, 4) and shard.keys.shape == (3, 9) and shard.mouse.shape == (3, 9, 2)
+    assert shard.depth is not None and shard.depth.shape == (3, 9, 40, 64)
+    assert shard.frames.std() > 10
+
+
+def test_reading_maps_the_file_instead_of_loading_it(made):
+    assert isinstance(read_shard(made[0]).frames, np.memmap)
+
+
+def test_the_sidecar_says_what_is_in_every_clip(made):
+    meta = read_shard(made[0]).meta
+    assert meta["format"] == 1 and np.shape(meta["intrinsics"]) == (3, 3) and len(meta["clips"]) == 3
+    for clip in meta["clips"]:
+        assert clip["captions"]["en"] and clip["captions"]["zh"]
+        for event in clip["events"]:
+            assert event["caption_en"] and event["caption_zh"] and 0 <= event["start_frame"] < 9
+    assert made[0].with_suffix(".png").stat().st_size > 1000
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(made, tmp_path):
+    again = make(tmp_path / "again", **SMALL, depth=True)
+    other = make(tmp_path / "other", **SMALL | {"seed": 6}, depth=True)
+    assert again[0].read_bytes() == made[0].read_bytes() != other[0].read_bytes()
+    assert again[0].with_suffix(".json").read_bytes() == made[0].with_suffix(".json").read_bytes()
+
+
+def test_a_killed_run_goes_on_and_leaves_finished_shards_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 1)
+    whole = make(tmp_path / "whole", **SMALL)
+
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, total: int) -> None:
+        if done == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        make(tmp_path / "cut", **SMALL, progress=kill)
+    (tmp_path / "cut" / "clips-00001.safetensors.part").write_bytes(b"torn")
+    finished = (tmp_path / "cut" / "clips-00000.safetensors").stat().st_mtime_ns
+    resumed = make(tmp_path / "cut", **SMALL)
+    assert (tmp_path / "cut" / "clips-00000.safetensors").stat().st_mtime_ns == finished
+    assert [path.read_bytes() for path in resumed] == [path.read_bytes() for path in whole]
+
+
+def test_an_unfinished_shard_and_another_format_are_refused_in_a_sentence(made, tmp_path):
+    lonely = tmp_path / "clips-00000.safetensors"
+    lonely.write_bytes(made[0].read_bytes())
+    with pytest.raises(ValueError, match="was not finished"):
+        read_shard(lonely)
+    meta = json.loads(made[0].with_suffix(".json").read_text()) | {"format": 99}
+    lonely.with_suffix(".json").write_text(json.dumps(meta))
+    with pytest.raises(ValueError, match="format 99"):
+        read_shard(lonely)
+
+
+@pytest.mark.parametrize("wrong", [{"clips": 0}, {"frames": 10}])
+def test_numbers_that_make_no_clips_are_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match=r"10 frames|0 clips"):
+        make(tmp_path, **SMALL | wrong)
