@@ -26,20 +26,22 @@ class Recorder:
         self.frames = 0
         self._start: float | None = None
         self._last = -1
+        self._closed = False
+        # fragments of one second, flushed: the file can be played up to the last complete one, whatever happens
+        options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
         try:
-            # fragments of one second: the file can be played up to the last complete one, whatever happens
-            flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-            self._container = av.open(str(path), "w", format="mp4", options=flags)
+            self._container = av.open(str(path), "w", format="mp4", options=options)
             self._stream = self._container.add_stream("libx264", rate=24)
+            assert isinstance(self._stream, VideoStream)
+            self._stream.width, self._stream.height = (side - side % 2 for side in size)
+            self._stream.pix_fmt = "yuv420p"
+            self._stream.codec_context.time_base = Fraction(1, _TICKS)
+            self._stream.codec_context.gop_size = _FRAGMENT_FRAMES
+            self._stream.codec_context.thread_count = 1
+            self._stream.options = {"preset": "veryfast", "crf": "17", "tune": "zerolatency"}
+            self._container.start_encoding()
         except OSError as error:
             raise AppError(f"The recording {path} cannot be written: {error.strerror or error}.") from error
-        assert isinstance(self._stream, VideoStream)
-        self._stream.width, self._stream.height = (side - side % 2 for side in size)
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.time_base = Fraction(1, _TICKS)
-        self._stream.codec_context.gop_size = _FRAGMENT_FRAMES
-        self._stream.codec_context.thread_count = 1
-        self._stream.options = {"preset": "veryfast", "crf": "17", "tune": "zerolatency"}
 
     def write(self, frame: np.ndarray, now: float) -> None:
         """Add a frame, uint8 RGB [H, W, 3], shown at `now` seconds of a monotonic clock."""
@@ -58,15 +60,15 @@ class Recorder:
 
     def close(self) -> None:
         """Finish the file."""
-        if self._container is None:
+        if self._closed:
             return
+        self._closed = True
         try:
             if not self.problem:
                 self._container.mux(self._stream.encode(None))
             self._container.close()
         except OSError as error:
             self._fail(error)
-        self._container = None
 
     def _fail(self, error: OSError) -> None:
         minutes, seconds = divmod(self._last // _TICKS, 60)

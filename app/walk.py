@@ -208,6 +208,8 @@ class Walk:
                 self.state.progress = event
             case wire.WorkerState():
                 self.state.veil = event.sentence
+            case wire.Refused():
+                self.state.notices.append(event.sentence)
             case wire.Closed():
                 self.state.phase = Phase.CLOSED
                 self.state.veil = event.sentence
