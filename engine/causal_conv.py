@@ -73,8 +73,9 @@ class ChannelNorm(nn.Module):
 
 def single_head(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention of one head of full width over the positions of each frame: `[B, C, F, H, W]` -> the same shape."""
-    tokens = (x.transpose(1, 2).flatten(3).mT for x in (q, k, v))             # each [B, F, H W, C]
-    return F.scaled_dot_product_attention(*tokens).mT.transpose(1, 2).unflatten(-1, q.shape[-2:])
+    grid = q.shape[-2:]
+    q, k, v = (x.transpose(1, 2).flatten(3).mT for x in (q, k, v))            # [B, F, H W, C]
+    return F.scaled_dot_product_attention(q, k, v).mT.transpose(1, 2).unflatten(-1, grid)
 
 
 def repeat_channels(x: Tensor, width: int) -> Tensor:

@@ -6,7 +6,9 @@ K keys, C channels, Y X latent grid.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,7 @@ from engine.prope import apply_per_latent, frustums
 from engine.rope import RopeConfig, rope_table, rotate
 from engine.transformer import QKV, Geometry
 
+Layer = TypeVar("Layer", bound=nn.Module)
 CONTEXT_TIMESTEP = 14.0
 """Clean context latents are shown at this time on the 0..1000 scale."""
 
@@ -113,6 +116,13 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 def per_latent(timesteps: float | Tensor, clip: Clip) -> Tensor:
     """One time per latent of the clip, `[T]` float32, from one number or one per latent."""
     return torch.as_tensor(timesteps, dtype=torch.float32, device=clip.latents.device).expand(clip.latents.shape[1])
+
+
+class Layers(nn.ModuleList, Generic[Layer]):
+    """A list of layers that tells a type checker what it holds."""
+
+    if TYPE_CHECKING:
+        def __iter__(self) -> Iterator[Layer]: ...
 
 
 class FeedForward(nn.Module):

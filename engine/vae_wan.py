@@ -62,30 +62,19 @@ def repeat_up(x: Tensor, width: int, frames: int, space: int) -> Tensor:
     return parts.reshape(B, width, T * frames, H * space, W * space)
 
 
-class Conv(CausalConv):
-    """Causal 3x3x3 convolution with zeros around."""
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__(width_in, width_out, "zeros")
-
-    def forward(self, x: Tensor, tape: Tape | None = None) -> Tensor:
-        """As many frames as come in; without a tape `x` is padded already."""
-        return super().forward(x) if tape is None else self.stream(x, tape)
-
-
 class ResidualBlock(nn.Module):
     """norm, SiLU, conv, twice, plus input."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
-        self.norm1, self.conv1 = ChannelNorm(width_in), Conv(width_in, width_out)
-        self.norm2, self.conv2 = ChannelNorm(width_out), Conv(width_out, width_out)
+        self.norm1, self.conv1 = ChannelNorm(width_in), CausalConv(width_in, width_out, "zeros")
+        self.norm2, self.conv2 = ChannelNorm(width_out), CausalConv(width_out, width_out, "zeros")
         self.conv_shortcut = nn.Conv3d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
 
     def forward(self, x: Tensor, tape: Tape) -> Tensor:
         """`[B, C, F, H, W]` -> another width, the same grid."""
-        y = self.conv1(F.silu(self.norm1(x)), tape)
-        return self.conv_shortcut(x) + self.conv2(F.silu(self.norm2(y)), tape)
+        y = self.conv1.stream(F.silu(self.norm1(x)), tape)
+        return self.conv_shortcut(x) + self.conv2.stream(F.silu(self.norm2(y)), tape)
 
 
 class SpatialAttention(nn.Module):
@@ -204,19 +193,19 @@ class Encoder(nn.Module):
         super().__init__()
         widths = [config.encoder_width * multiple for multiple in (1, *config.multiples)]
         steps = [*config.temporal, None]
-        self.conv_in = Conv(3 * config.patch**2, widths[0])
+        self.conv_in = CausalConv(3 * config.patch**2, widths[0], "zeros")
         self.down_blocks = nn.ModuleList([
             DownLevel(a, b, config.blocks, step=temporal is not None, temporal=bool(temporal))
             for a, b, temporal in zip(widths, widths[1:], steps, strict=False)])
         self.mid_block, self.norm_out = Middle(widths[-1]), ChannelNorm(widths[-1])
-        self.conv_out = Conv(widths[-1], 2 * config.latent_channels)
+        self.conv_out = CausalConv(widths[-1], 2 * config.latent_channels, "zeros")
 
     def forward(self, frames: Tensor, tape: Tape) -> Tensor:
         """`[B, 12, 1 | 4, H / 2, W / 2]` -> `[B, 2 C, 1, Y, X]`."""
-        y = self.conv_in(frames, tape)
+        y = self.conv_in.stream(frames, tape)
         for level in self.down_blocks:
             y = level(y, tape)
-        return self.conv_out(F.silu(self.norm_out(self.mid_block(y, tape))), tape)
+        return self.conv_out.stream(F.silu(self.norm_out(self.mid_block(y, tape))), tape)
 
 
 class Decoder(nn.Module):
@@ -227,22 +216,25 @@ class Decoder(nn.Module):
         multiples = config.multiples[::-1]
         widths = [config.decoder_width * multiple for multiple in (multiples[0], *multiples)]
         steps = [*config.temporal[::-1], None]
-        self.conv_in, self.mid_block = Conv(config.latent_channels, widths[0]), Middle(widths[0])
+        self.conv_in, self.mid_block = CausalConv(config.latent_channels, widths[0], "zeros"), Middle(widths[0])
         self.up_blocks = nn.ModuleList([
             UpLevel(a, b, config.blocks + 1, step=temporal is not None, temporal=bool(temporal))
             for a, b, temporal in zip(widths, widths[1:], steps, strict=False)])
-        self.norm_out, self.conv_out = ChannelNorm(widths[-1]), Conv(widths[-1], 3 * config.patch**2)
+        self.norm_out, self.conv_out = ChannelNorm(widths[-1]), CausalConv(widths[-1], 3 * config.patch**2, "zeros")
 
     def forward(self, latent: Tensor, tape: Tape) -> Tensor:
         """`[B, C, 1, Y, X]` -> `[B, 12, 1 | 4, H / 2, W / 2]`."""
-        y = self.mid_block(self.conv_in(latent, tape), tape)
+        y = self.mid_block(self.conv_in.stream(latent, tape), tape)
         for level in self.up_blocks:
             y = level(y, tape)
-        return self.conv_out(F.silu(self.norm_out(y)), tape)
+        return self.conv_out.stream(F.silu(self.norm_out(y)), tape)
 
 
 class WanVae(nn.Module):
     """Streaming autoencoder; `mean` and `std` `[C]` normalise latents for the transformer (published numbers)."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, config: WanVaeConfig, mean: Tensor | None = None, std: Tensor | None = None) -> None:
         super().__init__()

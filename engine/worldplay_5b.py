@@ -15,6 +15,7 @@ from engine.released import (
     CONTEXT_TIMESTEP,
     Clip,
     ContextCache,
+    Layers,
     Perceptron,
     PlainKeys,
     attend_tokens,
@@ -157,7 +158,7 @@ class WorldPlay5B(nn.Module):
         D = config.width
         self.patch_embedding = nn.Conv3d(config.latent_channels, D, (1, 2, 2), (1, 2, 2))
         self.condition_embedder = ConditionEmbedder(config)
-        self.blocks = nn.ModuleList([Block5B(config) for _ in range(config.depth)])
+        self.blocks: Layers[Block5B] = Layers([Block5B(config) for _ in range(config.depth)])
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, D) * D**-0.5)
         self.proj_out = nn.Linear(D, 4 * config.latent_channels)
 

@@ -19,6 +19,7 @@ from engine.released import (
     Clip,
     ContextCache,
     FeedForward,
+    Layers,
     PlainKeys,
     attend_tokens,
     modulate,
@@ -153,7 +154,7 @@ class WorldPlay8B(nn.Module):
         self.byt5_in = QuotedText(config.byt5_width, config.byt5_inner, D)
         self.vision_in = ImageTokens(config.image_width, D)
         self.cond_type_embedding = nn.Embedding(3, D)
-        self.double_blocks = nn.ModuleList([Block8B(config) for _ in range(config.depth)])
+        self.double_blocks: Layers[Block8B] = Layers([Block8B(config) for _ in range(config.depth)])
         self.final_layer = Output8B(config)
 
     def geometry(self, times: Tensor, grid: tuple[int, int], camera_from_world: Tensor,
