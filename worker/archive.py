@@ -96,7 +96,9 @@ def notice(contents: Contents | None, checksum: str) -> str:
     if contents is None:
         return ""
     if contents.damaged:
-        sentences.append(f"The session is damaged; its last {contents.torn_bytes} bytes are only in the copy .damaged.")
+        sentences.append(
+            f"The session is damaged; its last {contents.torn_bytes} bytes were cut off and kept beside it."
+        )
     elif contents.torn_bytes:
         sentences.append(f"The last {contents.torn_bytes} bytes of the session were unfinished and were dropped.")
     made, have = contents.history.checksum, checksum

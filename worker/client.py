@@ -85,7 +85,12 @@ class SocketLink:
         """See `WorldLink.poll`."""
         if self._closed:
             return []
-        events: list[Event] = [*self._receive_events(), *self._receive_frames()]
+        if self._unsent is not None and self._send(Lane.CONTROL, self._unsent):
+            self._unsent = None
+        try:
+            events: list[Event] = [*self._receive_events(), *self._receive_frames()]
+        except WireError as error:
+            events = [Closed(sentence=f"The worker cannot be understood: {error}")]
         if self._worker is not None and self._worker.poll() is not None:
             events.append(Closed(sentence=self._epitaph(self._worker)))
         self._closed = any(isinstance(event, Closed) for event in events)

@@ -26,6 +26,8 @@ from worker.history import FORMAT, AnyHeader, Entry, Header, History, replay
 
 MAGIC = b"WANDER\n\0"
 SUFFIX = ".wander"
+DROPPED = ".dropped"
+"""Beside a session: what was cut off its end when it was last opened."""
 SYNC_SECONDS = 5.0
 PREFIX = struct.Struct("<II")
 LIMITS = Limits(message=256 * 1024 * 1024, binary=256 * 1024 * 1024)
@@ -103,7 +105,7 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path) -> tuple[Self, Contents]:
-        """Go on with a session: lock it, read it, cut a torn tail off (of a damaged file a copy `.damaged` stays).
+        """Go on with a session: lock it, read it, move what cannot be read from its end into a file beside it.
 
         Raises `JournalError` if another writer holds it or `read` does.
         """
@@ -114,9 +116,12 @@ class Journal:
         try:
             _lock(descriptor, path)
             contents = read(path)
-            if contents.damaged:
-                shutil.copyfile(path, path.with_name(path.name + ".damaged"))
-            os.ftruncate(descriptor, contents.good_bytes)
+            if contents.torn_bytes:
+                path.with_name(path.name + DROPPED).write_bytes(path.read_bytes()[contents.good_bytes :])
+                os.ftruncate(descriptor, contents.good_bytes)
+        except OSError as error:
+            os.close(descriptor)
+            raise JournalError(f"The session {path} cannot be repaired: {error.strerror}.") from error
         except BaseException:
             os.close(descriptor)
             raise
