@@ -24,11 +24,30 @@ Rng = np.random.Generator
 class Walk(Protocol):
     """What a planner gives; see `engine.trajectories.Trajectory`."""
 
-    kind: str
-    keys: NDArray[np.uint8]
-    mouse: NDArray[np.float32]
-    poses: NDArray[np.float64]
-    actor: NDArray[np.float64]
+    @property
+    def kind(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def keys(self) -> NDArray[np.uint8]:
+        """[F] bit sets."""
+        ...
+
+    @property
+    def mouse(self) -> NDArray[np.float32]:
+        """[F, 2] radians of yaw and pitch."""
+        ...
+
+    @property
+    def poses(self) -> NDArray[np.float64]:
+        """[F, 4, 4] world_from_camera."""
+        ...
+
+    @property
+    def actor(self) -> NDArray[np.float64]:
+        """[F, 2] heading relative to the camera and stride of a character."""
+        ...
 
 
 class Planner(Protocol):

@@ -50,8 +50,9 @@ def mix(a: Look, b: Look, amount: float) -> Look:
     """The look `amount` of the way from `a` to `b`; the sun stays where `a` has it."""
     if amount <= 0:
         return a
-    values = {f.name: _between(getattr(a, f.name), getattr(b, f.name), amount) for f in fields(Look)}
-    return Look(**values | {"azimuth": a.azimuth, "elevation": a.elevation})
+    values: dict[str, Any] = {f.name: _between(getattr(a, f.name), getattr(b, f.name), amount) for f in fields(Look)}
+    values.update(azimuth=a.azimuth, elevation=a.elevation)
+    return Look(**values)
 
 
 def _between(a: Any, b: Any, amount: float) -> Any:

@@ -22,6 +22,7 @@ class PaintedGround:
         self._ctx = ctx
         self.texture = ctx.texture((_SIZE, _SIZE), 4)
         self.texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
+        self.texture.build_mipmaps()  # before any drawing: Mesa moves a texture that gets its first small levels
         self._canvas = ctx.framebuffer([self.texture])
         self._flat = ctx.program(shaders.FLAT_VERTEX, shaders.PLAIN_FRAGMENT)
         self._shadow = ctx.program(shaders.SHADOW_VERTEX, shaders.PLAIN_FRAGMENT)

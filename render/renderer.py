@@ -77,16 +77,17 @@ class Renderer:
 
     def load(self, scene: Scene) -> None:
         """Sends a scene's triangles to the GPU, paints its ground and casts its shadows."""
-        if self._still is not None:
-            self._vertices.release()
-            self._still.release()
         self.scene = scene
         self._hero = HEROES[scene.hero]() if scene.hero else None
         self._cells = Cells(scene.vertices)
-        self._vertices = self.ctx.buffer(self._cells.vertices)
-        self._still = self.ctx.vertex_array(self._solid, [(self._vertices, *_LAYOUT)])
         self._clouds, self._stars = clouds(scene.seed), stars(scene.seed)
-        self._ground_picture.paint(scene, self._vertices)
+        with self.ctx:
+            if self._still is not None:
+                self._vertices.release()
+                self._still.release()
+            self._vertices = self.ctx.buffer(self._cells.vertices)
+            self._still = self.ctx.vertex_array(self._solid, [(self._vertices, *_LAYOUT)])
+            self._ground_picture.paint(scene, self._vertices)
 
     def render(
         self,
@@ -104,11 +105,12 @@ class Renderer:
         Raises:
             ValueError: no scene is loaded.
         """
-        self._drawn.use()
-        self.draw(world_from_camera, time_s, events, actor=actor)
-        self.ctx.copy_framebuffer(self._shown, self._drawn)
-        rgb = np.frombuffer(self._shown.read(components=3, alignment=1), np.uint8)
-        along = self._read_depth(world_from_camera) if depth else None
+        with self.ctx:
+            self._drawn.use()
+            self.draw(world_from_camera, time_s, events, actor=actor)
+            self.ctx.copy_framebuffer(self._shown, self._drawn)
+            rgb = np.frombuffer(self._shown.read(components=3, alignment=1), np.uint8)
+            along = self._read_depth(world_from_camera) if depth else None
         return rgb.reshape(self.height, self.width, 3), along
 
     def draw(

@@ -1,6 +1,7 @@
 """Clips on disk."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,22 +10,13 @@ import render.shards as shards
 from engine.trajectories import plan
 from render.shards import make, read_shard
 
-SMALL = {
-    "clips": 3,
-    "split": "train",
-    "seed": 5,
-    "plan": plan,
-    "frames": 9,
-    "width": 64,
-    "height": 40,
-    "event_rate": 1.0,
-}
+small = partial(make, clips=3, split="train", seed=5, plan=plan, frames=9, width=64, height=40, event_rate=1.0)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("shards")
-    return make(out, **SMALL, depth=True)
+    return small(out, depth=True)
 
 
 def test_a_shard_holds_frames_poses_keys_and_mouse_of_every_clip(made):
@@ -50,15 +42,15 @@ def test_the_sidecar_says_what_is_in_every_clip(made):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(made, tmp_path):
-    again = make(tmp_path / "again", **SMALL, depth=True)
-    other = make(tmp_path / "other", **SMALL | {"seed": 6}, depth=True)
+    again = small(tmp_path / "again", depth=True)
+    other = small(tmp_path / "other", seed=6, depth=True)
     assert again[0].read_bytes() == made[0].read_bytes() != other[0].read_bytes()
     assert again[0].with_suffix(".json").read_bytes() == made[0].with_suffix(".json").read_bytes()
 
 
 def test_a_killed_run_goes_on_and_leaves_finished_shards_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 1)
-    whole = make(tmp_path / "whole", **SMALL)
+    whole = small(tmp_path / "whole")
 
     class Killed(Exception):
         pass
@@ -68,10 +60,10 @@ def test_a_killed_run_goes_on_and_leaves_finished_shards_alone(tmp_path, monkeyp
             raise Killed
 
     with pytest.raises(Killed):
-        make(tmp_path / "cut", **SMALL, progress=kill)
+        small(tmp_path / "cut", progress=kill)
     (tmp_path / "cut" / "clips-00001.safetensors.part").write_bytes(b"torn")
     finished = (tmp_path / "cut" / "clips-00000.safetensors").stat().st_mtime_ns
-    resumed = make(tmp_path / "cut", **SMALL)
+    resumed = small(tmp_path / "cut")
     assert (tmp_path / "cut" / "clips-00000.safetensors").stat().st_mtime_ns == finished
     assert [path.read_bytes() for path in resumed] == [path.read_bytes() for path in whole]
 
@@ -90,4 +82,4 @@ def test_an_unfinished_shard_and_another_format_are_refused_in_a_sentence(made, 
 @pytest.mark.parametrize("wrong", [{"clips": 0}, {"frames": 10}])
 def test_numbers_that_make_no_clips_are_refused(tmp_path, wrong):
     with pytest.raises(ValueError, match=r"10 frames|0 clips"):
-        make(tmp_path, **SMALL | wrong)
+        small(tmp_path, **wrong)
