@@ -113,3 +113,32 @@ def test_debian_packages_that_do_not_exist_are_missing_and_dpkg_is_not():
     if environment.shutil.which("dpkg-query") is None:
         pytest.skip("not a Debian system")
     assert environment.missing_debian(["dpkg", "no-such-package-of-ours"]) == ["no-such-package-of-ours"]
+
+
+@pytest.mark.parametrize(("user", "commands"), [(0, ["apt-get install"]), (1000, [])])
+def test_missing_debian_packages_are_installed_by_root_and_otherwise_named_in_one_line(monkeypatch, user, commands):
+    said, ran = [], []
+    monkeypatch.setattr(environment, "missing_debian", lambda packages: ["libegl1"])
+    monkeypatch.setattr(environment.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(environment.os, "geteuid", lambda: user)
+    monkeypatch.setattr(
+        environment.subprocess,
+        "run",
+        lambda command, **_: ran.append(" ".join(command[:2])) or subprocess.CompletedProcess(command, 0),
+    )
+    environment.prepare_debian(["libegl1", "libgl1"], said.append)
+    assert ran == commands
+    assert len(said) == 1
+    assert said[0].endswith("libegl1" if user else ": libegl1")
+
+
+def test_stale_package_lists_are_fetched_anew_before_giving_up(monkeypatch):
+    ran = []
+    answers = iter([100, 0, 0])
+    monkeypatch.setattr(
+        environment.subprocess,
+        "run",
+        lambda command, **_: ran.append(command[1]) or subprocess.CompletedProcess(command, next(answers)),
+    )
+    assert environment._apt_install(["libegl1"])
+    assert ran == ["install", "update", "install"]
