@@ -54,7 +54,8 @@ class SocketLink:
     def __init__(
         self, directory: Path, *, worker: "subprocess.Popen[bytes] | None" = None, take_over: bool = False
     ) -> None:
-        self._directory = directory
+        self.directory = directory
+        """Private folder of the worker's sockets and logs."""
         self._worker = worker
         self._context: transport.Context = zmq.Context()
         identity = secrets.token_bytes(16).replace(b"\0", b"\1")
@@ -104,12 +105,12 @@ class SocketLink:
             self._send(Lane.REQUESTS, Quit())
             _end(self._worker)
             if self._worker.returncode == 0:
-                shutil.rmtree(self._directory, ignore_errors=True)
+                shutil.rmtree(self.directory, ignore_errors=True)
         self._closed = True
         self._context.destroy(linger=200)
 
     def _epitaph(self, worker: "subprocess.Popen[bytes]") -> str:
-        log = self._directory / LOG
+        log = self.directory / LOG
         where = f"its log is {log}" if log.exists() else "it left no log"
         return f"The worker ended with status {worker.returncode} ({where}); start Wander again."
 
@@ -142,7 +143,7 @@ def attach_pixels(frames: list[bytes]) -> Frames:
     return msgspec.structs.replace(header, pixels=frames[1])
 
 
-def launch_local(*, sessions: Path = SESSIONS, options: dict[str, float] | None = None) -> WorldLink:
+def launch_local(*, sessions: Path = SESSIONS, options: dict[str, float] | None = None) -> SocketLink:
     """Start the worker processes on this machine and give a link to them; they end with the link, or with this process.
 
     `sessions` is where session files are kept, `options` overrides fields of `worker.supervisor.Deadlines`. Raises
@@ -161,7 +162,7 @@ def launch_local(*, sessions: Path = SESSIONS, options: dict[str, float] | None 
     return SocketLink(directory, worker=worker)
 
 
-def connect(directory: Path, *, take_over: bool = False) -> WorldLink:
+def connect(directory: Path, *, take_over: bool = False) -> SocketLink:
     """A link to a worker that already serves in `directory`. Raises `LaunchError` if none does."""
     if not (directory / Lane.REQUESTS).exists():
         raise LaunchError(f"No worker serves in {directory}; start one or choose another directory.")

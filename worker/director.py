@@ -63,6 +63,8 @@ class Director:
         self._at_hand: Undertaking | None = None
         self._closing = False
         self._veiled = False
+        self._before: Session | None = None
+        """The session that was given up, which the next one follows."""
         self.session: Session | None = None
         self.host = ModelHost.make(start_model, deadlines)
 
@@ -284,7 +286,7 @@ class Director:
         assert opened.journal is not None
         history = opened.contents.history if opened.contents else History(spec=spec, prompt=spec.prompt)
         self._archive.adopt(opened.journal)
-        session = Session.begin(loaded, history, str(opened.journal.path), after=self.session)
+        session = Session.begin(loaded, history, str(opened.journal.path), after=self.session or self._before)
         self._record(WeightsEntry(checksum=loaded.checksum), session)
         self._all_well()
 
@@ -343,7 +345,7 @@ class Director:
         self.host.restarts = 0
         self.host.stop()
         self._archive.close()
-        self.session = None
+        self._before, self.session = self.session, None
 
     def _record(self, entry: Entry, session: Session) -> None:
         """Write what has happened and make `session` the state."""

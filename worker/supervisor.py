@@ -99,7 +99,6 @@ class ModelProcess:
         self.socket = transport.open_socket(context, zmq.PAIR, MODEL_LIMITS)
         self._endpoint = transport.ipc_endpoint(directory, f"model-{number}")
         self._log = directory / "model.log"
-        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 0)
         self.socket.connect(self._endpoint)
         arguments = json.dumps({"endpoint": self._endpoint, "preset": preset})
         try:
