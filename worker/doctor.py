@@ -105,8 +105,8 @@ def _report(target: str, pipe: Connection) -> None:
 
 
 def model_files(folder: Path) -> Facts:
-    """Name of every weight file -> its size and whether its sha256 is the one in the NAME.json beside it."""
-    return {path.name: _model_file(path) for path in sorted(folder.glob("*.safetensors"))}
+    """Path of every weight file in `folder` -> its size, and whether its sha256 is that of the NAME.json beside it."""
+    return {str(path.relative_to(folder)): _model_file(path) for path in sorted(folder.rglob("*.safetensors"))}
 
 
 def _model_file(path: Path) -> Facts:

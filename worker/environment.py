@@ -51,7 +51,7 @@ def venv_python() -> Path:
 
 def inside() -> bool:
     """Whether this interpreter is the virtual environment's own."""
-    return Path(sys.prefix) == venv_folder()
+    return Path(sys.prefix).resolve() == venv_folder().resolve()
 
 
 def read_lock(text: str) -> dict[str, tuple[str, ...]]:

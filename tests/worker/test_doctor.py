@@ -39,13 +39,14 @@ def test_a_probe_that_crashes_hangs_or_raises_is_a_finding_and_not_the_end():
 
 
 def test_a_flipped_byte_in_a_weight_file_is_found_and_the_remedy_named(tmp_path):
-    weights = tmp_path / "pocket.safetensors"
+    weights = tmp_path / "pocket" / "vae.safetensors"
+    weights.parent.mkdir()
     weights.write_bytes(b"weights")
-    (tmp_path / "pocket.json").write_text(json.dumps({"sha256": hashlib.sha256(b"weights").hexdigest()}))
-    assert doctor.model_files(tmp_path)["pocket.safetensors"]["state"] == "whole"
+    weights.with_suffix(".json").write_text(json.dumps({"sha256": hashlib.sha256(b"weights").hexdigest()}))
+    assert doctor.model_files(tmp_path)["pocket/vae.safetensors"]["state"] == "whole"
     weights.write_bytes(b"weightS")
     report = {"models": doctor.model_files(tmp_path)}
-    assert report["models"]["pocket.safetensors"]["state"] == "damaged"
+    assert report["models"]["pocket/vae.safetensors"]["state"] == "damaged"
     assert "git checkout -- models" in doctor.card(report)
 
 
