@@ -228,6 +228,9 @@ def main(arguments: list[str]) -> int:
         return run(VERBS[name], rest)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read our output has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:  # no such folder, no permission, disk full: the user's to mend
         if error.filename is None:
             raise
