@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgpack
@@ -26,7 +27,7 @@ WINDOW = """
     from pathlib import Path
     from tests.faults.walker import Walker
     from worker.protocol import Status
-    walker = Walker.launch(Path(sys.argv[1]), fake={"latent_seconds": 0.05})
+    walker = Walker.launch(Path(sys.argv[1]), fake={"latent_seconds": 0.05}, goodbye=0.5)
     walker.open()
     walker.until_chunk(1)
     pids = walker.ask(Status()).data
@@ -35,14 +36,25 @@ WINDOW = """
 """
 
 
-@pytest.fixture
-def walker(tmp_path):
-    """A walker in an open world."""
-    walker = Walker.launch(tmp_path)
+def in_a_world(sessions: Path) -> Iterator[Walker]:
+    """A walker in an open world, closed afterwards."""
+    walker = Walker.launch(sessions)
     walker.open()
     walker.until_chunk(0)
     yield walker
     walker.close()
+
+
+@pytest.fixture
+def walker(tmp_path):
+    """A walker for tests that nothing survives."""
+    yield from in_a_world(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    """A walker for tests that its worker must survive: all of them meet the same one."""
+    yield from in_a_world(tmp_path_factory.mktemp("sessions"))
 
 
 class Stranger:
@@ -70,14 +82,14 @@ class Stranger:
 
 
 @pytest.fixture
-def stranger(walker):
-    """A raw peer of the walker's router."""
-    stranger = Stranger(walker.link.directory)
+def stranger(host):
+    """A raw peer of the host's router."""
+    stranger = Stranger(host.link.directory)
     yield stranger
     stranger.close()
 
 
-def gone(pids: list[int], seconds: float = 5.0) -> bool:
+def gone(pids: list[int], seconds: float = 20.0) -> bool:
     """Whether all these processes end within `seconds`."""
     deadline = time.monotonic() + seconds
     while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
@@ -112,7 +124,7 @@ def test_a_killed_router_takes_the_model_with_it_and_the_window_is_told(walker):
 def test_a_closed_link_ends_its_processes_at_once_and_takes_its_folder_along(walker):
     pids = walker.ask(Status()).data
     walker.close()
-    assert gone([int(pids["router_pid"]), int(pids["model_pid"])], seconds=0.5)
+    assert gone([int(pids["router_pid"]), int(pids["model_pid"])], seconds=2.0)
     assert not walker.link.directory.exists()
 
 
@@ -143,19 +155,19 @@ def test_a_window_that_left_makes_room_for_the_next_one(walker):
     second.close()
 
 
-def test_the_world_stands_still_for_a_window_that_shows_nothing(walker):
-    walker.until_chunk(2)
-    rest(walker)
-    produced = walker.ask(Status(), walk=False).data["produced"]
-    rest(walker)
-    assert walker.ask(Status(), walk=False).data["produced"] == produced
-    assert produced - walker.ask(Status(), walk=False).data["shown"] < 2 * 8
+def test_the_world_stands_still_for_a_window_that_shows_nothing(host):
+    host.until_chunk(2)
+    rest(host)
+    produced = host.ask(Status(), walk=False).data["produced"]
+    rest(host)
+    assert host.ask(Status(), walk=False).data["produced"] == produced
+    assert produced - host.ask(Status(), walk=False).data["shown"] < 2 * 8
 
 
-def rest(walker: Walker, seconds: float = 0.4) -> None:
+def rest(host: Walker, seconds: float = 0.4) -> None:
     """Look on without walking."""
     until = time.monotonic() + seconds
-    walker.until(lambda: time.monotonic() > until, walk=False)
+    host.until(lambda: time.monotonic() > until, walk=False)
 
 
 GARBAGE = [
@@ -170,16 +182,16 @@ GARBAGE = [
 ]
 
 
-def test_rubbish_from_strangers_leaves_the_router_serving_its_window(walker, stranger):
+def test_rubbish_from_strangers_leaves_the_router_serving_its_window(host, stranger):
     for lane in Lane:
         for rubbish in GARBAGE * 20:
             stranger.say(rubbish, lane=lane)
         stranger.say(b"x" * 60_000, b"y" * 60_000, b"z" * 60_000, lane=lane)
     started = time.monotonic()
-    chunks = walker.ask(Status()).data["chunks"]
+    chunks = host.ask(Status()).data["chunks"]
     assert time.monotonic() - started < 1.0
-    walker.until_chunk(int(chunks) + 2)
-    assert not walker.last(Refused)
+    host.until_chunk(int(chunks) + 2)
+    assert not host.last(Refused)
 
 
 def test_three_messages_that_cannot_be_read_end_a_connection(stranger):
@@ -202,18 +214,18 @@ def test_a_window_with_other_messages_under_the_same_number_is_told_so(stranger)
     assert SCHEMA != "0123456789abcdef"
 
 
-def test_a_stranger_can_neither_ask_nor_steer(walker, stranger):
+def test_a_stranger_can_neither_ask_nor_steer(host, stranger):
     stranger.say(pack(Status(id=1)))
     assert stranger.hear() == {"type": "closed", "sentence": "Say Hello first."}
-    before = walker.ask(Status()).data["controls_ignored"]
+    before = host.ask(Status()).data["controls_ignored"]
     stranger.say(pack(Control(seq=10**9, generation=1, keys=255)), lane=Lane.CONTROL)
-    walker.until_chunk(max(walker.seen) + 2)
-    assert walker.ask(Status()).data["controls_ignored"] == before
+    host.until_chunk(max(host.seen) + 2)
+    assert host.ask(Status()).data["controls_ignored"] == before
 
 
-def test_controls_sent_again_are_counted_and_change_nothing(walker):
-    control = Control(seq=walker.seq, generation=walker.generation, keys=255, yaw=3.0)
-    before = walker.ask(Status()).data["controls_ignored"]
+def test_controls_sent_again_are_counted_and_change_nothing(host):
+    control = Control(seq=host.seq, generation=host.generation, keys=255, yaw=3.0)
+    before = host.ask(Status()).data["controls_ignored"]
     for _ in range(10):
-        walker.link.control(control)
-    walker.until(lambda: walker.ask(Status()).data["controls_ignored"] == before + 10)
+        host.link.control(control)
+    host.until(lambda: host.ask(Status()).data["controls_ignored"] == before + 10)

@@ -1,6 +1,9 @@
-"""The sockets: what ZeroMQ does not guard is guarded here. Facts about the library that the design rests on are pinned."""
+"""The sockets: what ZeroMQ does not guard is guarded here, and the facts that the design rests on are pinned."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +27,7 @@ from worker.transport import (
     send,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 LIMITS = LaneLimits(frame=64 * 1024, total=64 * 1024, count=2, waiting=4)
 
 
@@ -50,7 +54,7 @@ def test_the_library_limits_frames_and_not_messages_so_that_we_must(context, tmp
     bound, connected = pair(context, tmp_path)
     connected.send_multipart([b"x" * 60_000] * 50)
     assert bound.poll(2_000)
-    sender, *frames = receive(bound)
+    frames = receive(bound)[1:]
     assert sum(map(len, frames)) == 3_000_000 > LIMITS.total
     with pytest.raises(WireError, match="50 frames, at most 2"):
         check_size(frames, LIMITS)
@@ -93,6 +97,33 @@ def test_the_end_of_a_peer_is_heard_at_once(context, tmp_path):
         monitor.socket.poll(100)
     monitor.close()
     assert sentences == ["The connection to the worker was lost."]
+
+
+FLOOD_AND_LEAVE = """
+import sys, time, zmq
+from pathlib import Path
+from worker.transport import LaneLimits, ipc_endpoint, open_socket
+few = LaneLimits(frame=1000, total=1000, count=1, waiting=1)
+context = zmq.Context()
+bound, flood = open_socket(context, zmq.ROUTER, few), open_socket(context, zmq.DEALER, few)
+if sys.argv[1] == "heartbeats":
+    bound.setsockopt(zmq.HEARTBEAT_IVL, 300)
+    bound.setsockopt(zmq.HEARTBEAT_TIMEOUT, 60_000)
+bound.bind(ipc_endpoint(Path(sys.argv[2]), "x"))
+flood.connect(ipc_endpoint(Path(sys.argv[2]), "x"))
+while flood.poll(100, zmq.POLLOUT):
+    flood.send(b"x" * 900)
+flood.close(linger=0)
+time.sleep(1.0)
+"""
+
+
+@pytest.mark.parametrize(("setting", "status"), [("heartbeats", -signal.SIGABRT), ("ours", 0)])
+def test_a_peer_that_floods_and_leaves_would_end_a_router_with_heartbeats_and_does_not_end_ours(
+    tmp_path, setting, status
+):
+    done = subprocess.run([sys.executable, "-c", FLOOD_AND_LEAVE, setting, str(tmp_path)], cwd=ROOT, timeout=60)
+    assert done.returncode == status
 
 
 def test_nothing_to_read_is_none_and_never_waits(context, tmp_path):
