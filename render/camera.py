@@ -28,7 +28,10 @@ def clip_from_world(world_from_camera: NDArray[np.float64], aspect: float) -> ND
     across, down = slopes(aspect)
     a, b = (FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)
     clip = np.array([[1 / across, 0, 0, 0], [0, 1 / down, 0, 0], [0, 0, a, b], [0, 0, 1, 0]])
-    return clip @ np.linalg.inv(world_from_camera)
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, :3] = world_from_camera[:3, :3].T
+    camera_from_world[:3, 3] = -world_from_camera[:3, :3].T @ world_from_camera[:3, 3]
+    return clip @ camera_from_world
 
 
 def depth_from_window(window: NDArray[np.float32]) -> NDArray[np.float32]:

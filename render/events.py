@@ -100,7 +100,7 @@ def flash(state: EventState, time_s: float) -> float:
 
 def look_under(look: Look, state: EventState, time_s: float) -> Look:
     """The look of a place under weather, nightfall and lightning."""
-    dim = min(1.0, 0.35 + 0.65 * (sum(look.light) / 3))
+    dim = min(1.0, max(0.32, 1.9 * sum(look.light) / 3 - 0.8))
     look = mix(look, _grey(look, dim, 0.80, haze=0.014), 0.85 * state.rain)
     look = mix(look, _grey(look, dim, 0.95, haze=0.018), 0.75 * state.snow)
     look = mix(look, _grey(look, dim, 0.42, haze=0.016), 0.92 * state.storm)

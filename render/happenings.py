@@ -1,59 +1,78 @@
 """What events put into a place: flames with smoke, and visitors. Everything is a function of time."""
 
 import math
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from render.characters import VISITORS, pose
+from render.characters import VISITORS, Body, pose
 from render.events import Event
-from render.meshes import Part, Shape, blend, blob, frustum, move, part, rgb
+from render.meshes import STRIDE, Part, blob, frustum, part, rgb
 
 _TONGUES, _PUFFS = 20, 12
 _OWN_COLOUR = 2.0
-_RED, _ORANGE, _YELLOW, _PALE = rgb("#e2381c"), rgb("#ff8a24"), rgb("#ffc63a"), rgb("#fff2b0")
+_GOLDEN = 2.399963
+"""The golden angle, radians: successive multiples spread evenly around a circle."""
+
+
+@cache
+def _flame() -> Part:
+    """A drop of flame one metre high and one in radius, pale at its foot and red at its tip."""
+    belly = part(frustum(0.5, 1.0, 0.26, sides=6)[:12], rgb("#ffe79a"), top=rgb("#ffb136"), glow=_OWN_COLOUR)
+    waist = part(
+        frustum(1.0, 0.62, 0.26, sides=6, base=0.26)[:12], rgb("#ffb136"), top=rgb("#ff7a1f"), glow=_OWN_COLOUR
+    )
+    tip = part(frustum(0.62, 0.0, 0.48, sides=6, base=0.52), rgb("#ff7a1f"), top=rgb("#d92f1a"), glow=_OWN_COLOUR)
+    return np.concatenate([belly, waist, tip])
+
+
+@cache
+def _puff() -> Part:
+    """A ball of smoke one metre in radius."""
+    return part(blob(1.0, flat=0.9), rgb("#ffffff"), foot=0.75, smooth=0.6)
 
 
 def burning(event: Event, amount: float, time_s: float) -> list[Part]:
     """Flames over a thing of height `event.size`, lapping up its sides, and smoke that rises from it."""
     rng = np.random.default_rng(int(abs(event.x * 131 + event.z * 977)) + 1)
-    size = amount * min(event.size, 2.2 * event.radius, 4.5)
+    i = np.arange(_TONGUES)
+    share, phase = (i + 0.5) / _TONGUES, rng.uniform(0, 2 * math.pi, _TONGUES)
     low, high = (0.42, 0.78) if event.subject == "tree" else (0.12, 0.85)
-    parts = []
-    for i in range(_TONGUES):
-        angle, phase = i * 2.4, rng.uniform(0, 2 * math.pi)
-        share = (i + 0.5) / _TONGUES
-        out = event.radius * min(1.0, 1.6 * share)
-        up = event.size * (high - (high - low) * max(0.0, share - 0.35) / 0.65)
-        lick = 0.8 + 0.2 * math.sin(time_s * 11 + phase) + 0.12 * math.sin(time_s * 19 + 2 * phase)
-        tall, broad = size * lick * rng.uniform(0.38, 0.62), size * rng.uniform(0.13, 0.19)
-        lean = 0.35 * tall * math.sin(time_s * 7 + phase)
-        x, z = event.x + out * math.cos(angle), event.z + out * math.sin(angle)
-        parts.append(part(_tongue(broad, tall, lean) + (x, up, z), _ORANGE, top=_RED, glow=_OWN_COLOUR))
-        core = _tongue(0.8 * broad, 0.62 * tall, 0.6 * lean) + (x * 0.94 + event.x * 0.06, up - 0.02, z)
-        parts.append(part(core, _PALE, top=_YELLOW, glow=_OWN_COLOUR))
-    return parts + _smoke(event, size, time_s)
+    size = amount * min(event.size, 2.2 * event.radius, 4.5) * np.where(share < 0.2, 1.35, 1.0)
+    lick = 0.8 + 0.2 * np.sin(time_s * 11 + phase) + 0.12 * np.sin(time_s * 19 + 2 * phase)
+    tall = size * lick * rng.uniform(0.5, 0.85, _TONGUES)
+    broad = size * rng.uniform(0.14, 0.21, _TONGUES)
+    lean = 0.35 * tall * np.sin(time_s * 7 + phase)
+    out = event.radius * np.minimum(1.0, 1.6 * share)
+    up = event.size * (high - (high - low) * np.maximum(0.0, share - 0.35) / 0.65)
+    flames = _copies(_flame(), np.stack([broad, tall, broad], -1))
+    flames[..., 0] += (event.x + out * np.cos(i * _GOLDEN))[:, None] + lean[:, None] * _flame()[:, 1] ** 2
+    flames[..., 1] -= up[:, None]
+    flames[..., 2] += (event.z + out * np.sin(i * _GOLDEN))[:, None]
+    return [flames.reshape(-1, STRIDE), _smoke(event, amount, time_s)]
 
 
-def _tongue(radius: float, height: float, lean: float) -> Shape:
-    """A flame: a drop that narrows to a leaning tip."""
-    belly = frustum(0.55 * radius, radius, 0.3 * height, sides=6)[:12]
-    tip = frustum(radius, 0.0, 0.7 * height, sides=6, base=0.3 * height)
-    shape = np.concatenate([belly, tip])
-    shape[..., 0] += lean * (shape[..., 1] / max(height, 1e-6)) ** 2
-    return shape
-
-
-def _smoke(event: Event, size: float, time_s: float) -> list[Part]:
+def _smoke(event: Event, amount: float, time_s: float) -> Part:
     """Puffs that rise, grow, drift and thin out."""
-    parts = []
-    for i in range(_PUFFS):
-        age = (time_s * 0.3 + i / _PUFFS) % 1.0
-        radius = size * (0.12 + 0.32 * age) * min(1.0, 5 * (1 - age), 0.4 + 6 * age)
-        sway = 0.22 * event.size * math.sin(i * 2.4)
-        x, z = event.x + event.size * 0.8 * age * age + sway * age, event.z + sway * math.cos(i * 1.7)
-        ball = move(blob(radius, flat=0.9), x=x, up=event.size * (0.85 + 2.0 * age), z=z)
-        parts.append(part(ball, blend(rgb("#3f3a3f"), rgb("#95929a"), age), foot=0.75, smooth=0.6))
-    return parts
+    i = np.arange(_PUFFS)
+    age = (time_s * 0.3 + i / _PUFFS) % 1.0
+    radius = amount * event.size * (0.12 + 0.32 * age) * np.minimum(np.minimum(1.0, 5 * (1 - age)), 0.4 + 6 * age)
+    sway = 0.22 * event.size * np.sin(i * _GOLDEN)
+    puffs = _copies(_puff(), np.repeat(radius[:, None], 3, 1))
+    puffs[..., 0] += (event.x + event.size * 0.8 * age * age + sway * age)[:, None]
+    puffs[..., 1] -= (event.size * (0.85 + 2.0 * age))[:, None]
+    puffs[..., 2] += (event.z + sway * np.cos(i * 1.7))[:, None]
+    dark, pale = np.array(rgb("#3f3a3f")), np.array(rgb("#95929a"))
+    puffs[..., 6:9] *= (dark + (pale - dark) * age[:, None])[:, None]
+    return puffs.reshape(-1, STRIDE)
+
+
+def _copies(template: Part, scale: NDArray[np.float64]) -> NDArray[np.float32]:
+    """[N, V, 11]: the template scaled by each row of [N, 3]."""
+    out = np.repeat(template[None], len(scale), 0)
+    out[..., :3] *= scale[:, None]
+    return out
 
 
 def whereabouts(event: Event, time_s: float) -> tuple[float, float]:
@@ -62,8 +81,13 @@ def whereabouts(event: Event, time_s: float) -> tuple[float, float]:
     return event.x + gone * math.sin(event.heading), event.z + gone * math.cos(event.heading)
 
 
+@cache
+def _body(subject: str) -> Body:
+    return VISITORS[subject]()
+
+
 def visiting(event: Event, amount: float, time_s: float) -> list[Part]:
     """A visitor who appears and walks."""
     x, z = whereabouts(event, time_s)
-    body = VISITORS[event.subject]()
-    return [pose(body, x, z, heading=event.heading, phase=7.0 * time_s, stride=1.0, scale=max(amount, 0.01))]
+    scale = max(amount, 0.01)
+    return [pose(_body(event.subject), x, z, heading=event.heading, phase=7.0 * time_s, stride=1.0, scale=scale)]
