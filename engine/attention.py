@@ -1,8 +1,9 @@
 """Softmax attention, one place: `softmax(q k^T / sqrt(D) + bias) v`.
 
-On a CPU two batched matrix products around a softmax beat the fused kernel for this project's short sequences; on CUDA the fused kernel
-wins. Both are the same function (tests/engine/test_attention.py).
+On a CPU two batched matrix products around a softmax beat the fused kernel for this project's short sequences; on CUDA
+the fused kernel wins. Both are the same function (tests/engine/test_attention.py).
 """
+
 from __future__ import annotations
 
 import torch

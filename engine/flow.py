@@ -2,6 +2,7 @@
 
 A level t runs from 0 (clean) to 1 (noise); the path is x = (1 - t) clean + t noise; the velocity is noise minus clean.
 """
+
 from __future__ import annotations
 
 import torch

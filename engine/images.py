@@ -1,4 +1,5 @@
 """Pictures of any size as first frames."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,13 +8,23 @@ from PIL import Image
 
 from engine.errors import WanderError
 
+SMALLEST = 8
+"""Pixels that a side of a picture has at least."""
+
 
 def fit_image(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Scaled to cover `width` x `height` (Lanczos) and centre-cropped: RGB `[height, width, 3]`. Raises `WanderError` for other shapes."""
-    if image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 8:
-        raise WanderError(f"a start picture has shape [height, width, 3] and at least 8 pixels a side, got {list(image.shape)}; choose another picture")
-    scale = max(width / image.shape[1], height / image.shape[0])
-    size = max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale))
-    scaled = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.LANCZOS))
-    top, left = (size[1] - height) // 2, (size[0] - width) // 2
-    return np.array(scaled[top : top + height, left : left + width])
+    """The middle of an RGB picture `[H, W, 3]` in the shape of the frame, scaled (Lanczos) to `[height, width, 3]`.
+
+    No more than the frame is ever held in memory, whatever the picture's shape. Raises `WanderError` for other arrays.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < SMALLEST:
+        raise WanderError(
+            f"a start picture is uint8 [height, width, 3] with at least {SMALLEST} pixels a side, "
+            f"got {image.dtype} {list(image.shape)}; choose another picture"
+        )
+    rows, columns = image.shape[:2]
+    scale = max(width / columns, height / rows)
+    x, y = (columns - width / scale) / 2, (rows - height / scale) / 2
+    box = (max(x, 0.0), max(y, 0.0), min(columns - x, columns), min(rows - y, rows))
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.array(picture.resize((width, height), Image.Resampling.LANCZOS, box=box))

@@ -1,13 +1,15 @@
-"""Keys and values of finished latents: committed once, read at reframed positions (paper §3.3, figure 4c, and Algorithm 2).
+"""Keys and values of finished latents: committed once, read at reframed positions (paper §3.3, Algorithm 2).
 
-A finished chunk is *committed*: its clean latents pass once through the network, attending to themselves, the text and the action alone,
-and the un-positioned keys and values of every block are kept. They depend on nothing else, so they can be dropped and rebuilt from the
-latents at will; they are never state. Reading gives the selected latents consecutive time indices whatever their age (temporal
-reframing) and frustums relative to the chunk that is being made, so positions stay small for ever.
+A finished chunk is *committed*: its clean latents pass once through the network, attending to themselves, the text and
+the action alone, and the un-positioned keys and values of every block are kept. They depend on nothing else, so they
+can be dropped and rebuilt from the latents at will; they are never state. Reading gives the selected latents
+consecutive time indices whatever their age (temporal reframing) and frustums relative to the chunk that is being made,
+so positions stay small for ever.
 
-A cached chunk carries the version of the prompt it was made under; a stale one is recomputed when it is next selected (KV recache,
-supplement E.2).
+A cached chunk carries the version of the prompt it was made under; a stale one is recomputed when it is next selected
+(KV recache, supplement E.2).
 """
+
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -23,7 +25,7 @@ from engine.transformer import QKV, Geometry, Positions
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Un-positioned keys and values `[1, T * n, N, H]` of a chunk of T latents, one pair a block, and the prompt they were made under."""
+    """Keys and values `[1, T * n, N, H]` of a chunk of T latents before any position, one pair a block."""
 
     keys: list[Tensor]
     values: list[Tensor]
@@ -38,14 +40,14 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Positioned keys and values `[1, heads', N * n, H]` of the latents that a chunk sees, one pair a block; None with no history."""
+    """Positioned keys and values `[1, heads', tokens, H]` that a chunk sees, one pair a block; None with no history."""
 
     keys: list[Tensor] | None
     values: list[Tensor] | None
 
 
 class CommitMixer:
-    """Self-attention among the latents of one call alone; remembers the un-positioned keys and values of every block."""
+    """Self-attention among the latents of one call alone; keeps the un-positioned keys and values of every block."""
 
     def __init__(self, positions: Positions, geometry: Geometry) -> None:
         self.positions, self.geometry = positions, geometry
@@ -53,6 +55,7 @@ class CommitMixer:
         self.values: list[Tensor] = []
 
     def __call__(self, index: int, qkv: QKV) -> Tensor:
+        """Attention output of block `index`, before its projection."""
         self.keys.append(qkv.k)
         self.values.append(qkv.v)
         return mix(self.positions, self.geometry, qkv, None, None)
@@ -65,11 +68,14 @@ class DenoiseMixer:
         self.positions, self.geometry, self.context = positions, geometry, context
 
     def __call__(self, index: int, qkv: QKV) -> Tensor:
+        """Attention output of block `index`, before its projection."""
         keys, values = self.context.keys, self.context.values
         return mix(self.positions, self.geometry, qkv, keys[index] if keys else None, values[index] if values else None)
 
 
-def mix(positions: Positions, geometry: Geometry, qkv: QKV, context_k: Tensor | None, context_v: Tensor | None) -> Tensor:
+def mix(
+    positions: Positions, geometry: Geometry, qkv: QKV, context_k: Tensor | None, context_v: Tensor | None
+) -> Tensor:
     """Attention of a call's own tokens over an optional positioned context and themselves: `[B, L, heads', H]`."""
     q = positions.queries(qkv.q, geometry).transpose(1, 2)
     k = positions.keys(qkv.k, geometry).transpose(1, 2)
@@ -80,7 +86,7 @@ def mix(positions: Positions, geometry: Geometry, qkv: QKV, context_k: Tensor | 
 
 
 def read_context(positions: Positions, parts: Sequence[tuple[Committed, int]], geometry: Geometry) -> Context:
-    """Context of the given (chunk, latent within it) pairs in ascending order, positioned by `geometry`, which has one latent for each."""
+    """Context of (chunk, latent within it) pairs in ascending order; `geometry` has a latent for each."""
     if not parts:
         return Context(None, None)
     keys, values = [], []
@@ -93,7 +99,9 @@ def read_context(positions: Positions, parts: Sequence[tuple[Committed, int]], g
 
 
 class KvCache:
-    """Committed chunks by index, the least recently used dropped beyond `capacity`; a missing or stale one is committed anew."""
+    """Committed chunks by index. Beyond `capacity` the least recently used is dropped; what is missing or stale
+    is committed anew.
+    """
 
     def __init__(self, capacity: int, commit: Callable[[int], Committed]) -> None:
         if capacity < 1:

@@ -1,8 +1,9 @@
 """Which arithmetic a network runs in on this machine: bfloat16 where its matrix products are faster, float32 elsewhere.
 
-Server CPUs with AVX-512 bf16 multiply five times faster in bfloat16; older ones emulate it eight times *slower*. So it is measured, once
-a process.
+Server CPUs with AVX-512 bf16 multiply five times faster in bfloat16; older ones emulate it eight times *slower*. So it
+is measured, once a process.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -11,6 +12,9 @@ from functools import cache
 import torch
 
 from engine.throughput import gemm_gflops
+
+ROUNDS = 3
+"""Measurements of each precision."""
 
 
 def default_device() -> torch.device:
@@ -23,8 +27,10 @@ def compute_dtype(device_type: str) -> torch.dtype:
     """bfloat16 or float32, whichever multiplies faster on this device (CUDA: bfloat16)."""
     if device_type == "cuda":
         return torch.bfloat16
-    fp32, bf16 = (gemm_gflops(dtype, size=384, seconds=0.02) for dtype in (torch.float32, torch.bfloat16))
-    return torch.bfloat16 if bf16 > fp32 else torch.float32
+    best = dict.fromkeys((torch.float32, torch.bfloat16), 0.0)
+    for dtype in ROUNDS * tuple(best):  # in turns, so that other work on the machine can't decide
+        best[dtype] = max(best[dtype], gemm_gflops(dtype, size=384, seconds=0.01))
+    return torch.bfloat16 if best[torch.bfloat16] > best[torch.float32] else torch.float32
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None = None) -> contextlib.AbstractContextManager[object]:

@@ -1,9 +1,11 @@
 """Rotary position encoding over (time, row, column), and where tokens stand (paper §3.3, temporal reframing).
 
-Positions are real numbers. Rows and columns are given on a fixed canvas, so that the same picture at another resolution has the same
-positions. Time is an index *inside the attended set*: the streamer gives context and chunk consecutive indices whatever their real age,
-which is temporal reframing; only differences of indices matter, so keys are cached un-rotated and rotated when they are read.
+Positions are real numbers. Rows and columns are given on a fixed canvas, so that the same picture at another resolution
+has the same positions. Time is an index *inside the attended set*: the streamer gives context and chunk consecutive
+indices whatever their real age, which is temporal reframing; only differences of indices matter, so keys are cached
+un-rotated and rotated when they are read.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -32,16 +34,18 @@ def _frequencies(width: int, theta: float) -> Tensor:
 
 
 def rope_table(times: Tensor, rows: Tensor, columns: Tensor, config: RopeConfig) -> Tensor:
-    """Unit complex numbers `[len(times) * len(rows) * len(columns), width / 2]` (complex64) for tokens ordered (t, row, column)."""
+    """Unit complex numbers `[T * rows * columns, width / 2]` (complex64) for tokens ordered (t, row, column)."""
     axes = ((times, config.time), (rows, config.row), (columns, config.column))
     grids = torch.meshgrid(*(positions.double() for positions, _ in axes), indexing="ij")
-    angles = [grid.reshape(-1, 1) * _frequencies(width, config.theta) for grid, (_, width) in zip(grids, axes, strict=True)]
+    angles = [
+        grid.reshape(-1, 1) * _frequencies(width, config.theta) for grid, (_, width) in zip(grids, axes, strict=True)
+    ]
     angle = torch.cat(angles, -1)
     return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
 
 
 def rotate(x_BLND: Tensor, table_LK: Tensor) -> Tensor:
-    """Turns consecutive channel pairs (2j, 2j+1) of `x` `[B, L, N, 2K]` by the table's angles; computed in float32, dtype kept."""
+    """Turns channel pairs (2j, 2j+1) of `x` `[B, L, N, 2K]` by the table's angles; computed in float32, dtype kept."""
     pairs = torch.view_as_complex(x_BLND.float().unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * table_LK.unsqueeze(-2)).flatten(-2).type_as(x_BLND)
 

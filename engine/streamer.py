@@ -1,20 +1,21 @@
-"""Streaming generation, chunk by chunk (paper §3.5, Algorithm 2): select context, denoise, decode progressively, commit.
+"""Streaming generation by chunks (paper §3.5, Algorithm 2): select context, denoise, decode progressively, commit.
 
-`PocketWorld` is the one object with state, and its state is plain: latents, poses, actions and prompts. Keys, values and the decoder's
-features are rebuilt from them when they are needed, exactly, because latents are rounded to the journal's float16 before anything reads
-them as history.
+`PocketWorld` is the one object with state, and its state is plain: the records of its chunks and the text in force.
+Keys, values and the decoder's features are rebuilt from them when they are needed, exactly, because latents are rounded
+to the journal's float16, and poses to its float32, before anything reads them.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine import text
 from engine.actions import POCKET, POCKET_LABELS, Step, actions_from_poses, latent_poses, start_pose
 from engine.errors import WanderError
 from engine.flow import euler, schedule
@@ -25,6 +26,7 @@ from engine.memory import MemoryConfig, select_context
 from engine.memory import pocket as pocket_memory
 from engine.precision import autocast
 from engine.prope import Frustums, frustums
+from engine.text import encode, lines_of, revise
 from engine.transformer import TextCache
 from engine.vae import DecoderState, group_frames, to_uint8
 from engine.weights import PocketWeights
@@ -33,11 +35,13 @@ from engine.world import ChunkRecord, WorldSpec
 FPS = 24.0
 UNIT = 0.25
 """Translations are given to the network in units of four metres."""
+ATTEMPTS = 2
+"""Noises tried for a chunk before the world counts as unstable."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How a chunk is denoised."""
+    """How a chunk is denoised: Euler steps, and the shift of their levels towards noise."""
 
     steps: int = 4
     shift: float = 3.0
@@ -45,18 +49,18 @@ class Sampling:
 
 def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.floating]) -> Frustums:
     """Frustums `[1, T, 4, 4]` of `pocket` cameras `[T, 4, 4]`, relative to the camera `origin` `[4, 4]`."""
-    camera_from_origin = rigid_inverse(np.asarray(world_from_camera, dtype=np.float64)) @ np.asarray(origin, dtype=np.float64)
+    camera_from_origin = rigid_inverse(np.asarray(world_from_camera, dtype=np.float64)) @ np.asarray(
+        origin, dtype=np.float64
+    )
     return frustums(torch.from_numpy(camera_from_origin)[None], torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A chunk whose frames are leaving."""
+    """A chunk whose last frames are leaving: its record, and the decoder's features after it."""
 
-    steps: tuple[Step, ...]
-    latents: Tensor
-    poses: NDArray[np.float64]
-    actions: NDArray[np.int64]
+    record: ChunkRecord
+    decoder: DecoderState | None
 
 
 class PocketWorld:
@@ -64,19 +68,26 @@ class PocketWorld:
 
     fps = FPS
 
-    def __init__(self, weights: PocketWeights, spec: WorldSpec, records: Sequence[ChunkRecord] = (), *, sampling: Sampling | None = None,
-                 memory: MemoryConfig | None = None, cache_chunks: int = 24) -> None:
+    def __init__(
+        self,
+        weights: PocketWeights,
+        spec: WorldSpec,
+        records: Sequence[ChunkRecord] = (),
+        *,
+        sampling: Sampling | None = None,
+        memory: MemoryConfig | None = None,
+        cache_chunks: int = 24,
+    ) -> None:
         self.weights, self.spec = weights, spec
         self.sampling, self.memory = sampling or Sampling(), memory or pocket_memory()
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
         self._cache = KvCache(cache_chunks, self._commit_chunk)
-        self._records: list[ChunkRecord] = []
-        self._pending: _Pending | None = None
         self._first = self._encode_start(spec.image)
-        self._set_lines((spec.prompt,))
-        self._restore(list(records))
+        self._lines: tuple[str, ...] = ()
+        self._prompt_version = 0
+        self._restore(records)
 
-    # -- what others may ask ------------------------------------------------------------------------------------------------------------
+    # -- what others may ask ------------------------------------------------------------------------------------------
 
     @property
     def chunk(self) -> int:
@@ -103,14 +114,22 @@ class PocketWorld:
         """Current world_from_camera `[4, 4]`."""
         return self._poses[-1] if len(self._poses) else start_pose(POCKET)
 
-    # -- the four verbs and the journal's --------------------------------------------------------------------------------------------------
+    # -- the verbs, and those of the journal --------------------------------------------------------------------------
 
     def step(self, steps: Sequence[Step]) -> Iterator[NDArray[np.uint8]]:
-        """Generates the next chunk and yields frames uint8 `[1 | 4, H, W, 3]` latent by latent."""
-        if len(steps) != self.chunk:
-            raise ValueError(f"a chunk takes {self.chunk} steps, got {len(steps)}")
-        poses, actions = self._next_poses(tuple(steps))
-        yield from self._make(tuple(steps), poses, actions)
+        """Generates the next chunk and yields frames uint8 `[1 | 4, H, W, 3]` latent by latent.
+
+        Nothing is computed before the first frames are taken, nor kept unless all are. Raises `ValueError` for another
+        number of steps, `WanderError` when the network's numbers get out of hand.
+        """
+        first = not self._records  # latent 0 of a world stands at the start
+        poses = latent_poses(steps[1:] if first else steps, POCKET, self.pose)
+        return self._make(tuple(steps), poses if first else poses[1:], actions_from_poses(poses, POCKET_LABELS))
+
+    def follow(self, poses: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+        """Like `step`, along given cameras: world_from_camera `[chunk, 4, 4]` of the latents (latent 0 included)."""
+        path = np.concatenate([self._poses[-1:], np.asarray(poses, dtype=np.float64)])
+        return self._make((Step(),) * len(poses), path[-len(poses) :], actions_from_poses(path, POCKET_LABELS))
 
     def start_from(self, latent: Tensor) -> None:
         """Gives latent 0 `[C, Y, X]` (normalised) of a world that has no chunk yet, instead of a picture."""
@@ -118,45 +137,26 @@ class PocketWorld:
             raise ValueError(f"the world has {self.chunks} chunks already; latent 0 is given before the first")
         self._first = latent.to(self._device).half()
 
-    def follow(self, poses: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
-        """Like `step`, along a given camera path: world_from_camera `[chunk, 4, 4]` of the chunk's latents (latent 0 included)."""
-        path = np.concatenate([self._poses[-1:], np.asarray(poses, dtype=np.float64)])
-        yield from self._make((Step(),) * len(poses), path[-len(poses) :], actions_from_poses(path, POCKET_LABELS)[-len(poses) :])
-
-    def _make(self, steps: tuple[Step, ...], poses: NDArray[np.float64], actions: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-        self._pending = self._generate(steps, poses, actions)
-        state = self._decoder_state
-        for t, latent in enumerate(self._pending.latents):
-            with torch.inference_mode(), autocast(latent.device):
-                frames, state = self.weights.vae.decode(latent[None].float(), state)
-            self._pending_decoder = state
-            shown = to_uint8(frames[0].float()).cpu().numpy()
-            yield shown[-1:] if not self._records and t == 0 else shown
-
     def commit(self) -> ChunkRecord:
-        """Writes the chunk's keys and values and returns its record."""
-        pending = self._pending
-        if pending is None:
+        """Finishes the chunk whose frames have left: writes its keys and values and returns its record."""
+        if self._pending is None:
             raise ValueError("there is no chunk to commit; take all frames of a step first")
-        record = ChunkRecord(
-            index=self.chunks, steps=pending.steps, latents=pending.latents.cpu().numpy(), poses=pending.poses.astype(np.float32),
-            actions=pending.actions.astype(np.int16), prompt="\n".join(self._lines),
-        )
-        self._pending = None
-        self._append(record)
-        self._decoder_state = self._pending_decoder
+        record, self._decoder_state, self._pending = self._pending.record, self._pending.decoder, None
+        self._append([record])
         self._cache.get(record.index, self._prompt_version)
         return record
 
-    def prompt(self, words: str) -> int:
-        """See `engine.world.World.prompt`; context made under the old text is recomputed when it is next selected (KV recache)."""
-        self._set_lines(text.revise(self._lines, words))
-        return self.chunks
+    def prompt(self, text: str) -> int:
+        """See `engine.world.World.prompt`; context made under the old text is recomputed when it is next selected."""
+        self._read(revise(self._lines, text))
+        return self.chunks + (self._pending is not None)
 
     def rewind(self, chunks: int) -> None:
         """Back to the state after `chunks` chunks."""
         if not 0 <= chunks <= self.chunks:
-            raise WanderError(f"this world has {self.chunks} chunks, it can't go back to chunk {chunks}; choose 0 to {self.chunks}")
+            raise WanderError(
+                f"this world has {self.chunks} chunks, it can't go back to chunk {chunks}; choose 0 to {self.chunks}"
+            )
         self._restore(self._records[:chunks])
 
     def reset(self, seed: int | None = None) -> None:
@@ -164,42 +164,39 @@ class PocketWorld:
         self.spec = self.spec if seed is None else replace(self.spec, seed=seed)
         self._restore([])
 
-    # -- history -----------------------------------------------------------------------------------------------------------------------------
+    # -- history ------------------------------------------------------------------------------------------------------
 
-    def _restore(self, records: list[ChunkRecord]) -> None:
-        self._pending = None
-        self._cache.forget_from(0 if not self._records else len(records))
-        self._records = []
-        self._latents: list[Tensor] = []
-        self._poses: NDArray[np.float64] = np.zeros((0, 4, 4))
-        self._actions: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+    def _restore(self, records: Sequence[ChunkRecord]) -> None:
+        self._pending: _Pending | None = None
+        self._cache.forget_from(len(records))
+        self._records: list[ChunkRecord] = []
         self._owner: list[tuple[int, int]] = []
-        for record in records:
-            self._append(record)
-        self._set_lines(tuple(records[-1].prompt.split("\n")) if records else (self.spec.prompt,))
+        self._poses: NDArray[np.float64] = np.zeros((0, 4, 4))
+        self._append(records)
+        self._read(lines_of(records[-1].prompt if records else self.spec.prompt))
         self._decoder_state = self._decode_state()
 
-    def _append(self, record: ChunkRecord) -> None:
-        self._owner += [(len(self._records), t) for t in range(len(record.latents))]
-        self._records.append(record)
-        self._latents += list(torch.from_numpy(np.array(record.latents)).to(self._device))
-        self._poses = np.concatenate([self._poses, record.poses.astype(np.float64)])
-        self._actions = np.concatenate([self._actions, record.actions.astype(np.int64)])
+    def _append(self, records: Sequence[ChunkRecord]) -> None:
+        self._owner += [(self.chunks + i, t) for i, record in enumerate(records) for t in range(len(record.latents))]
+        self._poses = np.concatenate([self._poses, *(record.poses.astype(np.float64) for record in records)])
+        self._records += records
 
     def _decode_state(self) -> DecoderState | None:
         """The decoder's features after the newest latent; they depend on the last two latents alone."""
         state: DecoderState | None = None
-        for latent in self._latents[-2:]:
-            with torch.inference_mode(), autocast(latent.device):
-                _, state = self.weights.vae.decode(latent[None].float(), state)
+        for latent in [latent for record in self._records[-2:] for latent in record.latents][-2:]:
+            _, state = self._decode(torch.from_numpy(latent.copy()).to(self._device), state)
         return state
 
-    def _set_lines(self, lines: tuple[str, ...]) -> None:
-        self._lines = lines
-        self._prompt_version = getattr(self, "_prompt_version", -1) + 1
-        rows = torch.from_numpy(text.encode(lines)).to(self._device)
+    def _read(self, lines: tuple[str, ...]) -> None:
+        """Makes `lines` the text in force."""
+        if lines == self._lines:
+            return
+        self._lines, self._prompt_version = lines, self._prompt_version + 1
+        rows = torch.from_numpy(encode(lines)).to(self._device)
+        lengths = torch.tensor([len(rows)], device=self._device)
         with torch.inference_mode(), autocast(self._device):
-            self._text: TextCache = self.weights.model.read_prompt(rows[None], torch.tensor([len(rows)], device=self._device))
+            self._text: TextCache = self.weights.model.read_prompt(rows[None], lengths)
 
     @property
     def _device(self) -> torch.device:
@@ -211,44 +208,78 @@ class PocketWorld:
             return None
         frame = torch.from_numpy(fit_image(image, self.width, self.height))[None, None].to(self._device)
         with torch.inference_mode(), autocast(self._device):
-            return self.weights.vae.encode(group_frames(frame))[0, 0].float().half()
+            return self.weights.vae.encode(group_frames(frame))[0, 0].half()
 
-    # -- one chunk -------------------------------------------------------------------------------------------------------------------------
+    # -- one chunk ----------------------------------------------------------------------------------------------------
 
-    def _next_poses(self, steps: tuple[Step, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Poses `[T, 4, 4]` and actions `[T]` of the chunk; latent 0 of a world stands at the start."""
-        first = not self._records
-        poses = latent_poses(steps[1:] if first else steps, POCKET, self.pose)
-        actions = actions_from_poses(poses, POCKET_LABELS)
-        kept = slice(0 if first else 1, None)
-        return poses[kept].astype(np.float32).astype(np.float64), actions[kept]
+    def _make(
+        self, steps: tuple[Step, ...], poses: NDArray[np.float64], actions: NDArray[np.int64]
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Frames of the next chunk; `poses` `[T, 4, 4]`, the last T of `actions`."""
+        if len(steps) != self.chunk:
+            raise ValueError(f"a chunk takes {self.chunk} steps, got {len(steps)}")
+        return self._frames(steps, poses.astype(np.float32).astype(np.float64), actions[-len(steps) :])
+
+    def _frames(
+        self, steps: tuple[Step, ...], poses: NDArray[np.float64], actions: NDArray[np.int64]
+    ) -> Iterator[NDArray[np.uint8]]:
+        self._pending, state = None, self._decoder_state
+        latents = self._generate(poses, actions)
+        record = ChunkRecord(
+            index=self.chunks,
+            steps=steps,
+            latents=latents.cpu().numpy(),
+            poses=poses.astype(np.float32),
+            actions=actions.astype(np.int16),
+            prompt="\n".join(self._lines),
+        )
+        for t, latent in enumerate(latents, 1):
+            frames, state = self._decode(latent, state)
+            if t == len(latents):
+                self._pending = _Pending(record, state)
+            yield frames[-1:] if record.index == 0 and t == 1 else frames
+
+    def _decode(self, latent: Tensor, state: DecoderState | None) -> tuple[NDArray[np.uint8], DecoderState]:
+        """Frames uint8 `[4, H, W, 3]` of a latent `[C, Y, X]`, and the state for the next."""
+        with torch.inference_mode(), autocast(latent.device):
+            frames, state = self.weights.vae.decode(latent[None].float(), state)
+        return to_uint8(frames[0].float()).cpu().numpy(), state
 
     @torch.inference_mode()
-    def _generate(self, steps: tuple[Step, ...], poses: NDArray[np.float64], actions: NDArray[np.int64]) -> _Pending:
-        model, device, current = self.weights.model, self._device, len(self._latents)
-        context, count = self._read_context(np.concatenate([self._poses, poses]), current, len(steps))
-        times = torch.arange(count, count + len(steps), dtype=torch.float64)
-        mixer = DenoiseMixer(model.positions, model.geometry(times, self.weights.grid, pocket_frustums(poses, poses[0])), context)
-        given = self._first is not None and current == 0
-        x = self._noise(len(steps))
-        if given:
-            x[0] = self._first.float()  # type: ignore[union-attr]
-        levels = schedule(self.sampling.steps, self.sampling.shift).tolist()
-        labels = torch.from_numpy(actions)[None].to(device)
-        for level, next_level in zip(levels, levels[1:], strict=False):
-            noise = torch.full((1, len(steps)), level, device=device)
-            noise[:, : int(given)] = 0.0
-            with autocast(device):
-                velocity = model(x[None], noise, labels, self._text, mixer)[0]
-            moved = euler(x, velocity, level, next_level)
-            x = torch.cat([x[:1], moved[1:]]) if given else moved
-        if not torch.isfinite(x).all():
-            raise FloatingPointError(f"chunk {self.chunks} is not finite")
-        return _Pending(steps, x.half(), poses, actions)
+    def _generate(self, poses: NDArray[np.float64], actions: NDArray[np.int64]) -> Tensor:
+        """Latents half `[T, C, Y, X]` of the next chunk. Raises `WanderError` if no attempt is finite."""
+        model, current = self.weights.model, len(self._poses)
+        context, count = self._read_context(np.concatenate([self._poses, poses]), current, len(poses))
+        times = torch.arange(count, count + len(poses), dtype=torch.float64)
+        geometry = model.geometry(times, self.weights.grid, pocket_frustums(poses, poses[0]))
+        mixer = DenoiseMixer(model.positions, geometry, context)
+        given = self._first if current == 0 else None
+        for attempt in range(ATTEMPTS):
+            latents = self._denoise(self._noise(len(poses), attempt), given, actions, mixer).half()
+            if torch.isfinite(latents).all():
+                return latents
+        raise WanderError(
+            f"the world became unstable: chunk {self.chunks} is not finite after {ATTEMPTS} attempts; undo 2 chunks"
+        )
 
-    def _noise(self, latents: int) -> Tensor:
-        """The chunk's own noise `[T, C, Y, X]`, from (seed, chunk)."""
-        seed = int(np.random.SeedSequence([self.spec.seed % 2**32, self.chunks]).generate_state(1, np.uint64)[0] >> 1)
+    def _denoise(self, x: Tensor, given: Tensor | None, actions: NDArray[np.int64], mixer: DenoiseMixer) -> Tensor:
+        """From noise `[T, C, Y, X]` to clean latents; a given latent 0 stays as it is, at level 0."""
+        device, known = x.device, 0 if given is None else 1
+        if given is not None:
+            x = torch.cat([given[None].float(), x[1:]])
+        labels = torch.from_numpy(actions)[None].to(device)
+        for level, next_level in pairwise(schedule(self.sampling.steps, self.sampling.shift).tolist()):
+            levels = torch.full((1, len(x)), level, device=device)
+            levels[:, :known] = 0.0
+            with autocast(device):
+                velocity = self.weights.model(x[None], levels, labels, self._text, mixer)[0]
+            x = torch.cat([x[:known], euler(x, velocity, level, next_level)[known:]])
+        return x
+
+    def _noise(self, latents: int, attempt: int) -> Tensor:
+        """The chunk's own noise `[T, C, Y, X]`, from (seed, chunk) and, after a failure, the attempt."""
+        words = [self.spec.seed % 2**32, self.chunks, *[attempt] * (attempt > 0)]
+        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
         shape = (latents, self.weights.vae.config.latent_channels, *self.weights.grid)
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self._device)
 
@@ -259,18 +290,22 @@ class PocketWorld:
             return Context(None, None), 0
         model = self.weights.model
         parts = [(self._cache.get(owner, self._prompt_version), t) for owner, t in (self._owner[i] for i in chosen)]
-        geometry = model.geometry(torch.arange(len(chosen), dtype=torch.float64), self.weights.grid, pocket_frustums(poses[chosen], poses[current]))
+        times, cameras = torch.arange(len(chosen), dtype=torch.float64), pocket_frustums(poses[chosen], poses[current])
         with autocast(self._device):
-            return read_context(model.positions, parts, geometry), len(chosen)
+            context = read_context(model.positions, parts, model.geometry(times, self.weights.grid, cameras))
+        return context, len(chosen)
 
     @torch.inference_mode()
     def _commit_chunk(self, chunk: int) -> Committed:
-        """Keys and values of a finished chunk under the current text; they depend on the chunk's own latents, action and text alone."""
+        """Keys and values of a finished chunk: of its own latents and actions and the text in force, nothing else."""
         model, record = self.weights.model, self._records[chunk]
         latents = torch.from_numpy(np.array(record.latents)).to(self._device).float()[None]
-        times = torch.arange(len(record.latents), dtype=torch.float64)
-        mixer = CommitMixer(model.positions, model.geometry(times, self.weights.grid, pocket_frustums(record.poses, record.poses[0])))
+        times, cameras = (
+            torch.arange(latents.shape[1], dtype=torch.float64),
+            pocket_frustums(record.poses, record.poses[0]),
+        )
+        mixer = CommitMixer(model.positions, model.geometry(times, self.weights.grid, cameras))
         labels = torch.from_numpy(record.actions.astype(np.int64))[None].to(self._device)
         with autocast(self._device):
             model(latents, torch.zeros(latents.shape[:2], device=self._device), labels, self._text, mixer)
-        return Committed(mixer.keys, mixer.values, len(record.latents), self._prompt_version)
+        return Committed(mixer.keys, mixer.values, latents.shape[1], self._prompt_version)

@@ -1,9 +1,10 @@
 """What the model reads: the world's caption and the active events, as sentence vectors (supplement E.2).
 
-A text is a list of lines: the caption, then one line per active event. Every line and every clause of the caption becomes one row of 512
-numbers from a multilingual sentence encoder (Universal Sentence Encoder v3, NumPy, 16 languages), so that "it starts to rain" and
-"开始下雨" are nearly the same row. Training composes captions the same way.
+A text is a list of lines: the caption, then one line per active event. Every line and every clause of the caption
+becomes one row of 512 numbers from a multilingual sentence encoder (Universal Sentence Encoder v3, NumPy, 16
+languages), so that "it starts to rain" and "开始下雨" are nearly the same row. Training composes captions the same way.
 """
+
 from __future__ import annotations
 
 import re
@@ -16,31 +17,45 @@ from numpy.typing import NDArray
 
 TEXT_WIDTH = 512
 MAX_ROWS = 10
-_STOPS = re.compile(r"^\W*(it|that|the \w+)?\W*(stops?|ends?|is over|goes away|clears? up)\W*$|^\W*(停|停了|停下|停止|结束|结束了|消失)\W*$", re.IGNORECASE)
+MAX_EVENTS = 4
+_STOPS = (
+    re.compile(
+        r"\W*((it|that|this|everything|the [\w ]+?)\W+)?((has|have)\W+)?"
+        r"(stop(s|ped)?|end(s|ed)?|(is|are) (over|gone)|goes away|clear(s|ed)?( up)?)(\W+now)?\W*",
+        re.IGNORECASE,
+    ),
+    re.compile(r"\W*stop\W+(it|that|this|the \w+)\W*", re.IGNORECASE),
+    re.compile(r"\W*(它|\w{0,3}[雨雪风雾火雷水])?(已经|都)?(停|停下|停下来|停止|结束|消失|散|灭|熄灭)[了吧]?\W*"),
+)
 _CLAUSES = re.compile(r"[,;:.，；：。、]+")
 
 
 def is_stop(text: str) -> bool:
-    """Whether the words end the newest event instead of beginning one ("it stops", "the rain stops", "停了")."""
-    return bool(_STOPS.match(text.strip()))
+    """Whether the words end the newest event, not begin one ("it stops", "the rain has stopped", "雨停了")."""
+    return any(stop.fullmatch(text) for stop in _STOPS)
+
+
+def lines_of(text: str) -> tuple[str, ...]:
+    """Caption (may be empty) and events of a text with one line for each."""
+    caption, *events = (line.strip() for line in text.split("\n"))
+    return (caption, *filter(None, events))
 
 
 def revise(lines: tuple[str, ...], text: str) -> tuple[str, ...]:
     """The lines (caption, events ...) after the user typed `text`; several lines replace everything."""
     if "\n" in text:
-        caption, *events = (line.strip() for line in text.split("\n"))
-        return (caption, *filter(None, events))
+        return lines_of(text)
     if is_stop(text):
-        return lines if len(lines) < 2 else lines[:-1]
-    return (*lines, text.strip())
+        return lines[:1] + lines[1:-1]
+    return (*lines, text.strip()) if text.strip() else lines
 
 
 def rows_of(lines: Iterable[str]) -> list[str]:
-    """The strings that become rows: the caption, its clauses, each event; at most `MAX_ROWS`, the newest events kept."""
+    """The strings that become rows: the caption, its clauses, the newest `MAX_EVENTS` events; `MAX_ROWS` in all."""
     caption, *events = [*lines] or [""]
     clauses = [part.strip() for part in _CLAUSES.split(caption) if part.strip()]
     head = ([caption.strip()] if caption.strip() else []) + (clauses if len(clauses) > 1 else [])
-    kept = [event for event in events if event][-4:]
+    kept = [event for event in events if event][-MAX_EVENTS:]
     return head[: MAX_ROWS - len(kept)] + kept
 
 

@@ -1,9 +1,10 @@
 """`launch.py train STAGE`: every stage of the pipeline, resumable, each a few lines over `engine.training`.
 
-    vae      frames -> models/pocket/vae.safetensors, frozen when it is exported
-    encode   frames -> latents, once
-    base     latents -> models/pocket/transformer.safetensors
+vae      frames -> models/pocket/vae.safetensors, frozen when it is exported
+encode   frames -> latents, once
+base     latents -> models/pocket/transformer.safetensors
 """
+
 from __future__ import annotations
 
 import argparse
@@ -30,17 +31,28 @@ VAE_FILE, TRANSFORMER_FILE = POCKET_FOLDER / "vae.safetensors", POCKET_FOLDER / 
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the verb."""
-    top = argparse.ArgumentParser(prog="launch.py train", description="Train a stage of the pipeline; stop and resume at any second.")
+    top = argparse.ArgumentParser(
+        prog="launch.py train", description="Train a stage of the pipeline; stop and resume at any second."
+    )
     top.add_argument("stage", choices=("vae", "encode", "base"))
-    top.add_argument("--data", type=Path, required=True, help="folder of shards (frames for vae and encode, latents for base)")
+    top.add_argument(
+        "--data", type=Path, required=True, help="folder of shards (frames for vae and encode, latents for base)"
+    )
     top.add_argument("--heldout", type=Path, help="the same, of held-out worlds")
     top.add_argument("--out", type=Path, required=True, help="folder of the run (or of the latents)")
     top.add_argument("--minutes", type=float, default=60.0)
     top.add_argument("--lr", type=float, default=1e-3)
-    top.add_argument("--cooldown", type=float, default=0.2, help="share of the minutes over which the rate falls to zero; 0 to stay on the trunk")
+    top.add_argument(
+        "--cooldown",
+        type=float,
+        default=0.2,
+        help="share of the minutes over which the rate falls to zero; 0 to stay on the trunk",
+    )
     top.add_argument("--batch", type=int, default=12)
     top.add_argument("--latents", type=int, default=24, help="window of a clip in latents")
-    top.add_argument("--resume", action="store_true", help="go on from the newest state in --out (or from the committed weights)")
+    top.add_argument(
+        "--resume", action="store_true", help="go on from the newest state in --out (or from the committed weights)"
+    )
     top.add_argument("--export", action="store_true", help="write the averaged weights to models/pocket at the end")
     top.add_argument("--seed", type=int, default=0)
     return top
@@ -55,7 +67,15 @@ def main(argv: Sequence[str], say: Say) -> int:
 
 
 def _run_config(options: argparse.Namespace, ema: float, adam_only: tuple[str, ...]) -> RunConfig:
-    return RunConfig(out=options.out, minutes=options.minutes, lr=options.lr, cooldown=options.cooldown, ema=ema, seed=options.seed, adam_only=adam_only)
+    return RunConfig(
+        out=options.out,
+        minutes=options.minutes,
+        lr=options.lr,
+        cooldown=options.cooldown,
+        ema=ema,
+        seed=options.seed,
+        adam_only=adam_only,
+    )
 
 
 def frame_shards(folder: Path) -> list[vae.Clips]:
@@ -77,7 +97,11 @@ def train_vae(options: argparse.Namespace, say: Say) -> None:
     if options.resume and not run.resume() and VAE_FILE.is_file():
         model.load_state_dict(load_vae(VAE_FILE).state_dict())
     sampler, rng = vae.CropSampler(frame_shards(options.data), config), np.random.default_rng(options.seed + run.step)
-    run.train(lambda generator: vae.vae_loss(model, sampler.batch(rng), config, generator), lambda: vae.evaluate(run, model, held_out), 300)
+    run.train(
+        lambda generator: vae.vae_loss(model, sampler.batch(rng), config, generator),
+        lambda: vae.evaluate(run, model, held_out),
+        300,
+    )
     if options.export:
         say(str(vae.export(run, model, held_out, VAE_FILE)))
 
@@ -85,7 +109,13 @@ def train_vae(options: argparse.Namespace, say: Say) -> None:
 def encode(options: argparse.Namespace, say: Say) -> None:
     """Frames to latents, once."""
     checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
-    clips = encode_shards(load_vae(VAE_FILE), checksum, options.data, options.out, lambda done, total: say(f"encoded {done} of {total} shards"))
+    clips = encode_shards(
+        load_vae(VAE_FILE),
+        checksum,
+        options.data,
+        options.out,
+        lambda done, total: say(f"encoded {done} of {total} shards"),
+    )
     say(f"{clips} clips in {options.out}")
 
 
@@ -107,7 +137,9 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
         say(str(export_base(run, model, held_out, checksum, evaluation, TRANSFORMER_FILE)))
 
 
-def _train_base(run: Run, model: Pocket, clips: LatentClips, config: base.BaseTraining, evaluate: Callable[[], Json]) -> None:
+def _train_base(
+    run: Run, model: Pocket, clips: LatentClips, config: base.BaseTraining, evaluate: Callable[[], Json]
+) -> None:
     from engine.memory import pocket as pocket_memory
 
     rng = random.Random(run.config.seed + run.step)

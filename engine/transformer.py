@@ -1,12 +1,14 @@
 """The `pocket` diffusion transformer (paper §3.1, §3.2, figure 3).
 
-Each block: self-attention with rotary and projective encoding, cross-attention to the text, feed-forward; shifts, scales and gates per
-latent from timestep plus discrete action. What a latent may attend to is not the network's business: the caller passes a `Mixer`, and
-training, commit and denoising differ in nothing else. The network is invariant to the world's origin and to a common shift of time.
+Each block: self-attention with rotary and projective encoding, cross-attention to the text, feed-forward; shifts,
+scales and gates per latent from timestep plus discrete action. What a latent may attend to is not the network's
+business: the caller passes a `Mixer`, and training, commit and denoising differ in nothing else. The network is
+invariant to the world's origin and to a common shift of time.
 
-Shape letters: B batch, T latents in the call, n tokens of a latent, L = T n, N heads, H channels of a head, D width, S text tokens,
-C latent channels, Y X latent grid.
+Shape letters: B batch, T latents in the call, n tokens of a latent, L = T n, N heads, H channels of a head, D width, S
+text tokens, C latent channels, Y X latent grid.
 """
+
 from __future__ import annotations
 
 import math
@@ -23,7 +25,8 @@ from engine.prope import Frustums, apply_per_latent
 from engine.rope import RopeConfig, canvas_positions, rope_table, rotate
 
 CANVAS = (6.0, 10.0)
-"""Rows and columns of the token canvas that row and column positions are measured on (one unit is a token at 320x192)."""
+"""Rows and columns of the token canvas that row and column positions are measured on (one unit is a token at 320x192).
+"""
 _SINUSOID = 256
 
 
@@ -38,8 +41,9 @@ class PocketConfig:
     patch: int = 2
     text_width: int = 512
     camera: Literal["split", "branch"] = "split"
-    """`split`: half the channels of every head are rotary, half projective, one attention. `branch`: the paper's second attention, its
-    output projection zero-initialised."""
+    """`split`: half the channels of every head are rotary, half projective, one attention. `branch`: the paper's second
+    attention, its output projection zero-initialised.
+    """
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 8:
@@ -47,6 +51,7 @@ class PocketConfig:
 
     @property
     def head_width(self) -> int:
+        """Channels of a head."""
         return self.width // self.heads
 
     @property
@@ -67,7 +72,7 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class QKV:
-    """Queries, keys and values `[B, L, N, H]` of one block before any position is applied: this is what a cache stores."""
+    """Queries, keys and values `[B, L, N, H]` of one block before any position is applied: what a cache stores."""
 
     q: Tensor
     k: Tensor
@@ -76,8 +81,9 @@ class QKV:
 
 @dataclass(frozen=True, slots=True)
 class TextCache:
-    """Cross-attention keys and values `[B, N, S, H]` of every block, and the bias `[B, 1, T or 1, 1, S]` that hides padding and the
-    prompts that don't apply to a latent."""
+    """Cross-attention keys and values `[B, N, S, H]` of every block, and the bias `[B, 1, T or 1, 1, S]` that hides
+    padding and the prompts that don't apply to a latent.
+    """
 
     keys: list[Tensor]
     values: list[Tensor]
@@ -101,18 +107,22 @@ class Positions:
         return torch.cat([rotary, projective], -1 if self.split else -2)
 
     def queries(self, q_BLNH: Tensor, geometry: Geometry) -> Tensor:
+        """Positioned queries `[B, L, heads', H]`; `branch` has twice the heads."""
         rotary, projective = self._both(q_BLNH)
         return self._join(rotate(rotary, geometry.table), apply_per_latent(geometry.frustums.queries, projective))
 
     def keys(self, k_BLNH: Tensor, geometry: Geometry) -> Tensor:
+        """Positioned keys `[B, L, heads', H]`."""
         rotary, projective = self._both(k_BLNH)
         return self._join(rotate(rotary, geometry.table), apply_per_latent(geometry.frustums.keys, projective))
 
     def values(self, v_BLNH: Tensor, geometry: Geometry) -> Tensor:
+        """Positioned values `[B, L, heads', H]`; the rotary half stays as it is."""
         plain, projective = self._both(v_BLNH)
         return self._join(plain, apply_per_latent(geometry.frustums.keys, projective))
 
     def outputs(self, o_BLNH: Tensor, geometry: Geometry) -> Tensor:
+        """Attention's outputs `[B, L, heads', H]`, back in the frame of the query's camera."""
         plain, projective = o_BLNH.chunk(2, -1 if self.split else -2)
         return self._join(plain, apply_per_latent(geometry.frustums.outputs, projective))
 
@@ -129,13 +139,16 @@ class ScalarEmbedder(nn.Module):
             nn.init.zeros_(self.outer.bias)
 
     def forward(self, number: Tensor) -> Tensor:
+        """Numbers `[...]` -> `[..., D]`."""
         half = _SINUSOID // 2
-        angle = number.float()[..., None] * torch.exp(torch.arange(half, device=number.device) * (-math.log(10000.0) / half))
+        angle = number.float()[..., None] * torch.exp(
+            torch.arange(half, device=number.device) * (-math.log(10000.0) / half)
+        )
         return self.outer(F.silu(self.inner(torch.cat([angle.cos(), angle.sin()], -1))))
 
 
 class Block(nn.Module):
-    """One transformer block; `modulation` `[B, T, 6, D]` is shared by all blocks and offset by a table of the block's own."""
+    """One transformer block; `modulation` `[B, T, 6, D]` is shared by all blocks, each adds a table of its own."""
 
     def __init__(self, config: PocketConfig) -> None:
         super().__init__()
@@ -143,7 +156,7 @@ class Block(nn.Module):
         streams = 1 if config.camera == "split" else 2
         self.table = nn.Parameter(torch.randn(6, D) * D**-0.5)
         self.qkv = nn.Linear(D, 3 * D)
-        self.q_norm, self.k_norm = nn.RMSNorm(self.head_width, 1e-6), nn.RMSNorm(self.head_width, 1e-6)
+        self.q_norm, self.k_norm = (nn.LayerNorm(self.head_width, 1e-6, bias=False) for _ in range(2))
         self.out = nn.Linear(streams * D, D)
         self.text_norm = nn.LayerNorm(D, 1e-6)
         self.text_q, self.text_kv, self.text_out = nn.Linear(D, D), nn.Linear(D, 2 * D), nn.Linear(D, D)
@@ -155,14 +168,19 @@ class Block(nn.Module):
         return x_BLD.unflatten(-1, (self.heads, self.head_width))
 
     def forward(self, x_BTnD: Tensor, modulation: Tensor, index: int, mix: Mixer, text: TextCache) -> Tensor:
-        shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.table).unsqueeze(-2).unbind(2)  # each [B, T, 1, D]
+        """Tokens `[B, T, n, D]` -> the same shape."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (
+            (modulation + self.table).unsqueeze(-2).unbind(2)
+        )  # each [B, T, 1, D]
         D, n = x_BTnD.shape[-1], x_BTnD.shape[2]
         qkv = self.qkv((F.layer_norm(x_BTnD, (D,), eps=1e-6) * (1 + scale1) + shift1).flatten(1, 2))
         q, k, v = (self._heads(part) for part in qkv.chunk(3, -1))
         mixed = self.out(mix(index, QKV(self.q_norm(q), self.k_norm(k), v)).flatten(-2))
         x = x_BTnD + gate1 * mixed.unflatten(1, (-1, n))
         x = x + self._read_text(x, text, index)
-        return x + gate2 * self.down(F.gelu(self.up(F.layer_norm(x, (D,), eps=1e-6) * (1 + scale2) + shift2), approximate="tanh"))
+        return x + gate2 * self.down(
+            F.gelu(self.up(F.layer_norm(x, (D,), eps=1e-6) * (1 + scale2) + shift2), approximate="tanh")
+        )
 
     def _read_text(self, x_BTnD: Tensor, text: TextCache, index: int) -> Tensor:
         n = x_BTnD.shape[2]
@@ -183,7 +201,12 @@ class Pocket(nn.Module):
         self.patch_in, self.place_in = nn.Linear(features, D), nn.Linear(32, D, bias=False)
         self.time, self.action = ScalarEmbedder(D), ScalarEmbedder(D, zero=True)
         self.modulation = nn.Linear(D, 6 * D)
-        self.text_in = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, D), nn.GELU(approximate="tanh"), nn.Linear(D, D))
+        self.text_in = nn.Sequential(
+            nn.LayerNorm(config.text_width),
+            nn.Linear(config.text_width, D),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(D, D),
+        )
         self.no_text = nn.Parameter(torch.randn(1, D) * 0.02)
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.depth)])
         self.out_modulation = nn.Linear(D, 2 * D)
@@ -194,14 +217,18 @@ class Pocket(nn.Module):
 
     def geometry(self, times: Tensor, grid: tuple[int, int], frustums: Frustums) -> Geometry:
         """Geometry of latents with (reframed) time indices `times` `[T]` on a latent grid (Y, X)."""
-        rows, columns = (canvas_positions(cells // self.config.patch, extent) for cells, extent in zip(grid, CANVAS, strict=True))
-        return Geometry(rope_table(times, rows, columns, self.config.rope), frustums)
+        rows, columns = (
+            canvas_positions(cells // self.config.patch, extent) for cells, extent in zip(grid, CANVAS, strict=True)
+        )
+        device = self.no_text.device
+        return Geometry(rope_table(times, rows, columns, self.config.rope).to(device), frustums.to(device))
 
     def read_prompt(self, features_BSE: Tensor, lengths_B: Tensor, versions_BT: Tensor | None = None) -> TextCache:
         """Text keys and values of every block.
 
-        features: `[B, S, text_width]`, or `[B, V, S, text_width]` for V prompts a sample of which `versions` `[B, T]` says which applies
-        to a latent; lengths `[B]` or `[B, V]`: valid rows (0 for no text). A learned row always stands first, so no prompt is an answer too.
+        features: `[B, S, text_width]`, or `[B, V, S, text_width]` for V prompts a sample of which `versions` `[B, T]`
+        says which applies to a latent; lengths `[B]` or `[B, V]`: valid rows (0 for no text). A learned row always
+        stands first, so no prompt is an answer too.
         """
         features = features_BSE if features_BSE.ndim == 4 else features_BSE[:, None]
         B, V, S = features.shape[:3]
@@ -216,15 +243,28 @@ class Pocket(nn.Module):
         bias = torch.zeros(allowed.shape, device=features.device).masked_fill(~allowed, -1e9)[:, None, :, None]
         keys, values = [], []
         for block in self.blocks:
-            k, v = block.text_kv(tokens.flatten(1, 2)).unflatten(-1, (-1, self.config.head_width)).transpose(1, 2).chunk(2, 1)
+            assert isinstance(block, Block)
+            k, v = (
+                block.text_kv(tokens.flatten(1, 2))
+                .unflatten(-1, (-1, self.config.head_width))
+                .transpose(1, 2)
+                .chunk(2, 1)
+            )
             keys.append(k)
             values.append(v)
         return TextCache(keys, values, bias)
 
-    def forward(self, latents_BTCYX: Tensor, noise_BT: Tensor, actions_BT: Tensor, text: TextCache, mix: Mixer) -> Tensor:
-        """Velocity `[B, T, C, Y, X]` in float32; `noise` is the level 0 (clean) .. 1 of each latent, `actions` its class 0..80."""
+    def forward(
+        self, latents_BTCYX: Tensor, noise_BT: Tensor, actions_BT: Tensor, text: TextCache, mix: Mixer
+    ) -> Tensor:
+        """Velocity `[B, T, C, Y, X]` in float32.
+
+        `noise` is the level 0 (clean) .. 1 of each latent, `actions` its class 0..80.
+        """
         Y, X = latents_BTCYX.shape[-2:]
-        x = self.patch_in(patchify(latents_BTCYX, self.config.patch)) + self.place_in(_place(Y, X, self.config.patch, latents_BTCYX.device))
+        x = self.patch_in(patchify(latents_BTCYX, self.config.patch)) + self.place_in(
+            _place(Y, X, self.config.patch, latents_BTCYX.device)
+        )
         condition = F.silu(self.time(1000 * noise_BT) + self.action(actions_BT))
         modulation = self.modulation(condition).unflatten(-1, (6, -1))
         for index, block in enumerate(self.blocks):
@@ -248,7 +288,7 @@ def unpatchify(tokens_BTnE: Tensor, patch: int, grid: tuple[int, int]) -> Tensor
 
 
 def _place(Y: int, X: int, patch: int, device: torch.device) -> Tensor:
-    """Sines and cosines `[n, 32]` of where a token stands in the picture (absolute: the horizon and the ground are not relative)."""
+    """Where a token stands in the picture, sines and cosines `[n, 32]`: the horizon and the ground are not relative."""
     waves = []
     for positions in torch.meshgrid(*(canvas_positions(cells // patch, 1.0) for cells in (Y, X)), indexing="ij"):
         angle = positions.reshape(-1, 1) * math.pi * 2.0 ** torch.arange(-1, 7) / 2

@@ -1,13 +1,14 @@
 """Causal streaming autoencoder (paper §3.1): 16x16 in space, 4x in time, decoded latent by latent.
 
-Latent 0 holds one frame; it is encoded as a group of four copies of that frame, so that every latent is made and decoded by the same
-function. The encoder sees the four frames of its own group only: equal pictures have equal latents wherever they stand in time, which is
-what memory needs. The decoder carries the features of the previous latent from call to call (its state), which makes it causal,
-streaming, and free of flicker between groups. Nothing in either network looks beyond a neighbourhood, so any picture whose sides are
-multiples of 16 can be encoded.
+Latent 0 holds one frame; it is encoded as a group of four copies of that frame, so that every latent is made and
+decoded by the same function. The encoder sees the four frames of its own group only: equal pictures have equal latents
+wherever they stand in time, which is what memory needs. The decoder carries the features of the previous latent from
+call to call (its state), which makes it causal, streaming, and free of flicker between groups. Nothing in either
+network looks beyond a neighbourhood, so any picture whose sides are multiples of 16 can be encoded.
 
 Shape letters: B batch, T latent frames, F frames, C latent channels, Y X latent grid, H W picture (H = 16 Y, W = 16 X).
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -45,6 +46,7 @@ class ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, Y, X]` -> the same shape."""
         channels_last = x.permute(0, 2, 3, 1)
         return F.layer_norm(channels_last, (x.shape[1],), self.weight, self.bias, 1e-6).permute(0, 3, 1, 2)
 
@@ -57,15 +59,16 @@ class Residual(nn.Module):
         self.norm = ChannelNorm(width)
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        for p in self.conv2.parameters():
+            nn.init.zeros_(p)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, Y, X]` -> the same shape."""
         return x + self.conv2(F.silu(self.conv1(F.silu(self.norm(x)))))
 
 
 class Down(nn.Module):
-    """Half the grid: a strided convolution beside a shortcut that folds 2x2 positions into channels and averages groups of them."""
+    """Half the grid: a strided convolution beside a pointwise one over 2x2 positions folded into channels."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
@@ -73,6 +76,7 @@ class Down(nn.Module):
         self.shortcut = nn.Conv2d(4 * width_in, width_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, Y, X]` -> `[B, C', Y / 2, X / 2]`."""
         return self.conv(x) + self.shortcut(F.pixel_unshuffle(x, 2))
 
 
@@ -84,6 +88,7 @@ class Up(nn.Module):
         self.conv = nn.Conv2d(width_in, 4 * width_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, Y, X]` -> `[B, C', 2 Y, 2 X]`."""
         return F.pixel_shuffle(self.conv(x), 2)
 
 
@@ -96,6 +101,7 @@ class Previous(nn.Module):
         nn.init.zeros_(self.conv.weight)
 
     def forward(self, x: Tensor, previous: Tensor | None) -> Tensor:
+        """Feature maps `[B, C, Y, X]` of this latent and the one before -> the same shape."""
         return x if previous is None else x + self.conv(previous)
 
 
@@ -107,11 +113,19 @@ class Encoder(nn.Module):
         fine, middle, coarse = config.encoder_widths
         frames = 3 * FRAMES_PER_LATENT * _UNSHUFFLE**2
         self.layers = nn.Sequential(
-            nn.Conv2d(frames, fine, 3, padding=1), Residual(fine), Down(fine, middle), Residual(middle), Down(middle, coarse),
-            Residual(coarse), Residual(coarse), ChannelNorm(coarse), nn.Conv2d(coarse, config.latent_channels, 1),
+            nn.Conv2d(frames, fine, 3, padding=1),
+            Residual(fine),
+            Down(fine, middle),
+            Residual(middle),
+            Down(middle, coarse),
+            Residual(coarse),
+            Residual(coarse),
+            ChannelNorm(coarse),
+            nn.Conv2d(coarse, config.latent_channels, 1),
         )
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Frames `[B, 12, 16 Y, 16 X]` -> means `[B, C, Y, X]`."""
         return self.layers(F.pixel_unshuffle(frames, _UNSHUFFLE))
 
 
@@ -140,6 +154,7 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(fine, 3 * FRAMES_PER_LATENT * _UNSHUFFLE**2, 3, padding=1)
 
     def forward(self, latent: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
+        """One latent `[B, C, Y, X]` -> frames `[B, 12, 16 Y, 16 X]` and the state for the next."""
         coarse = self.stem(latent)
         x = self.coarse(self.coarse_previous(coarse, state.coarse if state else None))
         middle = self.up_middle(x)
@@ -149,7 +164,7 @@ class Decoder(nn.Module):
 
 
 class Vae(nn.Module):
-    """The autoencoder; `mean` and `std` `[C]` normalise latents for the transformer and are measured once, when training ends."""
+    """The autoencoder. Buffers `mean` and `std` `[C]` normalise its latents; measured once, when training ends."""
 
     mean: Tensor
     std: Tensor
@@ -170,17 +185,20 @@ class Vae(nn.Module):
         return ((raw - self.mean[:, None, None]) / self.std[:, None, None]).unflatten(0, (B, T))
 
     def decode(self, latent_BCYX: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
-        """One normalised latent `[B, C, Y, X]` -> four frames `[B, 4, 3, H, W]` in about [-1, 1], and the state for the next latent.
+        """One normalised latent `[B, C, Y, X]` -> four frames `[B, 4, 3, H, W]` in about [-1, 1], and the next state.
 
         Of latent 0 only the last frame is shown.
         """
         raw = latent_BCYX * self.std[:, None, None] + self.mean[:, None, None]
-        frames, state = self.decoder(raw.contiguous(memory_format=torch.channels_last), state)
-        return frames.unflatten(1, (FRAMES_PER_LATENT, 3)), state
+        frames, after = self.decoder(raw.contiguous(memory_format=torch.channels_last), state)
+        return frames.unflatten(1, (FRAMES_PER_LATENT, 3)), after
 
 
 def group_frames(frames_BFHW3: Tensor) -> Tensor:
-    """uint8 frames `[B, F, H, W, 3]` with F = 4 k + 1 -> float groups `[B, k + 1, 12, H, W]` in [-1, 1]; frame 0 fills group 0."""
+    """Clips uint8 `[B, 4 k + 1, H, W, 3]` -> groups float `[B, k + 1, 12, H, W]` in [-1, 1]; frame 0 fills group 0.
+
+    Raises `ValueError` for another number of frames.
+    """
     B, count, H, W, _ = frames_BFHW3.shape
     if (count - 1) % FRAMES_PER_LATENT:
         raise ValueError(f"a clip has 4 k + 1 frames, got {count}")
@@ -195,7 +213,7 @@ def to_uint8(frames: Tensor) -> Tensor:
 
 
 def decode_clip(vae: Vae, latents_BTCYX: Tensor | Sequence[Tensor]) -> Tensor:
-    """Normalised latents of a whole clip -> uint8 frames `[B, 4 (T - 1) + 1, H, W, 3]`, decoded one latent at a time."""
+    """Normalised latents of a clip -> uint8 frames `[B, 4 (T - 1) + 1, H, W, 3]`, decoded one latent at a time."""
     state: DecoderState | None = None
     shown = []
     for t, latent in enumerate(latents_BTCYX.unbind(1) if isinstance(latents_BTCYX, Tensor) else latents_BTCYX):

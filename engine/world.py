@@ -1,4 +1,5 @@
-"""What the rest of the program knows of a generated world: how to start one, what a chunk leaves behind, and the four verbs.
+"""What the rest of the program knows of a generated world: how to start one, what a chunk leaves behind, and the four
+verbs.
 
     world = open_world(WorldSpec(preset="pocket", seed=7, prompt="a village at dusk"))
     for frames in world.step([Step(keys=KEY_W)] * world.chunk):    # uint8 [1 | 4, H, W, 3], latent by latent
@@ -9,6 +10,7 @@
 
 Importing this module does not import torch; opening a world does.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -58,7 +60,6 @@ class World(Protocol):
     """A world being generated."""
 
     spec: WorldSpec
-    chunk: int
     width: int
     height: int
     fps: float
@@ -66,14 +67,25 @@ class World(Protocol):
     """Of the weights in use."""
 
     @property
-    def chunks(self) -> int: ...
+    def chunk(self) -> int:
+        """Latents per chunk."""
+        ...
 
     @property
-    def pose(self) -> NDArray[np.float64]: ...
+    def chunks(self) -> int:
+        """Chunks made so far."""
+        ...
+
+    @property
+    def pose(self) -> NDArray[np.float64]:
+        """Current world_from_camera `[4, 4]`."""
+        ...
 
     def step(self, steps: Sequence[Step]) -> Iterator[NDArray[np.uint8]]:
-        """Generates the next chunk from one `Step` per latent and yields its frames as each latent is decoded; latent 0 of a world is one
-        frame and its step is not used."""
+        """Generates the next chunk from one `Step` per latent and yields its frames as each latent is decoded.
+
+        Latent 0 of a world is one frame and its step is not used.
+        """
         ...
 
     def commit(self) -> ChunkRecord:
@@ -81,7 +93,10 @@ class World(Protocol):
         ...
 
     def prompt(self, text: str) -> int:
-        """Adds an event ("it stops" ends the newest); a text of several lines replaces caption and events. Returns the first chunk that reads it."""
+        """Adds an event ("it stops" ends the newest); several lines replace caption and events.
+
+        Returns the first chunk that reads it.
+        """
         ...
 
     def rewind(self, chunks: int) -> None:
@@ -94,7 +109,7 @@ class World(Protocol):
 
 
 def open_world(spec: WorldSpec, records: Sequence[ChunkRecord] = ()) -> World:
-    """Loads the preset and opens a world, or rebuilds one from its records. Raises `WanderError` for what a person can mend."""
+    """Opens a world, or rebuilds one from its records. Raises `WanderError` for what a person can mend."""
     if spec.preset not in PRESETS:
         raise WanderError(f"there is no preset {spec.preset!r}; choose one of {', '.join(PRESETS)}")
     if spec.chunk not in CHUNKS:

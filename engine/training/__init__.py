@@ -1,1 +1,1 @@
-"""The training pipeline: autoencoder, base model (action and memory together), later teacher, distillation and depth."""
+"""The training pipeline: autoencoder, base model (action and memory), later teacher, distillation and depth."""

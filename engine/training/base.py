@@ -1,9 +1,11 @@
-"""Stages 2 and 3, the base model: actions and memory learned together, at mixed chunk sizes (paper supplement A, stages one and two).
+"""Stages 2 and 3, the base model: actions and memory together, at mixed chunk sizes (paper supplement A).
 
-Every step draws clips and one chunk size for all of them. Clean latents are committed chunk by chunk as in play; every chunk is also
-generated from noise, given the context that the streamer's memory selection would give it. 16 latents at once, with memory, is the
-bidirectional teacher that distillation needs. The first latent of a clip is given (a start from a picture) or generated (from text).
+Every step draws clips and one chunk size for all of them. Clean latents are committed chunk by chunk as in play; every
+chunk is also generated from noise, given the context that the streamer's memory selection would give it. 16 latents at
+once, with memory, is the bidirectional teacher that distillation needs. The first latent of a clip is given (a start
+from a picture) or generated (from text).
 """
+
 from __future__ import annotations
 
 import random
@@ -37,7 +39,7 @@ class BaseTraining:
     batch: int = 12
     latents: int = 24
     """Window of a clip; a multiple of 4."""
-    chunks: tuple[int, ...] = (4, 4, 4, 4, 2, 1, 16)
+    chunks: tuple[int, ...] = (4, 4, 4, 4, 4, 2, 1, 16)
     """Chunk lengths; each step draws one."""
     shift: float = 2.5
     text_drop: float = 0.1
@@ -49,7 +51,10 @@ class BaseTraining:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Clean latents `[B, T, C, Y, X]`, actions `[B, T]`, poses, texts `[B, V, S, 512]` with lengths `[B, V]` and the version of each latent."""
+    """Clean latents `[B, T, C, Y, X]`, actions `[B, T]`, poses `[B, T, 4, 4]`, and texts before and after a change.
+
+    Texts are rows `[B, V, S, 512]` with lengths `[B, V]`; `versions` `[B, T]` says which applies to a latent.
+    """
 
     latents: Tensor
     actions: Tensor
@@ -62,7 +67,9 @@ class Batch:
 def lines_at(about: dict[str, Any], latent: int, language: str, wording: int) -> tuple[str, ...]:
     """Caption and the events active at the last frame of a latent, as the streamer composes them."""
     captions, frame = about["captions"][language], 4 * latent
-    active = [e for e in about["events"] if e["start_frame"] <= frame and (e["stop_frame"] is None or frame < e["stop_frame"])]
+    active = [
+        e for e in about["events"] if e["start_frame"] <= frame and (e["stop_frame"] is None or frame < e["stop_frame"])
+    ]
     return (captions[wording % len(captions)], *(e[f"caption_{language}"] for e in active))
 
 
@@ -73,6 +80,7 @@ class BatchSampler:
         self.clips, self.config = clips, config
 
     def draw(self, rng: random.Random) -> Batch:
+        """The next batch."""
         clips, config = self.clips, self.config
         chosen = [rng.randrange(len(clips)) for _ in range(config.batch)]
         first = 0
@@ -86,7 +94,14 @@ class BatchSampler:
                 rows[b, v, : len(found)] = torch.from_numpy(found)
                 lengths[b, v] = len(found)
         versions = torch.stack([version for _, version in texts])
-        return Batch(clips.latents[chosen, span].float(), clips.actions[chosen, span], clips.poses[chosen, span], rows, lengths, versions)
+        return Batch(
+            clips.latents[chosen, span].float(),
+            clips.actions[chosen, span],
+            clips.poses[chosen, span],
+            rows,
+            lengths,
+            versions,
+        )
 
     def _texts(self, about: dict[str, Any], rng: random.Random) -> tuple[list[NDArray[np.float32]], Tensor]:
         """Rows of the text before and after the first change in the window, and the version of each latent."""
@@ -94,7 +109,11 @@ class BatchSampler:
         lines = [lines_at(about, t, language, wording) for t in range(T)]
         change = next((t for t in range(1, T) if lines[t] != lines[0]), T)
         both = [lines[0], lines[min(change, T - 1)]]
-        rows = [np.zeros((0, text.TEXT_WIDTH), np.float32)] * 2 if rng.random() < self.config.text_drop else [text.encode(each) for each in both]
+        rows = (
+            [np.zeros((0, text.TEXT_WIDTH), np.float32)] * 2
+            if rng.random() < self.config.text_drop
+            else [text.encode(each) for each in both]
+        )
         return rows, (torch.arange(T) >= change).long()
 
 
@@ -107,12 +126,16 @@ def layout_for(poses_BT44: NDArray[np.float64], chunk: int, memory: MemoryConfig
         if first <= memory.context_latents:
             retrieved.append(None)
             continue
-        chosen = [select_context(rigid_inverse(poses), first, chunk, memory)[: memory.spatial_latents] for poses in poses_BT44]
+        chosen = [
+            select_context(rigid_inverse(poses), first, chunk, memory)[: memory.spatial_latents] for poses in poses_BT44
+        ]
         retrieved.append(torch.from_numpy(np.stack(chosen)))
     return Layout(T, min(chunk, 4), [(first, chunk) for first in firsts], retrieved, memory.temporal_latents)
 
 
-def base_loss(model: Pocket, batch: Batch, chunk: int, config: BaseTraining, memory: MemoryConfig, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+def base_loss(
+    model: Pocket, batch: Batch, chunk: int, config: BaseTraining, memory: MemoryConfig, generator: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
     """Mean squared error of the velocity over every generated latent of the batch."""
     B, T = batch.latents.shape[:2]
     layout = layout_for(batch.poses, chunk, memory)
@@ -124,18 +147,30 @@ def base_loss(model: Pocket, batch: Batch, chunk: int, config: BaseTraining, mem
     if first == 0:
         levels[:, 0] = levels[:, 0].masked_fill(given, 0.0)
     noise = torch.randn(clean.shape, generator=generator)
-    context_level = torch.rand(B, 1, generator=generator) * config.context_noise * (torch.rand(B, 1, generator=generator) < 0.5)
+    context_level = (
+        torch.rand(B, 1, generator=generator) * config.context_noise * (torch.rand(B, 1, generator=generator) < 0.5)
+    )
     context = corrupt(batch.latents, torch.randn(batch.latents.shape, generator=generator), context_level.expand(B, T))
     origin = rigid_inverse(batch.poses) @ batch.poses[:, :1]
-    mixer = TrainingMixer(model, layout, frustums(torch.from_numpy(origin), torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT), (clean.shape[-2], clean.shape[-1]))
-    refreshed = torch.rand(B, 1, generator=generator) < 0.5  # context re-encoded under the newest text, as after a recache
+    mixer = TrainingMixer(
+        model,
+        layout,
+        frustums(torch.from_numpy(origin), torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT),
+        (clean.shape[-2], clean.shape[-1]),
+    )
+    refreshed = (
+        torch.rand(B, 1, generator=generator) < 0.5
+    )  # context re-encoded under the newest text, as after a recache
     context_versions = torch.where(refreshed, batch.versions[:, -1:], batch.versions)
     versions = torch.cat([context_versions, batch.versions[:, first:]], 1)
     with autocast(clean.device):
         words = model.read_prompt(batch.rows, batch.lengths, versions)
         velocity = model(
-            torch.cat([context, corrupt(clean, noise, levels)], 1), torch.cat([torch.zeros(B, T), levels], 1),
-            torch.cat([batch.actions, batch.actions[:, first:]], 1), words, mixer,
+            torch.cat([context, corrupt(clean, noise, levels)], 1),
+            torch.cat([torch.zeros(B, T), levels], 1),
+            torch.cat([batch.actions, batch.actions[:, first:]], 1),
+            words,
+            mixer,
         )[:, T:]
     error = (velocity - (noise - clean)).square().mean((2, 3, 4))
     weight = torch.ones_like(error)

@@ -1,9 +1,10 @@
 """Latent shards: rendered clips encoded once with the frozen autoencoder, read whole into memory by the trainer.
 
-`latents-00000.safetensors` holds `latents` float16 [n, T, C, Y, X] (normalised), `poses` float64 [n, T, 4, 4] (of the last frame of each
-latent), `actions` int16 [n, T]; its metadata holds the autoencoder's checksum and, as JSON, what the sidecar of the frames said of the
-clips. The name matches the frame shard it was made from.
+`latents-00000.safetensors` holds `latents` float16 [n, T, C, Y, X] (normalised), `poses` float64 [n, T, 4, 4] (of the
+last frame of each latent), `actions` int16 [n, T]; its metadata holds the autoencoder's checksum and, as JSON, what the
+sidecar of the frames said of the clips. The name matches the frame shard it was made from.
 """
+
 from __future__ import annotations
 
 import json
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -30,7 +31,7 @@ PREFIX = "latents-"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LatentClips:
-    """Clips in memory: latents half `[n, T, C, Y, X]`, poses float64 `[n, T, 4, 4]`, actions `[n, T]`, and what is known of each."""
+    """Clips in memory: latents half `[n, T, C, Y, X]`, poses float64 `[n, T, 4, 4]`, actions `[n, T]`, facts."""
 
     latents: Tensor
     poses: NDArray[np.float64]
@@ -53,8 +54,13 @@ def encode_frames(vae: Vae, frames: NDArray[np.uint8], batch: int = 6) -> Tensor
     return torch.cat(out)
 
 
-def encode_shards(vae: Vae, checksum: str, source: Path, out: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
-    """Encodes every frame shard of `source` that has no latent shard yet; returns how many clips there are. Raises `WanderError` if none."""
+def encode_shards(
+    vae: Vae, checksum: str, source: Path, out: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> int:
+    """Encodes every frame shard of `source` that has no latent shard yet; returns the number of clips.
+
+    Raises `WanderError` if there are none.
+    """
     shards = sorted(source.glob("clips-*.json"))
     if not shards:
         raise WanderError(f"there are 0 clips in {source}; make some with 'launch.py data make --out {source}'")
@@ -66,11 +72,20 @@ def encode_shards(vae: Vae, checksum: str, source: Path, out: Path, progress: Ca
         clips += len(about["clips"])
         if not target.is_file():
             with safe_open(sidecar.with_suffix(".safetensors"), framework="np") as file:
-                frames, poses = file.get_tensor("frames"), file.get_tensor("poses").astype(np.float64)[:, ::FRAMES_PER_LATENT]
+                frames, poses = (
+                    file.get_tensor("frames"),
+                    file.get_tensor("poses").astype(np.float64)[:, ::FRAMES_PER_LATENT],
+                )
             actions = np.stack([actions_from_poses(clip, POCKET_LABELS) for clip in poses]).astype(np.int16)
-            tensors = {"latents": encode_frames(vae, frames), "poses": torch.from_numpy(poses.copy()), "actions": torch.from_numpy(actions)}
+            tensors = {
+                "latents": encode_frames(vae, frames),
+                "poses": torch.from_numpy(poses.copy()),
+                "actions": torch.from_numpy(actions),
+            }
             metadata = {"vae": checksum, "about": json.dumps(about["clips"])}
-            write_atomically(target, lambda part, tensors=tensors, metadata=metadata: save_file(tensors, part, metadata))
+            write_atomically(
+                target, lambda part, tensors=tensors, metadata=metadata: save_file(tensors, part, metadata)
+            )
         progress(done + 1, len(shards))
     return clips
 
@@ -83,11 +98,19 @@ def load_latents(folder: Path, vae_checksum: str) -> LatentClips:
     parts: dict[str, list[Tensor]] = {"latents": [], "poses": [], "actions": []}
     about: list[dict[str, Any]] = []
     for path in found:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("vae") != vae_checksum:
-                raise WanderError(f"{path} was encoded with autoencoder {metadata.get('vae', '?')[:12]}, the frozen one is {vae_checksum[:12]}; delete the folder")
-            for name, tensors in parts.items():
-                tensors.append(file.get_tensor(name))
-            about += json.loads(metadata["about"])
-    return LatentClips(torch.cat(parts["latents"]), torch.cat(parts["poses"]).numpy(), torch.cat(parts["actions"]).long(), about)
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                for name, tensors in parts.items():
+                    tensors.append(file.get_tensor(name))
+        except (SafetensorError, OSError) as error:
+            raise WanderError(f"the latent shard {path} can't be read ({error}); delete it and encode again") from None
+        if (maker := metadata.get("vae", "?")) != vae_checksum:
+            raise WanderError(
+                f"{path} was encoded with autoencoder {maker[:12]}, the frozen one is {vae_checksum[:12]}; "
+                "delete the folder and encode again"
+            )
+        about += json.loads(metadata["about"])
+    return LatentClips(
+        torch.cat(parts["latents"]), torch.cat(parts["poses"]).numpy(), torch.cat(parts["actions"]).long(), about
+    )

@@ -1,8 +1,10 @@
 """One training run: a clock, a schedule, a log, and a state on disk that survives a kill at any second.
 
-The learning rate warms up, stays, and falls to zero over the last `cooldown` share of the run's minutes. The state written when the
-cool-down begins (`trunk`) is the one a later run resumes, so training can go on for ever in pieces; the cooled average is what is shipped.
+The learning rate warms up, stays, and falls to zero over the last `cooldown` share of the run's minutes. The state
+written when the cool-down begins (`trunk`) is the one a later run resumes, so training can go on for ever in pieces;
+the cooled average is what is shipped.
 """
+
 from __future__ import annotations
 
 import json
@@ -48,11 +50,13 @@ class Meter:
     count: int = 0
 
     def add(self, values: dict[str, float]) -> None:
+        """Counts one step's numbers."""
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.count += 1
 
     def flush(self) -> dict[str, float]:
+        """The means, and a new beginning."""
         means = {name: total / max(self.count, 1) for name, total in self.sums.items()}
         self.sums.clear()
         self.count = 0
@@ -73,14 +77,20 @@ class Run:
         """Everything a resumed run needs, by name."""
         found = {f"model.{name}": t for name, t in self.model.state_dict().items()}
         found |= {f"ema.{name}": t for name, t in self.ema.shadow.items()}
-        return found | {f"optimiser.{i}.{key}": t for i, buffers in enumerate(self.optimiser.state()) for key, t in buffers.items()}
+        return found | {
+            f"optimiser.{i}.{key}": t for i, buffers in enumerate(self.optimiser.state()) for key, t in buffers.items()
+        }
 
     def save(self, name: str) -> None:
+        """Writes the state into the run's folder under `name`."""
         facts = {"step": self.step, "ema_steps": self.ema.steps, "trained_seconds": self.trained_seconds}
         save_state(self.config.out / name, self.tensors(), facts)
 
     def resume(self) -> bool:
-        """Takes up the newest state of the folder; False if there is none. Raises `WanderError` for a state of another model."""
+        """Takes up the newest state of the folder; False if there is none.
+
+        Raises `WanderError` for a state of another model.
+        """
         found = [path for path in (self.config.out / TRUNK, self.config.out / LATEST) if path.is_file()]
         if not found:
             return False
@@ -93,9 +103,12 @@ class Run:
         try:
             self.model.load_state_dict({name[6:]: t for name, t in tensors.items() if name.startswith("model.")})
         except RuntimeError as error:
-            raise WanderError(f"the training state in {self.config.out} belongs to a model of other sizes ({str(error).splitlines()[0]})") from None
+            reason = str(error).splitlines()[0]
+            raise WanderError(
+                f"the training state in {self.config.out} is of a model of other sizes ({reason}); choose another --out"
+            ) from None
         self.ema.shadow = {name[4:]: t.clone() for name, t in tensors.items() if name.startswith("ema.")}
-        self.optimiser.load([groups[i] for i in range(len(groups))])
+        self.optimiser.load([groups.get(i, {}) for i in range(len(self.optimiser.parameters))])
         self.step, self.ema.steps, self.trained_seconds = facts["step"], facts["ema_steps"], facts["trained_seconds"]
         return True
 
@@ -105,8 +118,16 @@ class Run:
         tail = self.config.cooldown
         return warm * (1.0 if progress < 1 - tail or tail == 0 else max(0.0, (1 - progress) / tail))
 
-    def train(self, loss_of: Callable[[torch.Generator], tuple[Tensor, dict[str, float]]], evaluate: Callable[[], Json], every_seconds: float) -> None:
-        """Steps until the minutes are over. `loss_of(generator)` draws a batch; `evaluate` runs on the averaged weights at times."""
+    def train(
+        self,
+        loss_of: Callable[[torch.Generator], tuple[Tensor, dict[str, float]]],
+        evaluate: Callable[[], Json],
+        every_seconds: float,
+    ) -> None:
+        """Steps until the minutes are over; `loss_of` draws a batch, `evaluate` judges the averaged weights at times.
+
+        Raises `WanderError` when the loss is not finite.
+        """
         config, meter = self.config, Meter()
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
         start = saved = evaluated = time.monotonic()
@@ -118,14 +139,19 @@ class Run:
                 cooled = True
             loss, numbers = loss_of(generator)
             if not torch.isfinite(loss):
-                raise WanderError(f"the loss is {float(loss)} at step {self.step}; resume from the last state with a lower learning rate")
+                raise WanderError(
+                    f"the loss is {float(loss)} at step {self.step}; resume the last state with a lower learning rate"
+                )
             loss.backward()
             norm = self.optimiser.step(self.rate(progress))
             self.ema.update(self.model)
             self.step, self.trained_seconds = self.step + 1, before + time.monotonic() - start
             meter.add({"loss": float(loss.detach()), "norm": norm} | numbers)
             if self.step % config.log_every == 0:
-                self.log({"step": self.step, "seconds": round(self.trained_seconds)} | {k: round(v, 4) for k, v in meter.flush().items()})
+                self.log(
+                    {"step": self.step, "seconds": round(self.trained_seconds)}
+                    | {k: round(v, 4) for k, v in meter.flush().items()}
+                )
             if not (cooled and config.cooldown) and time.monotonic() - saved > config.save_seconds:
                 self.save(LATEST)
                 saved = time.monotonic()
@@ -137,6 +163,7 @@ class Run:
         self.log({"step": self.step, "evaluation": evaluate()})
 
     def log(self, line: Json) -> None:
+        """One line more in `log.jsonl`, said as well."""
         text = json.dumps(line)
         with (self.config.out / "log.jsonl").open("a") as file:
             file.write(text + "\n")

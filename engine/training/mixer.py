@@ -1,9 +1,10 @@
 """Attention of a training pass: a clip's clean and noisy latents in one call, masked by construction.
 
-Clean latents stand first and attend within their own chunk (what `commit` does in play). Noisy chunks attend to the clean latents that
-the streamer's own memory selection names, at the indices that temporal reframing gives them, and to themselves (what denoising does in
-play). tests/engine/test_training_mixer.py proves the two equal.
+Clean latents stand first and attend within their own chunk (what `commit` does in play). Noisy chunks attend to the
+clean latents that the streamer's own memory selection names, at the indices that temporal reframing gives them, and to
+themselves (what denoising does in play). tests/engine/test_training_mixer.py proves the two equal.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -21,9 +22,9 @@ from engine.transformer import QKV, Geometry, Pocket
 class Layout:
     """Which latents of a clip are generated from which.
 
-    `targets` are (first latent, latents) of the noisy chunks, contiguous and ending with the clip; `commit` is the number of latents that
-    are committed together; `retrieved` `[chunks][B, R]` are latents older than the recent window, ascending, or None while the
-    whole history is in view; `recent` is the length of that window.
+    `targets` are (first latent, latents) of the noisy chunks, contiguous and ending with the clip; `commit` is the
+    number of latents that are committed together; `retrieved` `[chunks][B, R]` are latents older than the recent
+    window, ascending, or None while the whole history is in view; `recent` is the length of that window.
     """
 
     latents: int
@@ -34,15 +35,20 @@ class Layout:
 
 
 class TrainingMixer:
-    """See the module's docstring; tokens of a call are those of latents `[0 .. T) clean, [targets[0][0] .. T) noisy`."""
+    """See the module; tokens of a call are those of latents `[0 .. T) clean, [targets[0][0] .. T) noisy`."""
 
     def __init__(self, model: Pocket, layout: Layout, frustums: Frustums, grid: tuple[int, int]) -> None:
         self.positions, self.layout, self.frustums = model.positions, layout, frustums
         T, first = layout.latents, layout.targets[0][0]
         self.tokens = (grid[0] // model.config.patch) * (grid[1] // model.config.patch)
         order = torch.cat([torch.arange(T), torch.arange(first, T)])
-        self.geometry = model.geometry(order.double(), grid, Frustums(frustums.image_from_world[:, order], frustums.world_from_image[:, order]))
-        self.reframed = [self._reframe(model, grid, start, chosen) for (start, _), chosen in zip(layout.targets, layout.retrieved, strict=True)]
+        self.geometry = model.geometry(
+            order.double(), grid, Frustums(frustums.image_from_world[:, order], frustums.world_from_image[:, order])
+        )
+        self.reframed = [
+            self._reframe(model, grid, start, chosen)
+            for (start, _), chosen in zip(layout.targets, layout.retrieved, strict=True)
+        ]
 
     def _reframe(self, model: Pocket, grid: tuple[int, int], start: int, chosen: Tensor | None) -> Geometry | None:
         """Geometry of retrieved latents: they stand directly before the recent window, whatever their age."""
@@ -55,8 +61,12 @@ class TrainingMixer:
         return model.geometry(times, grid, picked)
 
     def __call__(self, index: int, qkv: QKV) -> Tensor:
+        """Attention output of block `index`, before its projection."""
         layout, n, T = self.layout, self.tokens, self.layout.latents
-        q, k, v = (f(x, self.geometry).transpose(1, 2) for f, x in ((self.positions.queries, qkv.q), (self.positions.keys, qkv.k), (self.positions.values, qkv.v)))
+        q, k, v = (
+            f(x, self.geometry).transpose(1, 2)
+            for f, x in ((self.positions.queries, qkv.q), (self.positions.keys, qkv.k), (self.positions.values, qkv.v))
+        )
         sizes = [n] * T + [n * length for _, length in layout.targets]
         qs, ks, vs = (list(x.split(sizes, 2)) for x in (q, k, v))
         out = [self._clean(q, k, v)]

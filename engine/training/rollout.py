@@ -1,4 +1,5 @@
 """What a half-trained base model dreams: held-out loss, and strips of rollouts beside the truth."""
+
 from __future__ import annotations
 
 import random
@@ -32,7 +33,9 @@ def averaged_copy(run: Run, model: Pocket) -> Pocket:
     return copy
 
 
-def dream(weights: PocketWeights, clips: LatentClips, index: int, seed: int = 0, latents: int = 24) -> NDArray[np.uint8]:
+def dream(
+    weights: PocketWeights, clips: LatentClips, index: int, seed: int = 0, latents: int = 24
+) -> NDArray[np.uint8]:
     """Frames `[F, H, W, 3]` generated along a clip's cameras from its first latent, under its texts."""
     lines = [lines_at(clips.about[index], t, "en", 0) for t in range(latents)]
     world = PocketWorld(weights, WorldSpec(seed=seed, prompt=lines[0][0]))
@@ -53,19 +56,24 @@ def weights_of(model: Pocket, vae: Vae, clips: LatentClips) -> PocketWeights:
 
 
 def evaluate_base(run: Run, model: Pocket, vae: Vae, held_out: LatentClips, config: BaseTraining) -> Json:
-    """Held-out loss at fixed noise for each chunk length, PSNR of rollouts against the decoded truth, and a PNG of strips."""
+    """Held-out loss at fixed noise for each chunk length, PSNR of rollouts, and a PNG of strips."""
     averaged = averaged_copy(run, model)
     scores: Json = {}
     with torch.inference_mode():
         for chunk in sorted(set(config.chunks)):
             sampler, rng, generator = BatchSampler(held_out, config), random.Random(0), torch.Generator().manual_seed(0)
-            losses = [float(base_loss(averaged, sampler.draw(rng), chunk, config, pocket_memory(), generator)[0]) for _ in range(2)]
+            losses = [
+                float(base_loss(averaged, sampler.draw(rng), chunk, config, pocket_memory(), generator)[0])
+                for _ in range(2)
+            ]
             scores[f"loss{chunk}"] = round(float(np.mean(losses)), 4)
         truth = decode_clip(vae, held_out.latents[:6, :24].float()).numpy()
     weights = weights_of(averaged, vae, held_out)
     made = np.stack([dream(weights, held_out, i) for i in range(len(truth))])
     error = ((made.astype(np.float32) - truth) ** 2).mean((2, 3, 4))
-    scores["psnr"] = {str(f): round(float((10 * np.log10(255**2 / np.maximum(error[:, f], 1e-3))).mean()), 2) for f in STRIP}
+    scores["psnr"] = {
+        str(f): round(float((10 * np.log10(255**2 / np.maximum(error[:, f], 1e-3))).mean()), 2) for f in STRIP
+    }
     save_strips(truth, made, run.config.out / f"step{run.step:06d}.png")
     return scores
 
@@ -79,10 +87,21 @@ def save_strips(truth: NDArray[np.uint8], made: NDArray[np.uint8], path: Path) -
 def export_base(run: Run, model: Pocket, clips: LatentClips, vae_checksum: str, evaluation: Json, path: Path) -> Json:
     """Writes the averaged weights and their manifest, which is returned."""
     Y, X = clips.latents.shape[-2:]
-    recipe = {"steps": run.step, "seconds": round(run.trained_seconds), "lr": run.config.lr, "ema": run.config.ema, "optimiser": "muon + adamw"}
+    recipe = {
+        "steps": run.step,
+        "seconds": round(run.trained_seconds),
+        "lr": run.config.lr,
+        "ema": run.config.ema,
+        "optimiser": "muon + adamw",
+    }
     manifest = {
-        "kind": "pocket-transformer", "config": asdict(model.config), "width": X * SPATIAL_FACTOR, "height": Y * SPATIAL_FACTOR,
-        "vae_sha256": vae_checksum, "recipe": recipe, "evaluation": evaluation,
+        "kind": "pocket-transformer",
+        "config": asdict(model.config),
+        "width": X * SPATIAL_FACTOR,
+        "height": Y * SPATIAL_FACTOR,
+        "vae_sha256": vae_checksum,
+        "recipe": recipe,
+        "evaluation": evaluation,
     }
     save_weights(path, averaged_copy(run, model).state_dict(), manifest)
     return manifest

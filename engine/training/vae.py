@@ -1,9 +1,11 @@
 """Stage 1, the autoencoder: crops of rendered worlds (and any folder of pictures), frozen for good when it ends.
 
-The loss is L1 on pixels, on their spatial differences (edges) and on their differences in time (no flicker), with a small pull of the
-latents towards zero and noise on them, so that the decoder forgives the small errors of a generated latent. Some samples keep only the
-first half of the channels: the most important information gathers there, which a diffusion model learns first.
+The loss is L1 on pixels, on their spatial differences (edges) and on their differences in time (no flicker), with a
+small pull of the latents towards zero and noise on them, so that the decoder forgives the small errors of a generated
+latent. Some samples keep only the first half of the channels: the most important information gathers there, which a
+diffusion model learns first.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -39,7 +41,7 @@ class VaeTraining:
 
 
 class CropSampler:
-    """Random crops of two consecutive groups of frames: the first group of a clip and the one after, or two from its middle."""
+    """Random crops of two consecutive groups of frames, from the start of a clip or from its middle."""
 
     def __init__(self, sources: list[Clips], config: VaeTraining) -> None:
         self.sources, self.config = sources, config
@@ -56,7 +58,12 @@ class CropSampler:
             first = int(rng.integers(0, frames - 2 * FRAMES_PER_LATENT)) if frames > 2 * FRAMES_PER_LATENT else 0
             y = int(rng.integers(0, (H - scale * h) // 8 + 1)) * 8
             x = int(rng.integers(0, (W - scale * w) // 8 + 1)) * 8
-            clip = source[int(rng.integers(count)), first : first + 2 * FRAMES_PER_LATENT + 1, y : y + scale * h, x : x + scale * w]
+            clip = source[
+                int(rng.integers(count)),
+                first : first + 2 * FRAMES_PER_LATENT + 1,
+                y : y + scale * h,
+                x : x + scale * w,
+            ]
             crops.append(halve(clip) if scale == 2 else clip)
         groups = group_frames(torch.from_numpy(np.stack(crops)))
         return groups[:, :2] if rng.random() < 0.3 else groups[:, 1:]
@@ -72,7 +79,9 @@ def _edges(error: Tensor) -> Tensor:
     return (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
 
 
-def vae_loss(vae: Vae, groups_BT: Tensor, config: VaeTraining, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+def vae_loss(
+    vae: Vae, groups_BT: Tensor, config: VaeTraining, generator: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
     """Loss and numbers for groups `[B, T, 12, h, w]`."""
     B, T = groups_BT.shape[:2]
     device = groups_BT.device
@@ -109,17 +118,22 @@ def reconstruct(vae: Vae, clips: Clips) -> tuple[Clips, list[float]]:
 
 @torch.no_grad()
 def measure_statistics(vae: Vae, clips: Clips) -> None:
-    """Sets `mean` and `std` of the latents over a set of clips, so that encoded latents have zero mean and unit variance."""
+    """Sets `mean` and `std` over a set of clips, so that encoded latents have zero mean and unit variance."""
     vae.mean.zero_()
     vae.std.fill_(1.0)
-    latents = torch.cat([vae.encode(group_frames(torch.from_numpy(np.ascontiguousarray(clip[None])))) for clip in clips])
+    latents = torch.cat(
+        [vae.encode(group_frames(torch.from_numpy(np.ascontiguousarray(clip[None])))) for clip in clips]
+    )
     vae.mean.copy_(latents.mean((0, 1, 3, 4)))
     vae.std.copy_(latents.std((0, 1, 3, 4)))
 
 
 def contact_sheet(truth: Clips, decoded: Clips, path: Path) -> None:
     """A PNG: first and last frame of each clip, truth above, decoded below."""
-    rows = [np.concatenate([truth[i, f] if k == 0 else decoded[i, f] for i in range(len(truth)) for f in (0, -1)], 1) for k in (0, 1)]
+    rows = [
+        np.concatenate([truth[i, f] if k == 0 else decoded[i, f] for i in range(len(truth)) for f in (0, -1)], 1)
+        for k in (0, 1)
+    ]
     Image.fromarray(np.concatenate(rows)).save(path)
 
 
@@ -143,11 +157,25 @@ def export(run: Run, vae: Vae, held_out: Clips, path: Path) -> Json:
     shipped = averaged_copy(run, vae)
     measure_statistics(shipped, held_out)
     _, scores = reconstruct(shipped, held_out)
-    config = {"latent_channels": vae.config.latent_channels, "encoder_widths": list(vae.config.encoder_widths), "decoder_widths": list(vae.config.decoder_widths)}
+    config = {
+        "latent_channels": vae.config.latent_channels,
+        "encoder_widths": list(vae.config.encoder_widths),
+        "decoder_widths": list(vae.config.decoder_widths),
+    }
     manifest = {
-        "kind": "pocket-vae", "config": config,
-        "recipe": {"steps": run.step, "seconds": round(run.trained_seconds), "lr": run.config.lr, "ema": run.config.ema},
-        "evaluation": {"held_out_psnr": round(float(np.mean(scores)), 3), "worst_clip_psnr": round(min(scores), 3), "clips": len(scores)},
+        "kind": "pocket-vae",
+        "config": config,
+        "recipe": {
+            "steps": run.step,
+            "seconds": round(run.trained_seconds),
+            "lr": run.config.lr,
+            "ema": run.config.ema,
+        },
+        "evaluation": {
+            "held_out_psnr": round(float(np.mean(scores)), 3),
+            "worst_clip_psnr": round(min(scores), 3),
+            "clips": len(scores),
+        },
     }
     save_weights(path, shipped.state_dict(), manifest)
     return manifest

@@ -1,4 +1,5 @@
 """What training computes is what play computes: one definition of context, reframing and positions."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -34,19 +35,39 @@ def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: str, chun
     actions = torch.randint(0, 81, (1, LATENTS), generator=generator)
     levels = torch.rand(1, LATENTS // chunk, generator=generator).repeat_interleave(chunk, 1)
 
-    records = [ChunkRecord(index=i, steps=(Step(),) * chunk, latents=latents[0, s].half().numpy(), poses=poses[s].astype(np.float32),
-                           actions=actions[0, s].numpy().astype(np.int16), prompt="") for i, s in
-               enumerate(slice(first, first + chunk) for first in range(0, LATENTS, chunk))]
+    records = [
+        ChunkRecord(
+            index=i,
+            steps=(Step(),) * chunk,
+            latents=latents[0, s].half().numpy(),
+            poses=poses[s].astype(np.float32),
+            actions=actions[0, s].numpy().astype(np.int16),
+            prompt="",
+        )
+        for i, s in enumerate(slice(first, first + chunk) for first in range(0, LATENTS, chunk))
+    ]
     world = PocketWorld(weights, WorldSpec(chunk=chunk), records)
 
     layout = layout_for(poses[None], chunk, pocket_memory())
     origin = torch.from_numpy(rigid_inverse(poses) @ poses[:1])[None]
-    mixer = TrainingMixer(weights.model, layout, frustums(origin, torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT), (2, 4))
-    trained = weights.model(torch.cat([latents, noisy], 1), torch.cat([torch.zeros(1, LATENTS), levels], 1), torch.cat([actions, actions], 1), world._text, mixer)
+    mixer = TrainingMixer(
+        weights.model, layout, frustums(origin, torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT), (2, 4)
+    )
+    trained = weights.model(
+        torch.cat([latents, noisy], 1),
+        torch.cat([torch.zeros(1, LATENTS), levels], 1),
+        torch.cat([actions, actions], 1),
+        world._text,
+        mixer,
+    )
     for first in range(0, LATENTS, chunk):
         part = slice(first, first + chunk)
         context, count = world._read_context(poses[: first + chunk], first, chunk)
         times = torch.arange(count, count + chunk, dtype=torch.float64)
-        play = DenoiseMixer(weights.model.positions, weights.model.geometry(times, (2, 4), pocket_frustums(poses[part], poses[first])), context)
+        play = DenoiseMixer(
+            weights.model.positions,
+            weights.model.geometry(times, (2, 4), pocket_frustums(poses[part], poses[first])),
+            context,
+        )
         played = weights.model(noisy[:, part], levels[:, part], actions[:, part], world._text, play)
         assert torch.allclose(played, trained[:, LATENTS:][:, part], atol=3e-5), f"chunk at latent {first}"

@@ -1,4 +1,5 @@
 """Tiny random networks with the shape of `pocket`, for tests of everything around them."""
+
 from __future__ import annotations
 
 import torch
@@ -14,7 +15,11 @@ def wake(module: nn.Module, scale: float = 0.3) -> None:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for p in module.parameters():
-            p.copy_(torch.randn(p.shape, generator=generator) * scale / max(p[0].numel(), 1) ** 0.5 if p.ndim > 1 else p + 0.1 * torch.randn(p.shape, generator=generator))
+            p.copy_(
+                torch.randn(p.shape, generator=generator) * scale / max(p[0].numel(), 1) ** 0.5
+                if p.ndim > 1
+                else p + 0.1 * torch.randn(p.shape, generator=generator)
+            )
 
 
 def tiny_pocket(camera: str = "split") -> Pocket:
