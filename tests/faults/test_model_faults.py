@@ -9,7 +9,7 @@ import pytest
 from tests.faults.walker import Walker, journal_hash
 from worker.protocol import Open, Reply, Restart, SetPrompt, Status, World, WorldSpec
 
-QUICK = {"progress": 0.4, "factor": 1.0, "patience": 2.0, "ready": 20.0}
+QUICK = {"progress": 0.8, "factor": 1.0, "patience": 2.5, "ready": 20.0}
 CHUNKS = 5
 
 

@@ -157,17 +157,11 @@ def test_a_window_that_left_makes_room_for_the_next_one(walker):
 
 def test_the_world_stands_still_for_a_window_that_shows_nothing(host):
     host.until_chunk(2)
-    rest(host)
+    host.rest(0.4, walk=False)
     produced = host.ask(Status(), walk=False).data["produced"]
-    rest(host)
+    host.rest(0.4, walk=False)
     assert host.ask(Status(), walk=False).data["produced"] == produced
     assert produced - host.ask(Status(), walk=False).data["shown"] < 2 * 8
-
-
-def rest(host: Walker, seconds: float = 0.4) -> None:
-    """Look on without walking."""
-    until = time.monotonic() + seconds
-    host.until(lambda: time.monotonic() > until, walk=False)
 
 
 GARBAGE = [

@@ -27,7 +27,8 @@ from worker.protocol import (
 
 T = TypeVar("T")
 FORWARD = 1
-SECONDS = 30.0
+SECONDS = 90.0
+"""How long anything may take on a machine that has much else to do; a quiet one needs a second."""
 
 
 class Walker:
@@ -87,6 +88,11 @@ class Walker:
             self.turn(walk)
             time.sleep(0.003)
         return result
+
+    def rest(self, seconds: float, *, walk: bool = True) -> None:
+        """Let time go by, walking or only looking."""
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() > end, walk=walk)
 
     def told(self) -> list[Event]:
         """All events but pictures."""
