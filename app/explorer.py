@@ -289,14 +289,21 @@ class Explorer:
         self.walk.prompt(words)
         history = tuple(old for old in self.state.settings.prompt_history if old != words) + (words[:200],)
         self.state.settings = replace(self.state.settings, prompt_history=history[-_MAX_HISTORY:])
-        self.state.ui.toast(words, self.clock())
+        if not self.state.ui.panel:
+            self.state.ui.toast(words, self.clock())
 
     def _screenshot(self) -> None:
         try:
-            message = f"Screenshot saved to {self.window.screenshot()}"
+            path = self.window.screenshot()
+            message = f"Screenshot saved: {path.name} in {_from_home(path.parent)}"
         except WanderError as error:
             message = str(error)
         self.state.ui.toast(message, self.clock())
+
+
+def _from_home(folder: Path) -> str:
+    """A folder as one writes it: ~ for the home folder."""
+    return f"~/{folder.relative_to(Path.home())}" if folder.is_relative_to(Path.home()) else str(folder)
 
 
 def _look(settings: Settings) -> MouseLook:

@@ -90,7 +90,8 @@ def draw_hint(theme: Theme, view: View, ui: UiState) -> None:
     if ui.hint_until is None or view.now >= ui.hint_until:
         return
     alpha = min(1.0, ui.hint_until - view.now)
-    pill(theme, HINT, (view.free_centre, view.size[1] - theme.px(92)), alpha=alpha)
+    spot = view.free_centre, view.size[1] - theme.px(92)
+    pill(theme, HINT, spot, room=2 * view.free_centre - theme.px(16), alpha=alpha)
 
 
 def draw_toasts(theme: Theme, view: View, ui: UiState) -> None:
@@ -98,8 +99,9 @@ def draw_toasts(theme: Theme, view: View, ui: UiState) -> None:
     ui.toasts[:] = [toast for toast in ui.toasts if toast.until > view.now]
     if not ui.toasts:
         return
-    width = min(theme.px(520), view.size[0] - theme.px(40))
-    imgui.set_next_window_pos((view.free_centre, theme.px(18)), imgui.Cond_.always, (0.5, 0.0))
+    width = min(theme.px(560), view.size[0] - view.covered - theme.px(40))
+    top = theme.px(84 if view.settings.hud and not ui.menu else 18)
+    imgui.set_next_window_pos((view.free_centre, top), imgui.Cond_.always, (0.5, 0.0))
     imgui.set_next_window_size((width, 0))
     imgui.begin("##toasts", None, FIXED | imgui.WindowFlags_.no_inputs | imgui.WindowFlags_.always_auto_resize)
     for toast in ui.toasts:
@@ -112,4 +114,5 @@ def draw_toasts(theme: Theme, view: View, ui: UiState) -> None:
 
 def draw_paused(theme: Theme, view: View) -> None:
     """A quiet sign that time stands still."""
-    pill(theme, f"{Icon.PAUSE}   Paused", (view.free_centre, view.size[1] - theme.px(92)))
+    spot = view.free_centre, view.size[1] - theme.px(92)
+    pill(theme, f"{Icon.PAUSE}   Paused", spot, room=2 * view.free_centre)

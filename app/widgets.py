@@ -127,10 +127,12 @@ def progress(theme: Theme, fraction: float, width: float) -> None:
     imgui.dummy((width, height))
 
 
-def pill(theme: Theme, words: str, centre: tuple[float, float], *, alpha: float = 1.0) -> None:
-    """A rounded label on the picture, centred at `centre`, over everything."""
+def pill(theme: Theme, words: str, centre: tuple[float, float], *, room: float, alpha: float = 1.0) -> None:
+    """A rounded label on the picture, centred at `centre`, over everything; smaller where `room` pixels are few."""
     draw = imgui.get_foreground_draw_list()
     with font(theme, look.BODY):
+        wish = imgui.calc_text_size(words).x + theme.px(36)
+    with font(theme, look.BODY * min(1.0, room / wish)):
         extent = imgui.calc_text_size(words)
         across, down = extent.x / 2 + theme.px(18), extent.y / 2 + theme.px(10)
         x, y = centre

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ import moderngl
 import numpy as np
 import pygame
 from PIL import Image
+from pygame._sdl2.video import Window as SdlWindow
 
 from app.errors import AppError
 
@@ -29,10 +29,10 @@ class Window:
     """One pygame window with a moderngl context. Raises `AppError` with what to do if there is no display or no GL."""
 
     def __init__(self, size: tuple[int, int] = DEFAULT_SIZE, *, fullscreen: bool = False) -> None:
-        os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", TITLE.lower())
         self.fullscreen = fullscreen
         self._windowed = size
         self._captured = False
+        self._handle: SdlWindow | None = None
         try:
             pygame.display.init()
             for attribute, value in (
@@ -43,9 +43,10 @@ class Window:
                 (pygame.GL_DOUBLEBUFFER, 1),
             ):
                 pygame.display.gl_set_attribute(attribute, value)
+            pygame.display.set_icon(_icon())
             self._open(size)
             pygame.display.set_caption(TITLE)
-            self.ctx = moderngl.create_context(require=330)
+            self.ctx = _context()
         except Exception as error:  # SDL and moderngl raise several kinds, some of them bare
             pygame.display.quit()
             raise AppError(_NO_WINDOW.format(reason=error)) from error
@@ -74,6 +75,10 @@ class Window:
             self._windowed = self.size
         self.fullscreen = not self.fullscreen
         self._open(self._windowed)
+        if not self.fullscreen:  # SDL leaves the old size where no window manager gives it back
+            # kept, because pygame leaves a bare pointer to it in every later event
+            self._handle = SdlWindow.from_display_module()
+            self._handle.size = self._windowed
 
     def capture(self, captured: bool) -> None:
         """Hold the pointer for looking around (hidden, relative) or let it go."""
@@ -115,3 +120,22 @@ class Window:
             flags |= pygame.FULLSCREEN
             size = (0, 0)
         pygame.display.set_mode(size, flags)
+
+
+def _context() -> moderngl.Context:
+    """moderngl on the context that SDL made current, whichever way it did so (GLX, EGL, a second window)."""
+    moderngl.init_context()
+    ctx = moderngl.get_context()
+    if ctx.version_code < 330:
+        raise OSError(f"it offers OpenGL {ctx.version_code / 100:.1f} and 3.3 is needed")
+    return ctx
+
+
+def _icon() -> pygame.Surface:
+    """A sun over two hills, 64x64."""
+    icon = pygame.Surface((64, 64), pygame.SRCALPHA)
+    pygame.draw.rect(icon, (30, 36, 46), icon.get_rect(), border_radius=14)
+    pygame.draw.circle(icon, (242, 179, 101), (42, 23), 10)
+    pygame.draw.polygon(icon, (86, 110, 104), [(6, 54), (27, 26), (48, 54)])
+    pygame.draw.polygon(icon, (126, 152, 132), [(26, 54), (42, 36), (58, 54)])
+    return icon

@@ -43,10 +43,10 @@ class HandLink:
 
     def world(self, **changes):
         """Say that a world is open."""
-        known = dict(
-            generation=self.generation, preset="fake", seed=7, prompt="", width=32, height=20, fps=24.0, chunk=4,
-            chunks=0, paused=False, session="/tmp/walk.wander",
-        )  # fmt: skip
+        known = {
+            "generation": self.generation, "preset": "fake", "seed": 7, "prompt": "", "width": 32, "height": 20,
+            "fps": 24.0, "chunk": 4, "chunks": 0, "paused": False, "session": "/tmp/walk.wander",
+        }  # fmt: skip
         self.generation = changes.get("generation", self.generation)
         self.events.append(wire.World(**(known | changes)))
 
@@ -55,11 +55,11 @@ class HandLink:
         greys = [(self.frames + k if grey is None else grey) % 256 for k in range(count)]
         pixels = np.repeat(np.array(greys, np.uint8), 20 * 32 * 3).tobytes()
         newest = self.controls[-1].seq if self.controls else 0
-        known = dict(
-            generation=self.generation, chunk=chunk, latent=latent, last=last, index=self.frames,
-            seq=newest if seq is None else seq, width=32, height=20, count=count, produced_ns=0, gen_ms=50.0,
-            chunk_ms=0.0, pixels=pixels,
-        )  # fmt: skip
+        known = {
+            "generation": self.generation, "chunk": chunk, "latent": latent, "last": last, "index": self.frames,
+            "seq": newest if seq is None else seq, "width": 32, "height": 20, "count": count, "produced_ns": 0,
+            "gen_ms": 50.0, "chunk_ms": 0.0, "pixels": pixels,
+        }  # fmt: skip
         self.events.append(wire.Frames(**(known | header)))
         self.frames += count
 

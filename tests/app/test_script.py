@@ -45,7 +45,9 @@ def test_a_malformed_command_is_refused(command):
     refuse(f'{{"t": 0, "command": "{command}"}}', "Line 1")
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"keys": []}', '{"t": -1}', '{"t": "a"}', '{"t": 0, "mouse": [1]}', '{"t": NaN}'])
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"keys": []}', '{"t": -1}', '{"t": "a"}', '{"t": 0, "mouse": [1]}', '{"t": NaN}']
+)
 def test_a_damaged_line_is_one_sentence_with_its_number(line):
     refuse(f'{{"t": 0}}\n\n{line}', "^Line 3 of script is wrong: [^\n]*$")
 

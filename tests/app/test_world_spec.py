@@ -28,7 +28,7 @@ def test_no_world_named_is_a_fresh_seed_each_time():
     assert len({parse_world(None, "pocket", 4).seed for _ in range(5)}) > 1
 
 
-@pytest.mark.parametrize("words", ["seed:", "seed:-1", "seed:1.5", f"seed:{1 << 53}", "text:", "planet:9", "12", "image:"])
+@pytest.mark.parametrize("words", ["seed:", "seed:-1", "seed:1.5", f"seed:{1 << 53}", "text:", "planet:9", "image:"])
 def test_anything_else_is_refused_with_the_valid_forms(words):
     with pytest.raises(AppError, match="seed:N"):
         parse_world(words, "pocket", 4)
@@ -39,7 +39,9 @@ def test_a_missing_truncated_or_wrong_picture_is_one_sentence(picture, tmp_path)
     text.write_text("no picture")
     torn = tmp_path / "torn.png"
     torn.write_bytes(picture.read_bytes()[:50])
-    for path, words in ((tmp_path / "none.png", "no picture"), (text, "another type"), (torn, "cannot be read"), (tmp_path, "cannot be read")):
+    missing, folder = tmp_path / "none.png", tmp_path
+    reasons = {missing: "no picture", text: "another type", torn: "cannot be read", folder: "cannot be read"}
+    for path, words in reasons.items():
         with pytest.raises(AppError, match=words):
             read_picture(path)
 
@@ -58,5 +60,5 @@ def test_a_missing_session_is_one_sentence(tmp_path):
 
 
 def test_a_description_that_is_too_long_is_refused_with_both_numbers():
-    with pytest.raises(AppError, match="2001 .* 2000"):
+    with pytest.raises(AppError, match=r"2001 .* 2000"):
         spec_for("pocket", seed=1, prompt="x" * 2001)

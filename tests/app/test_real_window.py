@@ -1,0 +1,130 @@
+"""Everything together: a window on an X server, three processes with the fake engine, hands by xdotool."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TOOLS = ("Xvfb", "xdotool")
+pytestmark = pytest.mark.skipif(
+    not all(map(shutil.which, TOOLS)), reason=f"needs {' and '.join(TOOLS)}; install them with apt-get"
+)
+
+
+def wait_for(what, seconds=40.0):
+    """The first true value of `what()`; fails after `seconds`."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := what():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"nothing after {seconds} s: {what}")
+
+
+@pytest.fixture(scope="module")
+def display():
+    """A free X display."""
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1000x700x24", "-nolisten", "tcp"],
+        pass_fds=[write],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write)
+    with os.fdopen(read) as ready:
+        yield f":{ready.readline().strip()}"
+    server.terminate()
+    server.wait()
+
+
+class Seat:
+    """One person in front of the real program."""
+
+    def __init__(self, display, home, root):
+        self.home = home
+        self.environment = {
+            **os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11", "LIBGL_ALWAYS_SOFTWARE": "1",
+            "HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"),
+        }  # fmt: skip
+        settings = home / "config" / "wander" / "settings.json"
+        settings.parent.mkdir(parents=True)
+        settings.write_text('{"width": 640, "height": 400}')
+        code = "import sys; from app.main import run; run(sys.argv[1:])"
+        options = ["--preset", "fake", "--world", "seed:3", "--sessions", str(home / "sessions")]
+        self.program = subprocess.Popen([sys.executable, "-c", code, *options], cwd=root, env=self.environment)
+        self.window = wait_for(lambda: self.do("search", "--class", "wander")).split()[0]
+
+    def do(self, *words):
+        done = subprocess.run(["xdotool", *words], env=self.environment, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def look(self):
+        """What is on the screen, uint8 [H, W, 3], by the program's own screenshot key."""
+        before = set(self.pictures())
+        self.do("key", "F12")
+        [path] = wait_for(lambda: set(self.pictures()) - before)
+        return np.asarray(Image.open(wait_for(lambda: path if complete(path) else None))).astype(int)
+
+    def pictures(self):
+        return list((self.home / "Pictures" / "Wander").glob("*.png"))
+
+    def settings(self):
+        return json.loads((self.home / "config" / "wander" / "settings.json").read_text())
+
+
+def complete(path: Path) -> bool:
+    """Whether a PNG has been written to its end."""
+    return path.read_bytes()[-8:-4] == b"IEND"
+
+
+@pytest.fixture
+def seat(display, tmp_path, root):
+    seat = Seat(display, tmp_path, root)
+    yield seat
+    seat.program.terminate()
+    seat.program.wait(10)
+
+
+def test_a_person_walks_types_in_two_scripts_resizes_and_leaves(seat):
+    wait_for(lambda: seat.look()[60, 320].mean() > 55)
+    still = seat.look()
+    seat.do("keydown", "w")
+    time.sleep(1.5)
+    seat.do("keyup", "w")
+    walked = seat.look()
+    assert (np.abs(walked[100:300] - still[100:300]).max(-1) > 20).mean() > 0.02, "walking moved nothing"
+
+    seat.do("key", "Return")
+    time.sleep(0.5)
+    seat.do("type", "--delay", "120", "snow ")
+    for character in "下雪":
+        seat.do("type", "--delay", "400", character)
+        time.sleep(0.3)
+    seat.do("key", "Return")
+    time.sleep(0.5)
+
+    seat.do("windowsize", "--sync", seat.window, "500", "500")
+    time.sleep(0.5)
+    assert seat.look().shape == (500, 500, 3)
+
+    seat.do("key", "Escape")
+    time.sleep(0.5)
+    seat.do("key", "F11")
+    time.sleep(0.5)
+    assert seat.look().shape == (700, 1000, 3)
+    seat.do("key", "F11")
+    time.sleep(1.0)
+    seat.do("windowfocus", seat.window)  # no window manager does it here
+    assert seat.look().shape == (500, 500, 3)
+
+    seat.program.terminate()
+    assert seat.program.wait(20) == 0
+    assert seat.settings()["prompt_history"] == ["snow 下雪"]
+    assert list((seat.home / "sessions").iterdir()), "no session was kept"
