@@ -106,7 +106,8 @@ class FakeWorld:
         first = not self._records
         start = start_pose(POCKET) if first else self.pose
         poses = frame_poses(steps[1:] if first else steps, POCKET, start)
-        groups = [poses[:1], *np.split(poses[1:], len(steps) - 1)] if first else np.split(poses[1:], len(steps))
+        groups = [poses[1 + 4 * latent : 5 + 4 * latent] for latent in range(len(poses) // 4)]
+        groups = [poses[:1], *groups] if first else groups
         for group in groups:
             time.sleep(self.config.latent_seconds)
             yield np.stack([draw(pose, self.chunks, self._colours()) for pose in group])

@@ -1,6 +1,9 @@
 """The fake engine keeps the contract of engine/world.py, so that what is tested with it holds for the real one."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from engine.actions import KEY_RIGHT, KEY_W, Step
 from engine.world import WorldSpec
@@ -18,10 +21,11 @@ def walk(world: FakeWorld, chunks: int, keys: int = KEY_W) -> list[bytes]:
     return seen
 
 
-def test_the_first_latent_of_a_world_is_one_picture_and_every_other_four():
-    world, counts = open_world(SPEC, config=FakeConfig()), []
-    for _ in range(2):
-        counts += [len(frames) for frames in world.step([Step()] * 2)]
+@pytest.mark.parametrize("chunk", [1, 2, 4])
+def test_the_first_latent_of_a_world_is_one_picture_and_every_other_four(chunk):
+    world, counts = open_world(replace(SPEC, chunk=chunk), config=FakeConfig()), []
+    for _ in range(4 // chunk):
+        counts += [len(frames) for frames in world.step([Step()] * chunk)]
         world.commit()
     assert counts == [1, 4, 4, 4]
 
