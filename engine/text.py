@@ -21,10 +21,10 @@ MAX_EVENTS = 4
 _STOPS = (
     re.compile(
         r"\W*((it|that|this|everything|the [\w ]+?)\W+)?((has|have)\W+)?"
-        r"(stop(s|ped)?|end(s|ed)?|(is|are) (over|gone)|goes away|clear(s|ed)?( up)?)(\W+now)?\W*",
+        r"(stop(s|ped)|end(s|ed)|(is|are) (over|gone)|goes away|clear(s|ed)?( up)?)(\W+now)?\W*",
         re.IGNORECASE,
     ),
-    re.compile(r"\W*stop\W+(it|that|this|the \w+)\W*", re.IGNORECASE),
+    re.compile(r"\W*stop(\W+(it|that|this|the \w+))?\W*", re.IGNORECASE),
     re.compile(r"\W*(它|\w{0,3}[雨雪风雾火雷水])?(已经|都)?(停|停下|停下来|停止|结束|消失|散|灭|熄灭)[了吧]?\W*"),
 )
 _CLAUSES = re.compile(r"[,;:.，；：。、]+")

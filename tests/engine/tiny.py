@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from engine.actions import KEY_RIGHT, KEY_W, Step
+from engine.memory import MemoryConfig
+from engine.streamer import PocketWorld, Sampling
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
 from engine.weights import PocketWeights
+from engine.world import ChunkRecord, WorldSpec
 
 
 def wake(module: nn.Module, scale: float = 0.3) -> None:
@@ -34,3 +42,30 @@ def tiny_weights(camera: str = "split") -> PocketWeights:
     vae = Vae(VaeConfig(latent_channels=4, encoder_widths=(8, 8, 8), decoder_widths=(8, 8, 8)))
     wake(vae)
     return PocketWeights(vae.eval().requires_grad_(False), tiny_pocket(camera), 64, 32, "tiny")
+
+
+def tiny_world(
+    weights: PocketWeights | None = None,
+    records: Sequence[ChunkRecord] = (),
+    *,
+    prompt: str = "a village at dusk",
+    image: NDArray[np.uint8] | None = None,
+    chunk: int = 2,
+    seed: int = 7,
+    cache_chunks: int = 24,
+) -> PocketWorld:
+    """A world of two denoising steps that sees 4 recent and 2 retrieved latents, so that retrieval begins early."""
+    spec = WorldSpec(seed=seed, prompt=prompt, image=image, chunk=chunk)
+    memory = MemoryConfig(temporal_latents=4, spatial_latents=2, points=64)
+    return PocketWorld(
+        weights or tiny_weights(), spec, records, sampling=Sampling(steps=2), memory=memory, cache_chunks=cache_chunks
+    )
+
+
+def play(world: PocketWorld, chunks: int, keys: int = KEY_W | KEY_RIGHT) -> NDArray[np.uint8]:
+    """Frames `[F, H, W, 3]` of the next chunks, every one committed."""
+    frames = []
+    for _ in range(chunks):
+        frames += list(world.step([Step(keys=keys)] * world.chunk))
+        world.commit()
+    return np.concatenate(frames)

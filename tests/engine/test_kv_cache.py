@@ -1,0 +1,77 @@
+"""Committed keys and values are a cache: bounded, rebuilt at will, never state."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.kv_cache import Committed, KvCache, read_context
+from tests.engine.tiny import tiny_pocket
+
+
+class Maker:
+    """Commits chunks and remembers which."""
+
+    def __init__(self) -> None:
+        self.made: list[int] = []
+        self.version = 0
+
+    def __call__(self, chunk: int) -> Committed:
+        self.made.append(chunk)
+        rows = torch.full((1, 6, 2, 16), float(chunk))
+        return Committed([rows], [rows], latents=3, prompt_version=self.version)
+
+
+def test_a_chunk_is_committed_once():
+    maker = Maker()
+    cache = KvCache(4, maker)
+    assert cache.get(2, 0) is cache.get(2, 0)
+    assert maker.made == [2]
+
+
+def test_it_never_holds_more_than_its_capacity_and_drops_the_least_recently_used():
+    maker = Maker()
+    cache = KvCache(3, maker)
+    for chunk in (0, 1, 2, 0, 3):
+        cache.get(chunk, 0)
+        assert len(cache) <= 3
+    cache.get(0, 0)
+    assert maker.made == [0, 1, 2, 3]
+    cache.get(1, 0)
+    assert maker.made == [0, 1, 2, 3, 1]
+
+
+def test_a_chunk_of_an_older_prompt_is_committed_anew_when_it_is_asked_for():
+    maker = Maker()
+    cache = KvCache(3, maker)
+    cache.get(0, 0)
+    cache.get(1, 0)
+    maker.version = 1
+    assert maker.made == [0, 1]
+    assert cache.get(1, 1).prompt_version == 1 and maker.made == [0, 1, 1]
+
+
+def test_forgetting_drops_a_chunk_and_all_later_ones():
+    maker = Maker()
+    cache = KvCache(5, maker)
+    for chunk in range(4):
+        cache.get(chunk, 0)
+    cache.forget_from(2)
+    assert len(cache) == 2
+    cache.get(1, 0)
+    cache.get(2, 0)
+    assert maker.made == [0, 1, 2, 3, 2]
+
+
+def test_a_cache_without_room_is_refused():
+    with pytest.raises(ValueError, match="got 0"):
+        KvCache(0, Maker())
+
+
+def test_the_rows_of_a_latent_are_its_own_tokens():
+    chunk = Maker()(0)
+    assert [chunk.rows(t) for t in range(3)] == [slice(0, 2), slice(2, 4), slice(4, 6)]
+
+
+def test_no_history_is_no_context():
+    assert read_context(tiny_pocket().positions, [], None).keys is None  # type: ignore[arg-type]
