@@ -41,8 +41,9 @@ class MemoryConfig:
     points: int = 1024
     """Points in the field that measure the overlap."""
     shortlist: int = 16
-    """Clips that are measured with all points, after a look with `coarse_points` at every clip."""
+    """Clips that are measured with all points, after a look at every clip from a few of the chunk's latents."""
     coarse_points: int = 64
+    """Points of that first look."""
     seed: int = 0
     """Shifts the points."""
 
@@ -163,9 +164,8 @@ def clip_overlaps(camera_from_world: Matrix, queries: Indices, clips: Indices, c
 def retrieve(camera_from_world: Matrix, queries: Indices, clips: Indices, config: MemoryConfig, points: Points) -> int:
     """First latent of the clip that overlaps the queries most; ties go to the oldest."""
     if len(clips) > config.shortlist:
-        ends = queries[[0, -1]] if len(queries) > 1 else queries
         coarse = points[: config.coarse_points].astype(np.float32)
-        rough = clip_overlaps(camera_from_world, ends, clips, config, coarse)
+        rough = clip_overlaps(camera_from_world, queries[:: len(queries) // 4 + 2], clips, config, coarse)
         clips = np.sort(clips[np.argsort(-rough, kind="stable")[: config.shortlist]])
     return int(clips[np.argmax(clip_overlaps(camera_from_world, queries, clips, config, points))])
 
