@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PYTHON = ((3, 11), (3, 13))
 """Oldest and newest Python that the pinned packages have wheels for."""
@@ -151,6 +151,84 @@ def train(arguments: list[str]) -> int | None:
     return main(arguments, say)
 
 
+def evaluate(arguments: list[str]) -> int | None:
+    """The model on held-out worlds, by the committed protocol."""
+    from engine.evaluation import command
+
+    options = command.parser().parse_args(arguments)
+    weights, protocol, request = command.prepare(options)
+    report = command.evaluate(options, weights, protocol, held_out(request), bar("clips scored"))
+    print(command.summary(report))
+    return 0
+
+
+def bench(arguments: list[str]) -> int | None:
+    """What a chunk costs, then how fast worlds are made and shown, with the quality of that run."""
+    import json
+
+    from engine.evaluation import bench
+    from engine.evaluation.clips import read_clips
+
+    options = bench.parser().parse_args(arguments)
+    weights, request = bench.prepare(options)
+    clip = next(read_clips(held_out(request)))
+    cost = bench.cost_of_chunk(weights, clip, options.chunk)
+    print(bench.card(cost, bench.peak_gflops(), weights, options.chunk), flush=True)
+    engine = bench.measure(weights, clip, cost, seconds=options.seconds, chunk=options.chunk)
+    chunks = [] if options.engine_only else sorted({1, options.chunk})
+    plays = {chunk: play_script(bench.script(options.seconds), chunk, options.seconds) for chunk in chunks}
+    figures = bench.combine(engine, plays, options.chunk)
+    print(json.dumps(figures) if options.json else bench.lines(figures))
+    return 0
+
+
+def held_out(request: Any) -> Path:
+    """The clips of an `engine.evaluation.command.ClipRequest`: rendered once, kept until the renderer changes."""
+    import hashlib
+    from functools import partial
+
+    from engine.trajectories import plan
+    from render.shards import make
+
+    digest = hashlib.sha256(repr(request).encode())
+    walks = [ROOT / "engine" / "actions.py", ROOT / "engine" / "trajectories.py"]
+    for source in sorted((ROOT / "render").glob("*.py")) + walks:
+        digest.update(source.read_bytes())
+    folder = ROOT / "data" / "evaluation" / digest.hexdigest()[:16]
+    for kind, clips, seed in request.sets:
+        make(
+            folder / kind,
+            clips=clips,
+            split="heldout",
+            seed=seed,
+            plan=partial(plan, kind=kind),
+            frames=request.frames,
+            width=request.width,
+            height=request.height,
+            event_rate=request.event_rate,
+            depth=request.depth,
+            progress=bar(f"{kind} clips rendered"),
+        )
+    return folder
+
+
+def play_script(lines: list[dict[str, Any]], chunk: int, seconds: float) -> dict[str, Any]:
+    """The figures of `play --headless` on a script, all three processes; what went wrong, if it did."""
+    import json
+    import subprocess
+
+    folder = ROOT / "data" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    script = folder / "script.jsonl"
+    script.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = [sys.executable, str(ROOT / "launch.py"), "play", "--headless", "--json", "--world", "seed:7"]
+    command += ["--chunk", str(chunk), "--script", str(script), "--seconds", str(seconds), "--sessions", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        return {"problem": (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 VERBS = {
     "play": Verb(
         play,
@@ -175,6 +253,21 @@ VERBS = {
             "launch.py train vae --data data/train --heldout data/heldout --out runs/vae --minutes 120 --resume",
             "launch.py train base --data data/latents --heldout data/heldout-latents --out runs/base --resume",
         ),
+        environment=STEADY_MEMORY,
+    ),
+    "evaluate": Verb(
+        evaluate,
+        "the paper's tables at our scale, on held-out worlds",
+        (
+            "launch.py evaluate --protocol short --html report.html",
+            "launch.py evaluate --clips 12 --seed 5 --json out.json",
+        ),
+        environment=STEADY_MEMORY,
+    ),
+    "bench": Verb(
+        bench,
+        "what a chunk costs here and how fast worlds are made",
+        ("launch.py bench --json", "launch.py bench --seconds 20 --engine-only"),
         environment=STEADY_MEMORY,
     ),
     "test": Verb(

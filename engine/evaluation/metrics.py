@@ -3,8 +3,10 @@ only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -104,3 +106,14 @@ def interval(
     tail = (1 - config.confidence) / 2
     low, high = np.quantile(statistic(values[picks]), (tail, 1 - tail))
     return float(statistic(values)), float(low), float(high)
+
+
+def plain(value: Any) -> Any:
+    """The same with floats rounded to four digits after the point and NaN as None, so that any JSON reader takes it."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, float | np.floating):
+        return None if math.isnan(value) else round(float(value), 4)
+    return value

@@ -15,7 +15,7 @@ from engine.actions import heading
 from engine.evaluation import following
 from engine.evaluation.clips import TrueClip
 from engine.evaluation.features import feature_distance, features
-from engine.evaluation.metrics import gradient_energy, interval, nanmean, psnr, ssim
+from engine.evaluation.metrics import gradient_energy, interval, nanmean, plain, psnr, ssim
 from engine.evaluation.motion import Motions, camera_distance, estimate_motions, motions_from_poses, poses_from_motions
 from engine.evaluation.protocol import ShortProtocol
 from engine.evaluation.rollout import Frames, generate, reconstruct, repeat_first, shown_pixels, warp_first
@@ -229,14 +229,3 @@ def better(results: list[ClipResult], metric: str, baseline: str, protocol: Shor
         "mean": mean,
         "interval": [low, high],
     }
-
-
-def plain(value: Any) -> Any:
-    """The same with floats rounded to four digits after the point and NaN as None, so that any JSON reader takes it."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if isinstance(value, float | np.floating):
-        return None if math.isnan(value) else round(float(value), 4)
-    return value
