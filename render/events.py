@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from render.meshes import rgb
+from render.meshes import Colour, blend, rgb
 from render.moods import NIGHT, Look, mix
 
 ONSET: dict[str, float] = {
@@ -100,23 +100,31 @@ def flash(state: EventState, time_s: float) -> float:
 
 def look_under(look: Look, state: EventState, time_s: float) -> Look:
     """The look of a place under weather, nightfall and lightning."""
-    dim = min(1.0, max(0.32, 1.9 * sum(look.light) / 3 - 0.8))
+    look = mix(look, NIGHT, state.nightfall)
+    dim = min(1.0, max(0.42, 1.7 * sum(look.light) / 3 - 0.6))
     look = mix(look, _grey(look, dim, 0.80, haze=0.014), 0.85 * state.rain)
     look = mix(look, _grey(look, dim, 0.95, haze=0.018), 0.75 * state.snow)
     look = mix(look, _grey(look, dim, 0.42, haze=0.016), 0.92 * state.storm)
     look = mix(look, _grey(look, dim, 0.90, haze=0.075), state.fog)
-    look = mix(look, NIGHT, state.nightfall)
     bolt = flash(state, time_s)
     return mix(look, replace(look, light=(1.25, 1.3, 1.45), shade=(0.95, 1.0, 1.2), horizon=rgb("#cdd6f2"),
                              zenith=rgb("#8f9cc9"), warm=rgb("#cdd6f2")), 0.8 * bolt)  # fmt: skip
 
 
+_DARK_RAIN = (0.50, 0.66, 1.05)
+"""What a closed sky tends to as the hour darkens: blue rather than black."""
+
+
 def _grey(look: Look, dim: float, bright: float, *, haze: float) -> Look:
     """The look under a closed sky, keeping how dark its mood is."""
-    level = bright * dim
-    sky = (0.80 * level, 0.84 * level, 0.90 * level)
+    level = max(0.3, bright * dim)
+
+    def tinted(share: float, colour: Colour) -> Colour:
+        return tuple(share * level * c for c in blend(_DARK_RAIN, colour, dim))  # type: ignore[return-value]
+
+    sky = tinted(1.0, (0.80, 0.84, 0.90))
     return replace(
-        look, light=(0.80 * level, 0.83 * level, 0.88 * level), shade=(0.66 * level, 0.71 * level, 0.80 * level),
-        zenith=(0.60 * level, 0.66 * level, 0.75 * level), horizon=sky, warm=sky, disc=sky, haze=max(look.haze, haze),
-        cloud=(0.66 * level, 0.71 * level, 0.79 * level), lamps=max(look.lamps, 0.9 * (1 - level)), stars=0.0,
+        look, light=tinted(1.0, (0.80, 0.83, 0.88)), shade=tinted(0.82, (0.80, 0.86, 0.97)),
+        zenith=tinted(0.75, (0.80, 0.88, 1.0)), horizon=sky, warm=sky, disc=sky, haze=max(look.haze, haze),
+        cloud=tinted(0.82, (0.80, 0.86, 0.96)), lamps=max(look.lamps, 0.9 * (1 - level)), stars=0.0,
     )  # fmt: skip
