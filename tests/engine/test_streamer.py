@@ -1,0 +1,249 @@
+"""A world goes on exactly, whatever happens to it: only its records and its text are state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from engine.actions import KEY_A, KEY_LEFT, KEY_W, Step
+from engine.errors import WanderError
+from engine.images import fit_image
+from engine.kv_cache import CommitMixer
+from engine.precision import autocast
+from engine.vae import group_frames, to_uint8
+from engine.weights import PocketWeights
+from engine.world import WorldSpec, open_world
+from tests.engine.tiny import play, tiny_weights, tiny_world
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def weights() -> PocketWeights:
+    return tiny_weights()
+
+
+@pytest.fixture
+def passes(weights) -> Iterator[list[tuple[bool, int]]]:
+    """For every pass through the network: whether it commits, and the context tokens that it sees."""
+    seen: list[tuple[bool, int]] = []
+
+    def note(_: object, arguments: tuple) -> None:
+        mixer = arguments[4]
+        keys = None if isinstance(mixer, CommitMixer) else mixer.context.keys
+        seen.append((isinstance(mixer, CommitMixer), keys[0].shape[2] if keys else 0))
+
+    handle = weights.model.register_forward_pre_hook(note)
+    yield seen
+    handle.remove()
+
+
+def committed(passes: list[tuple[bool, int]]) -> int:
+    """Chunks committed since the last time."""
+    count = sum(commits for commits, _ in passes)
+    passes.clear()
+    return count
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 4])
+def test_the_first_latent_is_one_frame_and_every_later_one_four(weights, chunk):
+    assert [len(frames) for frames in tiny_world(weights, chunk=chunk).step([Step()] * chunk)] == [1] + [4] * (
+        chunk - 1
+    )
+    assert play(tiny_world(weights, chunk=chunk), 2).shape == (8 * chunk - 3, 32, 64, 3)
+
+
+def test_the_same_seed_text_and_steps_make_the_same_frames(weights):
+    first, second, other = (play(tiny_world(weights, seed=seed), 3) for seed in (1, 1, 2))
+    assert np.array_equal(first, second) and not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 4])
+def test_a_world_rebuilt_from_its_records_goes_on_exactly(weights, chunk):
+    world = tiny_world(weights, chunk=chunk)
+    play(world, 5)
+    rebuilt = tiny_world(weights, world.records, chunk=chunk)
+    assert np.array_equal(rebuilt.pose, world.pose)
+    assert np.array_equal(play(rebuilt, 2, KEY_LEFT), play(world, 2, KEY_LEFT))
+
+
+def test_a_world_killed_within_a_chunk_makes_that_chunk_again(weights):
+    world = tiny_world(weights)
+    play(world, 3)
+    next(world.step([Step(keys=KEY_A)] * 2))
+    rebuilt = tiny_world(weights, world.records)
+    assert np.array_equal(play(rebuilt, 2), play(world, 2))
+
+
+def test_a_chunk_whose_frames_were_not_all_taken_is_not_committed(weights):
+    world = tiny_world(weights)
+    next(world.step([Step()] * 2))
+    with pytest.raises(ValueError, match="take all frames"):
+        world.commit()
+
+
+def test_another_chunk_length_goes_on_from_the_same_records(weights):
+    world = tiny_world(weights, chunk=4)
+    play(world, 3)
+    shorter = [tiny_world(weights, world.records, chunk=1) for _ in range(2)]
+    assert np.array_equal(play(shorter[0], 3), play(shorter[1], 3)) and shorter[0].chunks == 6
+
+
+def test_after_a_rewind_the_same_steps_make_the_same_frames(weights):
+    world = tiny_world(weights)
+    play(world, 3)
+    first = play(world, 3, KEY_LEFT)
+    world.rewind(3)
+    assert world.chunks == 3 and np.array_equal(play(world, 3, KEY_LEFT), first)
+
+
+def test_a_rewind_takes_back_the_text_as_well(weights):
+    world = tiny_world(weights)
+    play(world, 1)
+    world.prompt("it starts to rain")
+    play(world, 1)
+    world.rewind(1)
+    assert world.lines == ("a village at dusk",)
+
+
+def test_a_rewind_beyond_the_history_is_refused_in_a_sentence(weights):
+    world = tiny_world(weights)
+    with pytest.raises(WanderError, match="0 chunks, it can't go back to chunk 2"):
+        world.rewind(2)
+
+
+def test_a_reset_world_is_a_new_one(weights):
+    world = tiny_world(weights)
+    world.prompt("fog")
+    first = play(world, 2)
+    world.reset(seed=3)
+    assert world.chunks == 0 and world.lines == ("a village at dusk",)
+    assert np.array_equal(play(world, 2), play(tiny_world(weights, seed=3), 2)) and len(first)
+
+
+def test_the_first_frame_is_the_picture_as_the_autoencoder_sees_it(weights):
+    frames = play(tiny_world(weights, image=PICTURE), 1)
+    fitted = torch.from_numpy(fit_image(PICTURE, 64, 32))[None, None]
+    with torch.inference_mode(), autocast(torch.device("cpu")):
+        latent = weights.vae.encode(group_frames(fitted))[:, 0].half().float()
+        seen = weights.vae.decode(latent, None)[0]
+    assert np.array_equal(frames[0], to_uint8(seen[0, -1].float()).numpy())
+
+
+def test_the_picture_shapes_what_follows_it(weights):
+    assert not np.array_equal(play(tiny_world(weights, image=PICTURE), 1)[1:], play(tiny_world(weights), 1)[1:])
+
+
+def test_a_prompt_changes_the_next_chunk(weights):
+    world, plain = tiny_world(weights), tiny_world(weights)
+    assert np.array_equal(play(world, 2), play(plain, 2))
+    assert world.prompt("it starts to rain") == 2
+    assert not np.array_equal(play(world, 1), play(plain, 1))
+
+
+def test_a_prompt_recomputes_the_context_once(weights, passes):
+    world = tiny_world(weights)
+    play(world, 3)
+    assert committed(passes) == 3
+    world.prompt("it starts to rain")
+    play(world, 1)
+    assert committed(passes) == 3 + 1  # all 3 chunks in context, and the new one
+    play(world, 1)
+    assert committed(passes) == 1
+
+
+def test_an_event_that_stops_gives_back_the_text_before_it(weights):
+    world = tiny_world(weights)
+    world.prompt("it starts to rain")
+    world.prompt("开始下雪")
+    world.prompt("停了")
+    assert world.lines == ("a village at dusk", "it starts to rain")
+    world.prompt("it stops")
+    assert np.array_equal(play(world, 1), play(tiny_world(weights), 1))
+
+
+def test_a_chunk_records_the_text_that_it_was_made_under(weights):
+    world = tiny_world(weights)
+    list(world.step([Step()] * 2))
+    assert world.prompt("it starts to rain") == 1
+    assert world.commit().prompt == "a village at dusk"
+    list(world.step([Step()] * 2))
+    assert world.commit().prompt == "a village at dusk\nit starts to rain"
+
+
+def test_a_caption_of_several_lines_is_a_caption_and_events(weights):
+    world = tiny_world(weights, prompt="a village\nit rains")
+    play(world, 1)
+    rebuilt = tiny_world(weights, world.records, prompt="a village\nit rains")
+    assert world.lines == rebuilt.lines == ("a village", "it rains")
+
+
+@pytest.mark.parametrize("prompts", [["rain"], ["rain", "snow", "it stops"], ["a desert\nfog"], [" "]])
+def test_a_world_rebuilt_with_a_prompt_pending_goes_on_exactly(weights, prompts):
+    world = tiny_world(weights)
+    world.prompt("a fire")
+    play(world, 3)
+    rebuilt = tiny_world(weights, world.records)
+    for text in prompts:
+        assert world.prompt(text) == rebuilt.prompt(text) == 3
+    assert rebuilt.lines == world.lines and np.array_equal(play(rebuilt, 2), play(world, 2))
+
+
+def test_dropping_keys_and_values_changes_nothing(weights, passes):
+    roomy, tight = tiny_world(weights), tiny_world(weights, cache_chunks=1)
+    expected = play(roomy, 6)
+    few = committed(passes)
+    assert np.array_equal(play(tight, 6), expected) and committed(passes) > few
+    assert len(tight._cache) == 1
+
+
+def test_a_chunk_costs_the_same_however_long_the_history(weights, passes):
+    world = tiny_world(weights, cache_chunks=8)
+    costs = []
+    for _ in range(40):
+        play(world, 1, KEY_W)
+        costs.append((len(passes), max(tokens for _, tokens in passes)))
+        passes.clear()
+    assert {tokens for _, tokens in costs[3:]} == {6 * 2}  # latents in context, two tokens each
+    assert max(count for count, _ in costs) <= 2 + 1 + 1  # two steps, the commit, and one chunk retrieved anew
+    assert len(world._cache) <= 8
+
+
+@pytest.mark.parametrize("bad_passes, survives", [(1, True), (10**6, False)])
+def test_what_is_not_finite_is_tried_again_and_then_refused(weights, bad_passes, survives):
+    world = tiny_world(weights)
+    play(world, 2)
+    left = [bad_passes]
+
+    def poison(_: object, __: object, out: torch.Tensor) -> torch.Tensor:
+        left[0] -= 1
+        return out * float("nan") if left[0] >= 0 else out
+
+    handle = weights.model.register_forward_hook(poison)
+    try:
+        if survives:
+            play(world, 1)
+        else:
+            with pytest.raises(WanderError, match="chunk 2 is not finite"):
+                play(world, 1)
+    finally:
+        handle.remove()
+    assert world.chunks == 2 + survives and all(np.isfinite(record.latents).all() for record in world.records)
+    rebuilt = tiny_world(weights, world.records)
+    assert np.array_equal(play(world, 1), play(rebuilt, 1))
+
+
+def test_another_number_of_steps_is_refused(weights):
+    with pytest.raises(ValueError, match="takes 2 steps, got 3"):
+        tiny_world(weights).step([Step()] * 3)
+
+
+@pytest.mark.parametrize(
+    "spec, sentence", [(WorldSpec(preset="lost"), "no preset 'lost'"), (WorldSpec(chunk=3), "not 3")]
+)
+def test_a_world_that_can_not_be_opened_is_refused_in_a_sentence(spec, sentence):
+    with pytest.raises(WanderError, match=sentence):
+        open_world(spec)
