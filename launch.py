@@ -66,44 +66,14 @@ def doctor(arguments: list[str]) -> int | None:
 
 
 def data(arguments: list[str]) -> int | None:
-    """Clips of procedural worlds, rendered into shards that training reads."""
-    from render.biomes import BIOMES
+    """Ground-truth worlds: clips of them for training, or one to walk through."""
+    from render import command
 
-    parser = argparse.ArgumentParser(
-        prog="launch.py data", description="Render clips of procedural worlds into shards."
-    )
-    make = parser.add_subparsers(required=True).add_parser("make", help="render clips; goes on where it was stopped")
-    make.add_argument("--out", type=Path, required=True, metavar="DIR")
-    make.add_argument("--clips", type=at_least_one, default=32, help="how many clips (32)")
-    make.add_argument("--split", choices=("train", "heldout"), default="train", help="which worlds; the two share none")
-    make.add_argument("--seed", type=int, default=0)
-    make.add_argument("--frames", type=whole_latents, default=93, help="frames a clip, 4 k + 1 (93)")
-    make.add_argument("--size", type=int, nargs=2, default=(320, 192), metavar=("WIDTH", "HEIGHT"))
-    make.add_argument(
-        "--biome", action="append", default=[], choices=tuple(BIOMES), help="only this kind of place; may be repeated"
-    )
-    make.add_argument("--events", type=float, default=0.5, help="share of clips in which something happens (0.5)")
-    make.add_argument("--depth", action="store_true", help="keep true depth as well")
-    return make_data(parser.parse_args(arguments))
+    options = command.parser().parse_args(arguments)
+    return make_clips(options) if options.action == "make" else preview(options)
 
 
-def at_least_one(text: str) -> int:
-    """A positive whole number from the command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"it is {text}; give a whole number of at least 1")
-    return int(text)
-
-
-def whole_latents(text: str) -> int:
-    """A number of frames from the command line, at least a chunk's 13: one frame, then four a latent."""
-    frames = at_least_one(text)
-    if frames % 4 != 1 or frames < 13:
-        near = max(13, frames - (frames - 1) % 4)
-        raise argparse.ArgumentTypeError(f"{frames} frames are not whole latents; give {near} (4 k + 1, at least 13)")
-    return frames
-
-
-def make_data(options: argparse.Namespace) -> int:
+def make_clips(options: argparse.Namespace) -> int:
     """Render the clips that `options` ask for: drawing comes from render/, the walks from engine/."""
     from engine.trajectories import plan
     from render.shards import make
@@ -124,6 +94,32 @@ def make_data(options: argparse.Namespace) -> int:
         progress=bar("clips"),
     )
     print(f"{options.clips} clips in {len(written)} shards under {options.out}")
+    return 0
+
+
+def preview(options: argparse.Namespace) -> int:
+    """Walk through a true world: the window is app/'s, the pictures render/'s, how keys move the camera engine/'s."""
+    from app.preview import PreviewLoop
+    from app.window import Window
+    from engine.actions import POCKET, Step, advance
+    from engine.trajectories import facing_and_stride
+    from render.events import FAMILIES
+    from render.preview import Preview
+    from render.renderer import Renderer
+    from render.scene import make_world
+
+    window = Window()
+    renderer = Renderer(*options.size, ctx=window.ctx)
+
+    def open_world(seed: int) -> Preview:
+        return Preview(
+            renderer,
+            make_world(seed, split=options.split, biome=options.biome),
+            advance=lambda pose, keys, yaw, pitch: advance(pose, Step(keys, yaw, pitch), POCKET),
+            facing_and_stride=facing_and_stride,
+        )
+
+    PreviewLoop(window, open_world, seed=options.seed, families=FAMILIES).run()
     return 0
 
 
@@ -243,8 +239,12 @@ VERBS = {
     "doctor": Verb(doctor, "what this machine can do, in one screen", ("launch.py doctor", "launch.py doctor --json")),
     "data": Verb(
         data,
-        "render procedural worlds for training",
-        ("launch.py data make --out data/train --clips 2000", "launch.py data make --out data/heldout --split heldout"),
+        "ground-truth worlds: clips for training, or one to walk through",
+        (
+            "launch.py data preview --seed 7 --biome village",
+            "launch.py data make --out data/train --clips 2000",
+            "launch.py data make --out data/heldout --split heldout --depth",
+        ),
     ),
     "train": Verb(
         train,
@@ -288,7 +288,7 @@ def overview() -> str:
         "",
     ]
     lines += [f"  {name:<10}{verb.summary}" for name, verb in VERBS.items()]
-    lines += ["", "examples:"] + [f"  {example}" for verb in VERBS.values() for example in verb.examples[:2]]
+    lines += ["", "examples:"] + [f"  {example}" for verb in VERBS.values() for example in verb.examples[:3]]
     return "\n".join([*lines, "", "launch.py VERB --help shows a verb's options."])
 
 

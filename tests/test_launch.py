@@ -97,13 +97,6 @@ def test_examples_stand_below_a_verbs_own_help(verb, capsys):
     assert capsys.readouterr().out.endswith("examples:\n  launch.py go fast\n")
 
 
-@pytest.mark.parametrize(("given", "hint"), [("92", "give 89"), ("1", "give 13"), ("-4", "at least 1")])
-def test_a_clip_length_that_is_not_whole_latents_is_refused_with_the_nearest_one(capsys, given, hint):
-    with pytest.raises(SystemExit, match="2"):
-        launch.data(["make", "--out", "unused", "--frames", given])
-    assert hint in capsys.readouterr().err
-
-
 def test_the_progress_bar_says_each_tenth_once_where_there_is_no_terminal(capsys):
     show = launch.bar("clips")
     for done in [*range(1, 41), 40]:
