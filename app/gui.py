@@ -16,17 +16,20 @@ _NAMED = {
     "LEFT": _K.left_arrow, "RIGHT": _K.right_arrow, "UP": _K.up_arrow, "DOWN": _K.down_arrow, "PAGEUP": _K.page_up,
     "PAGEDOWN": _K.page_down, "HOME": _K.home, "END": _K.end, "INSERT": _K.insert, "DELETE": _K.delete,
     "BACKSPACE": _K.backspace, "RETURN": _K.enter, "KP_ENTER": _K.keypad_enter, "ESCAPE": _K.escape, "TAB": _K.tab,
-    "SPACE": _K.space, "LSHIFT": _K.left_shift, "RSHIFT": _K.right_shift, "LCTRL": _K.left_ctrl,
+    "LSHIFT": _K.left_shift, "RSHIFT": _K.right_shift, "LCTRL": _K.left_ctrl,
     "RCTRL": _K.right_ctrl, "LALT": _K.left_alt, "RALT": _K.right_alt,
 }  # fmt: skip
 _KEYS = {getattr(pygame, f"K_{name}"): key for name, key in _NAMED.items()}
-_KEYS |= {getattr(pygame, f"K_{letter}"): getattr(_K, letter) for letter in "abcdefghijklmnopqrstuvwxyz"}
+_SHORTCUTS = {getattr(pygame, f"K_{letter}"): getattr(_K, letter) for letter in "acvxyz"}
+"""Letters that edit together with Ctrl. Others come as text alone: ImGui takes in a key and a text on different
+pictures, so fast typing would fall behind."""
 _MODIFIERS = (
     (pygame.KMOD_CTRL, _K.mod_ctrl),
     (pygame.KMOD_SHIFT, _K.mod_shift),
     (pygame.KMOD_ALT, _K.mod_alt),
     (pygame.KMOD_META, _K.mod_super),
 )
+_TEXT = "text/plain;charset=utf-8"
 _BUTTONS = {1: 0, 2: 2, 3: 1}
 
 
@@ -41,6 +44,10 @@ class Gui:
         look.apply(scale)
         self.theme = Theme(fonts=load_fonts(look.BASE_SIZE), scale=scale)
         self.renderer = ImguiRenderer(ctx)
+        pygame.scrap.init()
+        platform = imgui.get_platform_io()
+        platform.platform_get_clipboard_text_fn = lambda _: _read_clipboard()
+        platform.platform_set_clipboard_text_fn = lambda _, text: _write_clipboard(text)
         self.composition = ""
         """What an input method is composing; not yet part of the text."""
         self._typing = True
@@ -98,9 +105,12 @@ class Gui:
     def _key(self, event: pygame.event.Event) -> None:
         for mask, modifier in _MODIFIERS:
             self.io.add_key_event(modifier, bool(event.mod & mask))
+        down = event.type == pygame.KEYDOWN
         # while an input method composes, Return and the arrows are its own
-        if event.key in _KEYS and not self.composition:
-            self.io.add_key_event(_KEYS[event.key], event.type == pygame.KEYDOWN)
+        if event.key in _KEYS and not (down and self.composition):
+            self.io.add_key_event(_KEYS[event.key], down)
+        elif event.key in _SHORTCUTS and (event.mod & pygame.KMOD_CTRL or not down):
+            self.io.add_key_event(_SHORTCUTS[event.key], down)
 
     def _follow_caret(self) -> None:
         """Place the input method at the caret, and show what it composes there."""
@@ -128,3 +138,12 @@ class Gui:
         if typing != self._typing:
             self._typing = typing
             (pygame.key.start_text_input if typing else pygame.key.stop_text_input)()
+
+
+def _read_clipboard() -> str:
+    """The text that was copied last, anywhere on the desktop; empty for none."""
+    return (pygame.scrap.get(_TEXT) or b"").decode("utf-8", errors="replace")
+
+
+def _write_clipboard(text: str) -> None:
+    pygame.scrap.put(_TEXT, text.encode())

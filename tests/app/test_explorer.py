@@ -131,6 +131,24 @@ def test_an_event_in_english_and_chinese_is_typed_and_sent(walker, link):
     assert walker.explorer.state.settings.prompt_history == ("snow 雪地森林",)
 
 
+def test_fast_typing_does_not_fall_behind(walker):
+    walker.press(pygame.K_RETURN)
+    for letter in "thunder rolls":
+        walker.post(pygame.KEYDOWN, key=ord(letter), mod=0, unicode=letter)
+        walker.post(pygame.TEXTINPUT, text=letter)
+        walker.post(pygame.KEYUP, key=ord(letter), mod=0)
+    walker.wait(3)
+    assert walker.ui.event == "thunder rolls"
+
+
+def test_text_is_copied_and_pasted(walker):
+    walker.press(pygame.K_RETURN)
+    walker.type("雨 rain")
+    for key in (pygame.K_a, pygame.K_c, pygame.K_END, pygame.K_v):
+        walker.press(key, 0 if key == pygame.K_END else pygame.KMOD_LCTRL)
+    assert walker.ui.event == "雨 rain雨 rain"
+
+
 def test_what_an_input_method_composes_is_drawn_and_not_yet_sent(walker):
     walker.press(pygame.K_RETURN)
     walker.wait(10)

