@@ -24,9 +24,7 @@ class Archive:
     _journal: Journal | None = None
 
     def find(self, text: str) -> Path:
-        """The session file that `text` names: a path, or a name in the folder. Raises `JournalError` if there
-        is none.
-        """
+        """The session file that `text` names, by path or by name in the folder. Raises `JournalError`."""
         path = Path(text).expanduser()
         here = self.folder / (path.name.removesuffix(SUFFIX) + SUFFIX)
         if not self.confined and path.is_file():

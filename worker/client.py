@@ -155,7 +155,11 @@ def launch_local(*, sessions: Path = SESSIONS, options: dict[str, float] | None 
     try:
         with open(directory / LOG, "wb") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "worker.router", arguments], stdin=subprocess.PIPE, stderr=log, env=environment
+                [sys.executable, "-m", "worker.router", arguments],
+                stdin=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
             )
     except OSError as error:
         raise LaunchError(f"The worker could not be started: {error}.") from error

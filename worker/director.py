@@ -55,9 +55,7 @@ class Director:
         tell: Callable[[wire.RequestLaneEvent], object],
         show: Callable[[list[bytes]], None],
     ) -> None:
-        """`start_model` starts a process for a preset; `tell` and `show` send on the window's request and
-        frame lane.
-        """
+        """`start_model` starts a process for a preset; `tell` and `show` send to the window."""
         self._archive, self._tell, self._show = archive, tell, show
         self._waiting: deque[wire.Request] = deque()
         self._at_hand: Undertaking | None = None

@@ -96,9 +96,7 @@ class FakeWorld:
         return self._records[-1].poses[-1].astype(np.float64) if self._records else start_pose(POCKET)
 
     def step(self, steps: Sequence[Step]) -> Iterator[Picture]:
-        """Yield the pictures of each latent, uint8 [1 | 4, H, W, 3]; the very first latent of a world is one
-        picture.
-        """
+        """Yield the pictures of each latent, uint8 [1 | 4, H, W, 3]; the first latent of a world is one picture."""
         if len(steps) != self.chunk:
             raise ValueError(f"a chunk takes {self.chunk} steps, got {len(steps)}")
         if self._fresh and self.config.spin_at == self.chunks:
@@ -122,9 +120,7 @@ class FakeWorld:
         return self._records[-1]
 
     def prompt(self, text: str) -> int:
-        """Add an event, one line more; a text of several lines replaces them all. Returns the chunk that
-        first reads it.
-        """
+        """Add an event, one line; several lines replace all that there are. Returns the chunk that reads it first."""
         self._prompt = text if "\n" in text or not self._prompt else f"{self._prompt}\n{text}"
         return self.chunks
 
@@ -142,9 +138,7 @@ class FakeWorld:
         self._prompt = self.spec.prompt
 
     def _colours(self) -> NDArray[np.float32]:
-        """Sky, ground and pillar colours [3, 3], which depend on the world, its prompt and (slightly) the
-        last chunk.
-        """
+        """Colours [3, 3] of sky, ground and pillars, by the world, its prompt and (slightly) the last chunk."""
         mood = np.random.default_rng(_number(f"{self.spec.seed} {self._prompt}")).uniform(60, 220, (3, 3))
         if self.spec.image is not None:
             mood[0] = self.spec.image.reshape(-1, 3).mean(axis=0)
@@ -167,9 +161,7 @@ class FakeWorld:
 
 
 def draw(world_from_camera: Pose, number: int, colours: NDArray[np.float32]) -> Picture:
-    """The toy world from a pose [4, 4], uint8 [H, W, 3], with `number` in the corner; `colours` [3, 3] as
-    sky, ground, pillar.
-    """
+    """The toy world from a pose [4, 4], uint8 [H, W, 3], with `number` in a corner, in these `colours` [3, 3]."""
     picture = _ground_and_sky(world_from_camera, colours)
     _draw_pillars(picture, world_from_camera, colours[2])
     _draw_number(picture, number)

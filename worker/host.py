@@ -1,6 +1,4 @@
-"""The place where the model process lives: it is started here, given jobs, watched, and started again when it
-is lost.
-"""
+"""Where the model process lives: it is started here, given jobs, watched, and started again when it is lost."""
 
 import os
 import time
@@ -93,9 +91,7 @@ class ModelHost:
         return self.restarts <= MAX_RESTARTS
 
     def news(self) -> tuple[bool, str | None]:
-        """Whether the process hangs for good, and a sentence for the window if its state has changed (empty:
-        all is well).
-        """
+        """Whether the process hangs for good, and what to tell the window if that has changed ("": all is well)."""
         silence, limit = self.watchdog.silence(time.monotonic())
         late = silence > limit
         sentence = f"The model has made no progress for {silence:.0f} s. Wait, or restart it." if late else ""

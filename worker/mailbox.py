@@ -1,5 +1,4 @@
-"""The mailbox between a person and a chunk: latest wins, taps are kept, mouse movement adds up and nothing of it is
-lost.
+"""The mailbox between a person and a chunk: latest wins, taps are kept, mouse movement adds up.
 
 Pure: a `Mailbox` is a value. `receive` takes in a `Control`, `take` turns what is there into one `Step` per latent of
 the next chunk. Held keys go to every latent; a key that went down since the last chunk and is up again goes to the
@@ -67,9 +66,7 @@ class Mailbox:
     def take(
         self, latents: int, *, still: int = 0, limit: LookLimit = LookLimit()
     ) -> tuple[tuple[Step, ...], "Mailbox"]:
-        """The steps of a chunk of `latents`, of which the first `still` cannot move (latent 0 of a world),
-        and what is left.
-        """
+        """The steps of a chunk, and what is left. Its first `still` latents cannot move: latent 0 of a world."""
         moving = latents - still
         if moving < 1:
             return tuple(Step() for _ in range(latents)), self

@@ -198,9 +198,7 @@ def decode_image(data: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def hang_on_lifeline() -> None:
-    """End this process when its standard input ends, whatever it does then; the kernel does the same if the
-    parent dies.
-    """
+    """End this process when its standard input does, or its parent, whatever it is doing then."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -235,7 +235,7 @@ class Reply(Message, frozen=True, kw_only=True, tag="reply"):
 
 
 class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
-    """Answer to a `Hello` that was accepted."""
+    """Answer to a `Hello` that was accepted; may come again, when the worker asks itself whether the window lives."""
 
     protocol: Count = PROTOCOL
     schema: Annotated[str, Meta(max_length=64)]

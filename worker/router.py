@@ -40,7 +40,7 @@ from worker.transport import LIMITS, Lane
 MAX_STRIKES = 3
 MAX_PEERS = 256
 TICK_MS = 250
-RETRY_MS = 5
+RETRY_MS = 20
 MAX_READS = 64
 """Most messages of one lane that are read before the others have their turn."""
 
@@ -81,9 +81,7 @@ class Router:
         )
 
     def run(self, lifeline: int) -> None:
-        """Serve until the descriptor `lifeline` ends or the window quits; then finish the chunk in the making
-        and close.
-        """
+        """Serve until the descriptor `lifeline` ends or the window quits; then finish the chunk and close."""
         last = None
         while last is None or (not self._director.finished and time.monotonic() < last):
             ready = self._wait(lifeline if last is None else None)
@@ -173,9 +171,7 @@ class Router:
         self._director.welcome()
 
     def _strike(self, sender: bytes, frames: list[bytes], error: WireError) -> None:
-        """A message that cannot be read: another version's greeting gets its own answer, the third of others
-        ends it.
-        """
+        """A message that cannot be read. Greetings of other versions are answered; three others end a connection."""
         with contextlib.suppress(WireError):
             greeting = unpack(frames[0], Greeting, SMALL)
             if greeting.protocol != PROTOCOL:

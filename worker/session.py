@@ -137,9 +137,7 @@ class Session:
         return replace(self, prompt=_shown(f"{self.prompt}\n{text}"))
 
     def renewed(self) -> "Session":
-        """A new generation of the same state: nothing of it was made or shown, and movement of the old one is
-        forgotten.
-        """
+        """A new generation of the same state, of which nothing was made or shown yet."""
         return replace(
             self,
             generation=self.generation + 1,

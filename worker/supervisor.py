@@ -103,6 +103,7 @@ class ModelProcess:
         arguments = json.dumps({"endpoint": self._endpoint, "preset": preset})
         try:
             with open(self._log, "ab") as log:
+                self._log_start = log.tell()
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "worker.model_process", arguments],
                     stdin=subprocess.PIPE,
@@ -135,7 +136,9 @@ class ModelProcess:
 
     def last_words(self) -> str:
         """How it ended, with the last line that it wrote to its log."""
-        lines = self._log.read_bytes()[-LAST_WORDS_BYTES:].decode(errors="replace").strip().splitlines()
+        lines = (
+            self._log.read_bytes()[self._log_start :][-LAST_WORDS_BYTES:].decode(errors="replace").strip().splitlines()
+        )
         words = f": {lines[-1].strip()[:300]}" if lines else ""
         return f"it ended with status {self._process.returncode}{words}"
 
