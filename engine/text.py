@@ -42,12 +42,15 @@ def lines_of(text: str) -> tuple[str, ...]:
 
 
 def revise(lines: tuple[str, ...], text: str) -> tuple[str, ...]:
-    """The lines (caption, events ...) after the user typed `text`; several lines replace everything."""
+    """The lines (caption, events ...) after the user typed `text`; several lines replace everything.
+
+    Of the events only the newest `MAX_EVENTS` are kept: no others are read.
+    """
     if "\n" in text:
         return lines_of(text)
     if is_stop(text):
         return lines[:1] + lines[1:-1]
-    return (*lines, text.strip()) if text.strip() else lines
+    return (*lines[:1], *lines[1:][1 - MAX_EVENTS :], text.strip()) if text.strip() else lines
 
 
 def rows_of(lines: Iterable[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -27,7 +29,7 @@ def _walk() -> np.ndarray:
 
 @pytest.mark.parametrize("camera", ["split", "branch"])
 @pytest.mark.parametrize("chunk", [1, 2, 4])
-def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: str, chunk: int) -> None:
+def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: Literal["split", "branch"], chunk: int) -> None:
     weights, poses = tiny_weights(camera), _walk()
     generator = torch.Generator().manual_seed(3)
     latents = torch.randn(1, LATENTS, 4, 2, 4, generator=generator).half().float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,16 +31,20 @@ def wake(module: nn.Module, scale: float = 0.3) -> None:
             )
 
 
-def tiny_pocket(camera: str = "split") -> Pocket:
-    """Two blocks, two heads of 16 channels."""
-    model = Pocket(PocketConfig(width=32, heads=2, depth=2, latent_channels=4, camera=camera))  # type: ignore[arg-type]
+def tiny_pocket(camera: Literal["split", "branch"] = "split") -> Pocket:
+    """Two blocks, two heads of 16 channels; the same ones at every call."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Pocket(PocketConfig(width=32, heads=2, depth=2, latent_channels=4, camera=camera))
     wake(model, 1.0)
     return model.eval().requires_grad_(False)
 
 
-def tiny_weights(camera: str = "split") -> PocketWeights:
-    """Networks for pictures of 64x32 pixels: latents of 2x4, two tokens each."""
-    vae = Vae(VaeConfig(latent_channels=4, encoder_widths=(8, 8, 8), decoder_widths=(8, 8, 8)))
+def tiny_weights(camera: Literal["split", "branch"] = "split") -> PocketWeights:
+    """Networks for pictures of 64x32 pixels, latents of 2x4, two tokens each; the same ones at every call."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = Vae(VaeConfig(latent_channels=4, encoder_widths=(8, 8, 8), decoder_widths=(8, 8, 8)))
     wake(vae)
     return PocketWeights(vae.eval().requires_grad_(False), tiny_pocket(camera), 64, 32, "tiny")
 

@@ -1,0 +1,148 @@
+"""Weights on disk: whole and right, or one sentence that says what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.checkpoint import load_state, manifest_path, read_manifest, save_state, save_weights, sha256_of
+from engine.errors import WanderError
+from engine.weights import load_pocket, load_transformer, load_vae
+from tests.engine.tiny import tiny_weights
+
+VAE, TRANSFORMER = "vae.safetensors", "transformer.safetensors"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The two weight files of a tiny `pocket`."""
+    weights = tiny_weights()
+    save_weights(tmp_path / VAE, weights.vae.state_dict(), {"kind": "pocket-vae", "config": asdict(weights.vae.config)})
+    facts = {"width": 64, "height": 32, "vae_sha256": sha256_of(tmp_path / VAE)}
+    manifest = {"kind": "pocket-transformer", "config": asdict(weights.model.config)} | facts
+    save_weights(tmp_path / TRANSFORMER, weights.model.state_dict(), manifest)
+    return tmp_path
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 4
+    path.write_bytes(data)
+
+
+def rewrite(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
+    """Changes the tensors of a file and makes the manifest's checksum fit again."""
+
+    def mutate(path: Path) -> None:
+        tensors = load_file(path)
+        change(tensors)
+        save_file(tensors, path)
+        describe("sha256", sha256_of(path))(path)
+
+    return mutate
+
+
+def describe(name: str, value: object) -> Callable[[Path], None]:
+    """Changes one fact of the manifest; None takes it out."""
+
+    def mutate(path: Path) -> None:
+        manifest = json.loads(manifest_path(path).read_text()) | {name: value}
+        manifest_path(path).write_text(json.dumps({k: v for k, v in manifest.items() if v is not None}))
+
+    return mutate
+
+
+MUTATIONS = {
+    "a flipped bit": (flip, "is damaged: sha256"),
+    "a cut tail": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is damaged"),
+    "an empty file": (lambda path: path.write_bytes(b""), "is damaged"),
+    "bytes appended": (lambda path: path.write_bytes(path.read_bytes() + b"more"), "is damaged"),
+    "a missing file": (Path.unlink, "is missing"),
+    "a missing manifest": (lambda path: manifest_path(path).unlink(), "is missing"),
+    "a torn manifest": (lambda path: manifest_path(path).write_text('{"kind": "poc'), "is damaged"),
+    "a manifest that is a list": (lambda path: manifest_path(path).write_text("[1]"), "is damaged"),
+    "another kind": (describe("kind", "depth-head"), "holds a depth-head"),
+    "a missing tensor": (rewrite(dict.popitem), "is missing"),
+    "a tensor too many": (rewrite(lambda tensors: tensors.update(more=torch.zeros(1))), "'more' is unknown"),
+    "another shape": (rewrite(lambda t: t.update(zip([min(t)], [torch.zeros(7)], strict=True))), r"shape \[7\]"),
+    "no tensors at all": (rewrite(dict.clear), "has 0 tensors"),
+    "an unknown size": (describe("config", {"colour": 3}), "does not fit this program"),
+    "no config": (describe("config", None), "does not fit this program"),
+}
+
+
+@pytest.mark.parametrize("name", [VAE, TRANSFORMER])
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_file_that_is_not_whole_and_right_is_refused_in_one_sentence(folder, name, mutation):
+    change, expected = MUTATIONS[mutation]
+    change(folder / name)
+    with pytest.raises(WanderError, match=expected) as refused:
+        load_pocket(folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_was_saved_is_loaded_in_bfloat16_precision(folder):
+    weights = tiny_weights()
+    loaded = load_pocket(folder)
+    assert (loaded.width, loaded.height, loaded.grid) == (64, 32, (2, 4))
+    for network, saved in ((loaded.vae, weights.vae), (loaded.model, weights.model)):
+        for name, tensor in saved.state_dict().items():
+            assert torch.equal(network.state_dict()[name], tensor.bfloat16().float())
+        assert not network.training and not any(p.requires_grad for p in network.parameters())
+
+
+def test_a_transformer_of_another_autoencoder_is_refused(folder):
+    describe("vae_sha256", "0" * 64)(folder / TRANSFORMER)
+    with pytest.raises(WanderError, match="trained on another autoencoder"):
+        load_pocket(folder)
+
+
+def test_a_manifest_without_the_frames_size_is_refused(folder):
+    describe("width", None)(folder / TRANSFORMER)
+    with pytest.raises(WanderError, match="has no width"):
+        load_transformer(folder / TRANSFORMER)
+
+
+def test_the_checksum_follows_a_file_that_changes(folder):
+    before = sha256_of(folder / VAE)
+    flip(folder / VAE)
+    assert sha256_of(folder / VAE) != before
+
+
+def test_a_write_that_fails_leaves_the_old_weights_and_nothing_else(folder, monkeypatch):
+    before = sorted(folder.iterdir())
+
+    def full_disk(_: object, part: Path) -> None:
+        part.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("engine.checkpoint.save_file", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_weights(folder / VAE, {"x": torch.zeros(1)}, {"kind": "pocket-vae"})
+    assert sorted(folder.iterdir()) == before and load_vae(folder / VAE)
+
+
+def test_the_manifest_says_how_the_weights_came_about(folder):
+    save_weights(folder / VAE, {"x": torch.zeros(1)}, {"kind": "pocket-vae", "recipe": {"steps": 5}})
+    assert read_manifest(folder / VAE, "pocket-vae")["recipe"] == {"steps": 5}
+
+
+def test_a_training_state_comes_back_exactly(tmp_path):
+    tensors = {"a.b": torch.randn(3, 4), "steps": torch.tensor(7)}
+    save_state(tmp_path / "state.safetensors", tensors, {"step": 5})
+    loaded, facts = load_state(tmp_path / "state.safetensors")
+    assert facts == {"step": 5} and all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("data", [None, b"", b"\xff" * 64])
+def test_a_training_state_that_can_not_be_read_is_refused_in_a_sentence(tmp_path, data):
+    if data is not None:
+        (tmp_path / "state").write_bytes(data)
+    with pytest.raises(WanderError, match="can't be read"):
+        load_state(tmp_path / "state")
