@@ -104,14 +104,19 @@ class SocketLink:
         if self._worker is not None:
             self._send(Lane.REQUESTS, Quit())
             _end(self._worker)
-            if self._worker.returncode == 0:
+            if self._worker.returncode == 0 or not self._log:
                 shutil.rmtree(self.directory, ignore_errors=True)
         self._closed = True
         self._context.destroy(linger=200)
 
+    @property
+    def _log(self) -> bytes:
+        """What the worker wrote to its log."""
+        path = self.directory / LOG
+        return path.read_bytes() if path.exists() else b""
+
     def _epitaph(self, worker: "subprocess.Popen[bytes]") -> str:
-        log = self.directory / LOG
-        where = f"its log is {log}" if log.exists() else "it left no log"
+        where = f"its log is {self.directory / LOG}" if self._log else "it left no log"
         return f"The worker ended with status {worker.returncode} ({where}); start Wander again."
 
     def _send(self, lane: Lane, message: msgspec.Struct) -> bool:
