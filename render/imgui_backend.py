@@ -64,7 +64,7 @@ class ImguiRenderer:
         self._program["display"] = (width, height)
         for commands in data.cmd_lists:
             self._draw_list(commands, target, height)
-        target.scissor = None
+        self._ctx.scissor = None
         self._ctx.disable(moderngl.BLEND)
 
     def _draw_list(self, commands: imgui.ImDrawList, target: moderngl.Framebuffer, height: int) -> None:

@@ -170,5 +170,5 @@ class Presenter:
         self._frame.use(1)
         tangent = math.tan(math.radians(self.config.horizontal_fov_deg) / 2)
         self._warped["half_extent"] = (tangent, tangent * self._frame.height / self._frame.width)
-        self._warped["frame_from_view"].write(rotation(yaw, pitch).T.astype("f4").tobytes())  # column by column
+        self._warped["frame_from_view"] = tuple(rotation(yaw, pitch).T.ravel())  # column by column
         return self._warped_quad
