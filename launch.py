@@ -42,7 +42,7 @@ def play(arguments: list[str]) -> int | None:
     """The explorer: window or, with --headless, script and recording."""
     from app.main import run
 
-    return run(arguments)
+    return run(arguments, print)
 
 
 def test(arguments: list[str]) -> int | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -38,16 +37,17 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Play. Returns the exit status; raises a `WanderError` for what the person can mend."""
+def run(arguments: Sequence[str], show: Callable[[str], object]) -> int:
+    """Play; `show` prints the report of a headless walk. Returns the exit status; raises a `WanderError` for what the
+    person can mend."""
     options = parser().parse_args(list(arguments))
     stray = [name for name in ("script", "record", "json") if getattr(options, name) and not options.headless]
     if stray:
         raise AppError(f"--{stray[0]} goes with --headless only; add --headless or leave it out.")
-    return _headless(options) if options.headless else _window(options)
+    return _headless(options, show) if options.headless else _window(options)
 
 
-def _headless(options: argparse.Namespace) -> int:
+def _headless(options: argparse.Namespace, show: Callable[[str], object]) -> int:
     from app.headless import HeadlessPlayer
     from app.recorder import Recorder
 
@@ -67,7 +67,7 @@ def _headless(options: argparse.Namespace) -> int:
     finally:
         link.close()
     lines = [] if options.json else [f"{name:<20}{value}" for name, value in report.items()]
-    sys.stdout.write("\n".join(lines or [msgspec.json.encode(report).decode()]) + "\n")
+    show("\n".join(lines or [msgspec.json.encode(report).decode()]))
     return 0
 
 

@@ -299,7 +299,7 @@ def test_no_display_is_one_sentence_that_says_what_to_do():
     import subprocess
     import sys
 
-    code = "from app.main import run; run(['--preset', 'fake'])"
+    code = "from app.main import run; run(['--preset', 'fake'], print)"
     environment = {**os.environ, "SDL_VIDEODRIVER": "x11", "DISPLAY": ":987"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert "AppError: No window could be opened" in done.stderr

@@ -56,7 +56,7 @@ class Seat:
         settings = home / "config" / "wander" / "settings.json"
         settings.parent.mkdir(parents=True)
         settings.write_text('{"width": 640, "height": 400}')
-        code = "import sys; from app.main import run; run(sys.argv[1:])"
+        code = "import sys; from app.main import run; run(sys.argv[1:], print)"
         options = ["--preset", "fake", "--world", "seed:3", "--sessions", str(home / "sessions")]
         self.program = subprocess.Popen([sys.executable, "-c", code, *options], cwd=root, env=self.environment)
         self.window = wait_for(lambda: self.do("search", "--class", "wander")).split()[0]
