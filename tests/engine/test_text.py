@@ -33,6 +33,14 @@ def test_a_stop_without_events_leaves_the_caption():
     assert revise(("a village",), "it stops") == ("a village",)
 
 
+def test_only_as_many_events_are_kept_as_are_read():
+    lines = ("a village",)
+    for i in range(7):
+        lines = revise(lines, f"event {i}")
+    assert lines == ("a village", "event 3", "event 4", "event 5", "event 6")
+    assert rows_of(lines) == [*lines]
+
+
 @pytest.mark.parametrize("text", ["", "   "])
 def test_nothing_typed_changes_nothing(text):
     assert revise(("a village", "rain"), text) == ("a village", "rain")
