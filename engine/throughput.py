@@ -11,7 +11,8 @@ def gemm_gflops(dtype: torch.dtype, *, size: int = 512, seconds: float = 0.4) ->
     Times single products for about `seconds` (at least one, after a first that is not counted) and takes the fastest,
     since other work on the machine can only slow one down.
     """
-    left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
+    generator = torch.Generator().manual_seed(0)  # a measurement must not move the program's own random numbers
+    left, right = (torch.randn(size, size, generator=generator).to(dtype) for _ in range(2))
     out = left @ right
     best, stop = float("inf"), time.perf_counter() + seconds
     while best == float("inf") or time.perf_counter() < stop:
