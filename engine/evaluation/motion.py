@@ -1,11 +1,11 @@
-"""Camera motion from frames alone: did the picture move as the keys said, and where does that lead (R_dist, T_dist)?
+"""Camera motion measured in pictures: did they move as the keys said, and where does that lead (R_dist, T_dist)?
 
 The last frames of two consecutive latents are aligned directly: forward, right, yaw and pitch between them are those
-that warp one onto the other, found by robust Gauss-Newton steps from coarse to fine. What a translation does to a pixel
-depends on its depth; walkable ground is flat and the eye is 1.6 m above it, so a pixel below the horizon starts on the
-ground, one above it at infinity, and what stands on the ground comes nearer as its parallax says. The estimator needs
-no learning and no truth but the absolute pitch, which is bounded; its own errors on true frames are its floor, and
-scores are quoted against that.
+that warp one onto the other, found by robust Gauss-Newton steps from coarse to fine, starting from no motion. What a
+translation does to a pixel depends on its depth, and one picture does not tell it: the true depth of the view that
+should be there is used, for true and generated frames alike. Where a model drew something else, the robust weights
+leave it out or the estimate is off, which counts against the model. The commanded motion is never an input. The
+estimator's own errors on true frames are its floor, and scores are quoted against that.
 
 A motion is a row (forward, right, yaw, pitch) in metres and radians per latent, in the axes of `engine.actions.walk`.
 """
@@ -35,38 +35,45 @@ RATES = POCKET.steps_per_latent * np.array([POCKET.move, POCKET.move, POCKET.yaw
 class Estimator:
     """How frames are aligned."""
 
-    widths: tuple[int, ...] = (20, 40, 80)
+    widths: tuple[int, ...] = (20, 40, 80, 160)
     """Picture widths, coarse to fine."""
     iterations: int = 8
     """Gauss-Newton steps at each width."""
     smooth: float = 2.0
     """Brightness is measured against its mean within this many pixels, so that lightning or dusk is no motion."""
+    robust: float = 0.4
+    """Differences above this share of the mean difference (where there is texture) count less and less."""
     damping: float = 1e-3
     """Share of each axis's curvature added to it: a picture without texture reports no motion."""
-    stiffness: float = 2e-3
-    """How strongly pixels stay on the ground or at infinity unless their parallax says otherwise."""
 
 
 @torch.inference_mode()
 def estimate_motions(
-    frames: NDArray[np.uint8], pitches: NDArray[np.floating], lens: Lens, config: Estimator | None = None
+    frames: NDArray[np.uint8],
+    depths: NDArray[np.floating],
+    pitches: NDArray[np.floating],
+    lens: Lens,
+    config: Estimator | None = None,
+    *,
+    third_person: bool = False,
 ) -> Motions:
     """Motions `[F - 1, 4]` between consecutive pictures `[F, H, W, 3]`.
 
-    `pitches` `[F]`: radians that each camera looks up.
+    `depths` `[F, H, W]`: true metres along z of these views, inf in the sky. `pitches` `[F]`: radians they look up.
+    `third_person`: leaves out where the character walks that the camera follows, since it moves with the camera.
     """
     config = config or Estimator()
     brightness = torch.from_numpy(luma(frames) / 255.0)[:, None]
+    inverse = 1.0 / torch.from_numpy(np.asarray(depths[:-1], dtype=np.float32))[:, None]
     pitch = torch.from_numpy(np.asarray(pitches[:-1], dtype=np.float32))
-    motions, relief = torch.zeros(len(frames) - 1, 4), torch.zeros(len(frames) - 1, 1, 1, 1)
+    motions = torch.zeros(len(frames) - 1, 4)
     for width in config.widths:
-        height = round(width * frames.shape[1] / frames.shape[2])
-        level = F.interpolate(brightness, (height, width), mode="area")
+        size = (round(width * frames.shape[1] / frames.shape[2]), width)
+        level = F.interpolate(brightness, size, mode="area")
         detail = level - _local_mean(level, config.smooth)
-        view = _view(pitch, lens, width, height)
-        relief = F.interpolate(relief, (height, width), mode="bilinear")
+        view = _view(F.interpolate(inverse, size, mode="area")[:, 0], pitch, lens, third_person)
         for _ in range(config.iterations):
-            motions, relief = _newton_step(detail[:-1], detail[1:], view, motions, relief, config)
+            motions = motions - _newton_step(detail[:-1], detail[1:], view, motions, config)
     return motions.double().numpy()
 
 
@@ -81,36 +88,40 @@ def _local_mean(images: Tensor, sigma: float) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """The first frames of P pairs: rays in horizontal axes, and inverse depths where these meet the ground."""
+    """The first pictures of P pairs: rays in horizontal axes, inverse depths, and how far up they look."""
 
     rays: Tensor
     """`[P, H, W, 3]`."""
-    ground: Tensor
-    """`[P, H, W]`, 0 above the horizon."""
+    inverse: Tensor
+    """`[P, H, W]`."""
     pitch: Tensor
+    """`[P]`."""
+    free: Tensor
+    """`[H, W]`: where the world is seen."""
     lens: Lens
 
-    def positions(self, motions: Tensor, inverse: Tensor) -> Tensor:
-        """Pixel positions `[P, H, W, 2]` in the second frames, given motions `[P, 4]` and inverse depths `[P, H,
-        W]`."""
+    def positions(self, motions: Tensor) -> Tensor:
+        """Pixel positions `[P, H, W, 2]` in the second pictures, given motions `[P, 4]`."""
         forward, right, yaw, pitch = (motions[:, axis, None, None] for axis in range(4))
-        x = self.rays[..., 0] * yaw.cos() - self.rays[..., 2] * yaw.sin() - inverse * right
-        z = self.rays[..., 0] * yaw.sin() + self.rays[..., 2] * yaw.cos() - inverse * forward
+        x = self.rays[..., 0] * yaw.cos() - self.rays[..., 2] * yaw.sin() - self.inverse * right
+        z = self.rays[..., 0] * yaw.sin() + self.rays[..., 2] * yaw.cos() - self.inverse * forward
         moved = _tilt(torch.stack([x, self.rays[..., 1], z], -1), -(self.pitch + pitch[:, 0, 0]))
         depth = moved[..., 2].clamp_min(1e-2)
-        height, width = inverse.shape[1:]
+        height, width = self.inverse.shape[1:]
         across = (moved[..., 0] / depth * self.lens.fx + 0.5) * width - 0.5
         down = (moved[..., 1] / depth * self.lens.fy + 0.5) * height - 0.5
         return torch.stack([across, down], -1)
 
 
-def _view(pitch: Tensor, lens: Lens, width: int, height: int) -> _View:
+def _view(inverse: Tensor, pitch: Tensor, lens: Lens, third_person: bool) -> _View:
+    height, width = inverse.shape[1:]
     x = ((torch.arange(width) + 0.5) / width - 0.5) / lens.fx
     y = ((torch.arange(height) + 0.5) / height - 0.5) / lens.fy
     down, across = torch.meshgrid(y, x, indexing="ij")
     rays = torch.stack([across, down, torch.ones_like(across)], -1).expand(len(pitch), height, width, 3)
-    rays = _tilt(rays, pitch)
-    return _View(rays, rays[..., 1].clamp_min(0) / POCKET.eye_height, pitch, lens)
+    left, right, top = _CHARACTER
+    walker = (across * lens.fx > left) & (across * lens.fx < right) & (down * lens.fy > top)
+    return _View(_tilt(rays, pitch), inverse, pitch, ~walker if third_person else torch.ones_like(walker), lens)
 
 
 def _tilt(points: Tensor, pitch: Tensor) -> Tensor:
@@ -120,14 +131,10 @@ def _tilt(points: Tensor, pitch: Tensor) -> Tensor:
     return torch.stack([x, cos * y - sin * z, sin * y + cos * z], -1)
 
 
-def _newton_step(
-    first: Tensor, second: Tensor, view: _View, motions: Tensor, relief: Tensor, config: Estimator
-) -> tuple[Tensor, Tensor]:
-    """One robust Gauss-Newton step of motions `[P, 4]`, then one of relief `[P, 1, H, W]`: how much nearer (in inverse
-    depth) a pixel is than the ground or infinity behind it. It is never farther, which tells turning from strafing."""
+def _newton_step(first: Tensor, second: Tensor, view: _View, motions: Tensor, config: Estimator) -> Tensor:
+    """By how much motions `[P, 4]` overshoot: one robust Gauss-Newton step of the pictures' difference."""
     height, width = first.shape[-2:]
-    inverse = view.ground + relief[:, 0]
-    at = view.positions(motions, inverse)
+    at = view.positions(motions)
     scale = 2.0 / torch.tensor([width, height])
     warped = F.grid_sample(second, (at + 0.5) * scale - 1, align_corners=False, padding_mode="border")
     residual = (warped - first)[:, 0]
@@ -135,26 +142,21 @@ def _newton_step(
     texture = slope.abs().sum(-1)
     spread = ((residual.abs() * texture).sum((1, 2)) / texture.sum((1, 2)).clamp_min(1e-6)).clamp_min(1e-3)
     inside = ((at >= 0) & (at <= torch.tensor([width, height]) - 1)).all(-1)
-    weight = inside / (1 + (residual / spread[:, None, None]) ** 2)
+    weight = (inside & view.free) / (1 + (residual / (config.robust * spread[:, None, None])) ** 2)
 
-    still = view.positions(motions * 0, inverse)
-    moved = (view.positions(step.expand(len(motions), 4), inverse) - still for step in _SMALL.diag())
+    still = view.positions(motions * 0)
+    moved = (view.positions(step.expand(len(motions), 4)) - still for step in _SMALL.diag())
     rows = torch.stack([(each * slope).sum(-1) for each in moved], -1).flatten(1, 2)
     curvature = rows.mT @ (rows * weight.flatten(1)[..., None])
     curvature = curvature + config.damping * torch.diag_embed(curvature.diagonal(dim1=1, dim2=2)) + 1e-9 * torch.eye(4)
     pull = rows.mT @ (residual * weight).flatten(1)[..., None]
-    motions = motions - torch.linalg.solve(curvature, pull)[..., 0] * _SMALL
-
-    parallax = ((view.positions(motions, inverse + 1e-3) - view.positions(motions, inverse)) * slope).sum(-1) / 1e-3
-    push = _local_mean((weight * parallax * residual)[:, None], 1.0)
-    relief = relief - push / (_local_mean((weight * parallax**2)[:, None], 1.0) + config.stiffness)
-    return motions, relief.clamp(0.0, _NEAREST)
+    return torch.linalg.solve(curvature, pull)[..., 0] * _SMALL
 
 
+_CHARACTER = (-0.12, 0.12, -0.12)
+"""Left, right and top of the box in which a third-person character stays, from the centre in picture sizes."""
 _SMALL = torch.tensor([1e-2, 1e-2, 1e-3, 1e-3])
 """Step of each axis over which positions are differentiated."""
-_NEAREST = 0.6
-"""Inverse depth of the nearest things: walkers keep half a metre away, the lens sees them from further on."""
 
 
 def _slopes(images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.errors import WanderError
 from engine.evaluation.clips import TrueClip
 from engine.evaluation.visibility import rotate_view, visible_in
 from engine.geometry import POCKET_LENS
@@ -52,14 +53,15 @@ def reconstruct(weights: PocketWeights, clip: TrueClip) -> Frames:
         return decode_clip(weights.vae, latents)[0].numpy()
 
 
-def shown_pixels(clip: TrueClip) -> NDArray[np.bool_]:
-    """Pixels `[F, H, W]` of each frame that the given frame shows, by true depth. Raises `ValueError` for a clip
-    without depth."""
+def true_depth(clip: TrueClip) -> NDArray[np.floating]:
+    """Depth `[F, H, W]` of the clip. Raises `WanderError` if it was rendered without."""
     if clip.depth is None:
-        raise ValueError(f"clip {clip.name} has no depth")
-    return np.stack(
-        [
-            visible_in(clip.depth[0], clip.poses[0], depth, pose, POCKET_LENS)
-            for depth, pose in zip(clip.depth, clip.poses, strict=True)
-        ]
-    )
+        raise WanderError(f"the clip {clip.name} has {len(clip.frames)} frames and 0 depths; render it with --depth")
+    return clip.depth
+
+
+def shown_pixels(clip: TrueClip) -> NDArray[np.bool_]:
+    """Pixels `[F, H, W]` of each frame that the given frame shows, by true depth."""
+    depths = true_depth(clip)
+    views = zip(depths, clip.poses, strict=True)
+    return np.stack([visible_in(depths[0], clip.poses[0], depth, pose, POCKET_LENS) for depth, pose in views])

@@ -18,7 +18,7 @@ from engine.evaluation.features import feature_distance, features
 from engine.evaluation.metrics import gradient_energy, interval, nanmean, plain, psnr, ssim
 from engine.evaluation.motion import Motions, camera_distance, estimate_motions, motions_from_poses, poses_from_motions
 from engine.evaluation.protocol import ShortProtocol
-from engine.evaluation.rollout import Frames, generate, reconstruct, repeat_first, shown_pixels, warp_first
+from engine.evaluation.rollout import Frames, generate, reconstruct, repeat_first, shown_pixels, true_depth, warp_first
 from engine.geometry import POCKET_LENS
 from engine.vae import FRAMES_PER_LATENT
 from engine.weights import PocketWeights
@@ -76,8 +76,13 @@ def score_clip(weights: PocketWeights, clip: TrueClip, protocol: ShortProtocol, 
     truth_features = features(clip.frames[picks])
     scores = {method: compare(frames, clip.frames, shown, picks, truth_features) for method, frames in made.items()}
     latents = slice(None, None, FRAMES_PER_LATENT)
-    poses, shots = clip.poses[latents], {"truth": clip.frames[latents], "model": made["model"][latents]}
-    seen = {of: estimate_motions(frames, heading(poses)[1], POCKET_LENS) for of, frames in shots.items()}
+    poses, depths = clip.poses[latents], true_depth(clip)[latents]
+    shots = {"truth": clip.frames[latents], "model": made["model"][latents]}
+    pitches, third_person = heading(poses)[1], clip.about.get("hero") is not None
+    seen = {
+        of: estimate_motions(frames, depths, pitches, POCKET_LENS, third_person=third_person)
+        for of, frames in shots.items()
+    }
     cameras = {of: camera_distance(poses_from_motions(poses[0], motions), poses) for of, motions in seen.items()}
     return ClipResult(
         name=clip.name,

@@ -54,7 +54,7 @@ def visible_in(
     column, row = np.rint(at[..., 0]), np.rint(at[..., 1])
     inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     column, row = (np.where(inside, place, 0).astype(np.intp) for place in (column, row))
-    return inside & (z <= (1 + tolerance) * _farthest_around(given_depth)[row, column])
+    return inside & (np.minimum(z, FAR) <= (1 + tolerance) * _farthest_around(given_depth)[row, column])
 
 
 def _farthest_around(depth: NDArray[np.floating]) -> Pixels:
