@@ -38,8 +38,8 @@ def draw_start_screen(theme: Theme, view: View, ui: UiState) -> list[Intent]:
         text(theme, "Walk through worlds that are imagined while you look at them.", size=look.LARGE, colour=look.MUTED)
         imgui.dummy((0, theme.px(14)))
         intents += _own_place(theme, view, ui)
-        intents += _gallery(theme, view)
         intents += _own_picture(theme, view, ui)
+        intents += _gallery(theme, view)
         imgui.end()
     intents += _footer(theme, view, width)
     return intents
@@ -76,6 +76,8 @@ def _gallery(theme: Theme, view: View) -> list[Intent]:
     imgui.dummy((0, theme.px(10)))
     text(theme, "PLACES TO START", size=look.SMALL, colour=look.MUTED, bold=True)
     gap = theme.px(_CARD_GAP)
+    imgui.begin_child("##gallery")
+    imgui.push_style_var(imgui.StyleVar_.item_spacing, imgui.ImVec2(gap, gap))
     columns = _COLUMNS if view.size[0] >= theme.px(820) else 2
     width = (imgui.get_content_region_avail().x - gap * (columns - 1)) / columns
     intents: list[Intent] = []
@@ -85,6 +87,8 @@ def _gallery(theme: Theme, view: View) -> list[Intent]:
         if _card(theme, start, texture, width):
             card = start.card
             intents.append(StartWorld(seed=card.seed, prompt=card.prompt, image=start.image))
+    imgui.pop_style_var()
+    imgui.end_child()
     return intents
 
 
@@ -109,13 +113,14 @@ def _card(theme: Theme, start: Start, texture: imgui.ImTextureRef, width: float)
 
 
 def _own_picture(theme: Theme, view: View, ui: UiState) -> list[Intent]:
-    imgui.dummy((0, theme.px(6)))
-    text(theme, "YOUR OWN PICTURE", size=look.SMALL, colour=look.MUTED, bold=True)
     intents: list[Intent] = []
     gap, width = imgui.get_style().item_spacing.x, theme.px(110)
     imgui.set_next_item_width(imgui.get_content_region_avail().x - (width + gap) * (2 if view.can_browse else 1))
     entered, ui.image = imgui.input_text_with_hint(
-        "##image", "drop a picture here, or type its path", ui.image, imgui.InputTextFlags_.enter_returns_true
+        "##image",
+        "or start from your own picture: drop it here, or type its path",
+        ui.image,
+        imgui.InputTextFlags_.enter_returns_true,
     )
     imgui.same_line()
     if view.can_browse:
