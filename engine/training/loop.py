@@ -30,7 +30,7 @@ class RunConfig:
     out: Path
     minutes: float
     lr: float
-    warmup: int = 100
+    warmup: int = 20
     cooldown: float = 0.2
     """Share of the minutes, at the end, over which the learning rate falls to zero."""
     ema: float = 0.998
@@ -140,7 +140,7 @@ class Run:
             loss, numbers = loss_of(generator)
             if not torch.isfinite(loss):
                 raise WanderError(
-                    f"the loss is {float(loss)} at step {self.step}; resume the last state with a lower learning rate"
+                    f"the loss is {loss.item()} at step {self.step}; resume the last state with a lower learning rate"
                 )
             loss.backward()
             norm = self.optimiser.step(self.rate(progress))
