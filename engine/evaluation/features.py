@@ -121,6 +121,7 @@ def feature_distance(
         if weight is None:
             total = total + error.mean((1, 2))
             continue
-        share = F.adaptive_avg_pool2d(torch.from_numpy(weight.astype(np.float32))[:, None], error.shape[-2:])[:, 0]
+        grid = (error.shape[-2], error.shape[-1])
+        share = F.adaptive_avg_pool2d(torch.from_numpy(weight.astype(np.float32))[:, None], grid)[:, 0]
         total = total + (error * share).sum((1, 2)) / share.sum((1, 2))
     return torch.as_tensor(total).double().numpy()
