@@ -75,7 +75,9 @@ def short_protocol(path: Path = PROTOCOL) -> ShortProtocol:
         short, bounds = found["short"], found["bounds"]
         if found["format"] != FORMAT:
             raise ValueError(f"format {found['format']}, this program reads {FORMAT}")
-        pairs: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in bounds.items()}
+        pairs: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in bounds.items()
+        }
         return ShortProtocol(
             **short | {"walks": MappingProxyType(short["walks"])},
             following=Following(**found["following"]),
