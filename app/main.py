@@ -13,7 +13,7 @@ from app.errors import AppError
 from app.script import Cue, read_script
 from app.settings import Settings, load_settings, save_settings, settings_path
 from app.walk import Walk
-from app.world_spec import KINDS, parse_world
+from app.world_spec import KINDS, parse_world, spec_for
 from worker.client import SESSIONS, WorldLink, connect, launch_local
 
 
@@ -79,11 +79,16 @@ def _window(options: argparse.Namespace) -> int:
     path = settings_path()
     settings, warning = load_settings(path)
     settings = replace(settings, chunk=options.chunk or settings.chunk)
-    spec = parse_world(options.world, options.preset, settings.chunk)
+    starts, problems = load_gallery()
+    if options.world is None and starts:  # what lies behind the start screen looks like a place
+        chosen = random.choice(starts)
+        card = chosen.card
+        spec = spec_for(options.preset, seed=card.seed, prompt=card.prompt, image=chosen.image, chunk=settings.chunk)
+    else:
+        spec = parse_world(options.world, options.preset, settings.chunk)
     link = _link(options)
     try:
         window = Window((settings.width, settings.height), fullscreen=options.fullscreen or settings.fullscreen)
-        starts, problems = load_gallery()
         explorer = Explorer(window=window, walk=Walk(link), settings=settings, preset=options.preset, starts=starts)
         explorer.notify(warning, *problems)
         explorer.open(spec, menu=options.world is None)
