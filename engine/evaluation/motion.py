@@ -41,6 +41,9 @@ class Estimator:
     """Gauss-Newton steps at each width."""
     smooth: float = 2.0
     """Brightness is measured against its mean within this many pixels, so that lightning or dusk is no motion."""
+    turns: tuple[float, ...] = (0.0, -0.11, 0.11, -0.22, 0.22)
+    """Radians of yaw that the two coarsest alignments are tried from: a fast turn moves pictures farther than they
+    reach."""
     robust: float = 0.4
     """Differences above this share of the mean difference (where there is texture) count less and less."""
     damping: float = 1e-3
@@ -66,15 +69,36 @@ def estimate_motions(
     brightness = torch.from_numpy(luma(frames) / 255.0)[:, None]
     inverse = 1.0 / torch.from_numpy(np.asarray(depths[:-1], dtype=np.float32))[:, None]
     pitch = torch.from_numpy(np.asarray(pitches[:-1], dtype=np.float32))
-    motions = torch.zeros(len(frames) - 1, 4)
-    for width in config.widths:
+    levels = []
+    for width in (width for width in config.widths if width <= frames.shape[2]):
         size = (round(width * frames.shape[1] / frames.shape[2]), width)
         level = F.interpolate(brightness, size, mode="area")
         detail = level - _local_mean(level, config.smooth)
         view = _view(F.interpolate(inverse, size, mode="area")[:, 0], pitch, lens, third_person)
+        levels.append((detail[:-1], detail[1:], view))
+    starts = [torch.tensor([[0.0, 0.0, yaw, 0.0]]).repeat(len(frames) - 1, 1) for yaw in config.turns]
+    motions = _best([_align(levels[:2], start, config) for start in starts])
+    return _align(levels[2:], motions, config)[0].double().numpy() if levels[2:] else motions.double().numpy()
+
+
+_Level = tuple[Tensor, Tensor, "_View"]
+"""First and second pictures `[P, 1, H, W]` at one width, and how the first are seen."""
+
+
+def _align(levels: list[_Level], motions: Tensor, config: Estimator) -> tuple[Tensor, Tensor]:
+    """Motions `[P, 4]` after all steps at these widths, and the mean difference `[P]` that they leave at the last."""
+    for first, second, view in levels:
         for _ in range(config.iterations):
-            motions = motions - _newton_step(detail[:-1], detail[1:], view, motions, config)
-    return motions.double().numpy()
+            motions = motions - _newton_step(first, second, view, motions, config)
+    residual, inside, _ = _difference(*levels[-1], motions)
+    return motions, (residual.abs() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
+
+
+def _best(found: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Of several alignments the one that leaves least; the first (no motion assumed) unless another is clearly
+    better."""
+    left = torch.stack([remains * (1.0 if index == 0 else 1.05) for index, (_, remains) in enumerate(found)])
+    return torch.stack([motions for motions, _ in found])[left.argmin(0), torch.arange(left.shape[1])]
 
 
 def _local_mean(images: Tensor, sigma: float) -> Tensor:
@@ -133,16 +157,11 @@ def _tilt(points: Tensor, pitch: Tensor) -> Tensor:
 
 def _newton_step(first: Tensor, second: Tensor, view: _View, motions: Tensor, config: Estimator) -> Tensor:
     """By how much motions `[P, 4]` overshoot: one robust Gauss-Newton step of the pictures' difference."""
-    height, width = first.shape[-2:]
-    at = view.positions(motions)
-    scale = 2.0 / torch.tensor([width, height])
-    warped = F.grid_sample(second, (at + 0.5) * scale - 1, align_corners=False, padding_mode="border")
-    residual = (warped - first)[:, 0]
+    residual, inside, warped = _difference(first, second, view, motions)
     slope = (0.5 * (_slopes(first) + _slopes(warped))).permute(0, 2, 3, 1)
     texture = slope.abs().sum(-1)
     spread = ((residual.abs() * texture).sum((1, 2)) / texture.sum((1, 2)).clamp_min(1e-6)).clamp_min(1e-3)
-    inside = ((at >= 0) & (at <= torch.tensor([width, height]) - 1)).all(-1)
-    weight = (inside & view.free) / (1 + (residual / (config.robust * spread[:, None, None])) ** 2)
+    weight = inside / (1 + (residual / (config.robust * spread[:, None, None])) ** 2)
 
     still = view.positions(motions * 0)
     moved = (view.positions(step.expand(len(motions), 4)) - still for step in _SMALL.diag())
@@ -151,6 +170,15 @@ def _newton_step(first: Tensor, second: Tensor, view: _View, motions: Tensor, co
     curvature = curvature + config.damping * torch.diag_embed(curvature.diagonal(dim1=1, dim2=2)) + 1e-9 * torch.eye(4)
     pull = rows.mT @ (residual * weight).flatten(1)[..., None]
     return torch.linalg.solve(curvature, pull)[..., 0] * _SMALL
+
+
+def _difference(first: Tensor, second: Tensor, view: _View, motions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Second picture warped by `motions` minus the first `[P, H, W]`, where that is defined, and the warped picture."""
+    size = torch.tensor([first.shape[-1], first.shape[-2]])
+    at = view.positions(motions)
+    warped = F.grid_sample(second, (at + 0.5) * 2.0 / size - 1, align_corners=False, padding_mode="border")
+    inside = ((at >= 0) & (at <= size - 1)).all(-1) & view.free
+    return (warped - first)[:, 0], inside, warped
 
 
 _CHARACTER = (-0.12, 0.12, -0.12)

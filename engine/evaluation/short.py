@@ -99,8 +99,8 @@ def score_clip(weights: PocketWeights, clip: TrueClip, protocol: ShortProtocol, 
 def compare(
     made: Frames, truth: Frames, shown: NDArray[np.bool_], picks: NDArray[np.intp], truth_features: list[Any]
 ) -> Json:
-    """Mean scores of frames 1 on against the truth: over all pixels, over those that the given frame shows, and over
-    the others."""
+    """Mean scores (PSNR of all frames but the given one, the others of `picks`) against the truth: over all pixels,
+    over those that the given frame shows, and over the others."""
     found = features(made[picks])
     energy = gradient_energy(made[1:]).mean() / max(gradient_energy(truth[1:]).mean(), 1e-9)
     by_pixels = {"": (None, None), "_shown": (shown[1:], shown[picks]), "_hidden": (~shown[1:], ~shown[picks])}
@@ -108,7 +108,7 @@ def compare(
     scores |= {
         f"dfd{name}": nanmean(feature_distance(found, truth_features, mask)) for name, (_, mask) in by_pixels.items()
     }
-    return scores | {"ssim": nanmean(ssim(made[1:], truth[1:])), "gradient_energy_ratio": float(energy)}
+    return scores | {"ssim": nanmean(ssim(made[picks], truth[picks])), "gradient_energy_ratio": float(energy)}
 
 
 def strip(*rows: Frames, columns: int = 8) -> Frames:

@@ -21,7 +21,8 @@ def draw(pose, width=160, height=96):
     down = np.where(directions[..., 1] > 1e-3, directions[..., 1], np.nan)
     depth = -pose[1, 3] / down
     points = pose[:3, 3] + directions * depth[..., None]
-    ground = pattern(1.5 * points[..., 0], 1.5 * points[..., 2]) * np.exp(-depth / 25)
+    haze = np.exp(-np.maximum(depth - 30, 0) / 20)  # what is too fine for pixels fades
+    ground = 0.5 + (pattern(0.7 * points[..., 0], 0.7 * points[..., 2]) - 0.5) * haze
     across = np.arctan2(directions[..., 0], directions[..., 2])
     sky = pattern(9 * across, 9 * directions[..., 1] / np.hypot(directions[..., 0], directions[..., 2]))
     value = np.where(np.isnan(depth), sky, ground)
@@ -42,7 +43,7 @@ def film(steps, width=160, height=96):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def walk_of():
     """Clip of F - 1 steps with the same keys: `walk_of(KEY_W, 12)`."""
     return lambda keys, frames, **size: film([Step(keys)] * frames, **size)

@@ -17,13 +17,13 @@ from tests.engine.tiny import tiny_weights
 PROTOCOL = replace(short_protocol(), bootstrap=Bootstrap(samples=200))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def clips(walk_of):
     keys = {"ahead": KEY_W, "bend": KEY_W | KEY_RIGHT, "turn": KEY_RIGHT, "rest": 0}
     return [replace(walk_of(bits, 28, width=64, height=32), name=name) for name, bits in keys.items()]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def outcome(clips):
     return run_short(tiny_weights(), clips, PROTOCOL, seed=3, preset="pocket")
 
