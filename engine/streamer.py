@@ -48,11 +48,15 @@ class Sampling:
 
 
 def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.floating]) -> Frustums:
-    """Frustums `[1, T, 4, 4]` of `pocket` cameras `[T, 4, 4]`, relative to the camera `origin` `[4, 4]`."""
+    """Frustums `[B, T, 4, 4]` of `pocket` cameras `[B, T, 4, 4]`, relative to the camera `origin` `[B, 1, 4, 4]`.
+
+    For one world the batch axis may be left out: cameras `[T, 4, 4]`, origin `[4, 4]`.
+    """
     camera_from_origin = rigid_inverse(np.asarray(world_from_camera, dtype=np.float64)) @ np.asarray(
         origin, dtype=np.float64
     )
-    return frustums(torch.from_numpy(camera_from_origin)[None], torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT)
+    batched = torch.from_numpy(camera_from_origin.reshape(-1, *camera_from_origin.shape[-3:]))
+    return frustums(batched, torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,10 @@ from torch import Tensor
 
 from engine import text
 from engine.flow import corrupt, sample_levels
-from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
+from engine.geometry import rigid_inverse
 from engine.memory import MemoryConfig, select_context
 from engine.precision import autocast
-from engine.prope import frustums
-from engine.streamer import UNIT
+from engine.streamer import pocket_frustums
 from engine.training.latents import LatentClips
 from engine.training.mixer import Layout, TrainingMixer
 from engine.transformer import Pocket
@@ -151,13 +150,8 @@ def base_loss(
         torch.rand(B, 1, generator=generator) * config.context_noise * (torch.rand(B, 1, generator=generator) < 0.5)
     )
     context = corrupt(batch.latents, torch.randn(batch.latents.shape, generator=generator), context_level.expand(B, T))
-    origin = rigid_inverse(batch.poses) @ batch.poses[:, :1]
-    mixer = TrainingMixer(
-        model,
-        layout,
-        frustums(torch.from_numpy(origin), torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT),
-        (clean.shape[-2], clean.shape[-1]),
-    )
+    cameras = pocket_frustums(batch.poses, batch.poses[:, :1])
+    mixer = TrainingMixer(model, layout, cameras, (clean.shape[-2], clean.shape[-1]))
     refreshed = (
         torch.rand(B, 1, generator=generator) < 0.5
     )  # context re-encoded under the newest text, as after a recache

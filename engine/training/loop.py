@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from engine.checkpoint import Json, load_state, save_state
 from engine.errors import WanderError
 from engine.optim import Ema, Optimiser
 
+M = TypeVar("M", bound=nn.Module)
 TRUNK, LATEST = "trunk.safetensors", "latest.safetensors"
 
 
@@ -85,6 +87,11 @@ class Run:
         """Writes the state into the run's folder under `name`."""
         facts = {"step": self.step, "ema_steps": self.ema.steps, "trained_seconds": self.trained_seconds}
         save_state(self.config.out / name, self.tensors(), facts)
+
+    def averaged(self, copy: M) -> M:
+        """`copy`, a new model of the same sizes, with the averaged weights, for evaluation."""
+        copy.load_state_dict(self.model.state_dict() | self.ema.shadow)
+        return copy.eval().requires_grad_(False)
 
     def resume(self) -> bool:
         """Takes up the newest state of the folder; False if there is none.

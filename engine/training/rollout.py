@@ -26,13 +26,6 @@ STRIP = (0, 4, 12, 24, 40, 60, 76, 92)
 """Frames of a strip."""
 
 
-def averaged_copy(run: Run, model: Pocket) -> Pocket:
-    """The transformer with its averaged weights."""
-    copy = Pocket(model.config).eval().requires_grad_(False)
-    copy.load_state_dict(model.state_dict() | run.ema.shadow)
-    return copy
-
-
 def dream(
     weights: PocketWeights, clips: LatentClips, index: int, seed: int = 0, latents: int = 24
 ) -> NDArray[np.uint8]:
@@ -57,7 +50,7 @@ def weights_of(model: Pocket, vae: Vae, clips: LatentClips) -> PocketWeights:
 
 def evaluate_base(run: Run, model: Pocket, vae: Vae, held_out: LatentClips, config: BaseTraining) -> Json:
     """Held-out loss at fixed noise for each chunk length, PSNR of rollouts, and a PNG of strips."""
-    averaged = averaged_copy(run, model)
+    averaged = run.averaged(Pocket(model.config))
     scores: Json = {}
     with torch.inference_mode():
         for chunk in sorted(set(config.chunks)):
@@ -103,5 +96,5 @@ def export_base(run: Run, model: Pocket, clips: LatentClips, vae_checksum: str, 
         "recipe": recipe,
         "evaluation": evaluation,
     }
-    save_weights(path, averaged_copy(run, model).state_dict(), manifest)
+    save_weights(path, run.averaged(Pocket(model.config)).state_dict(), manifest)
     return manifest

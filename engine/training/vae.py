@@ -139,22 +139,15 @@ def contact_sheet(truth: Clips, decoded: Clips, path: Path) -> None:
 
 def evaluate(run: Run, vae: Vae, held_out: Clips) -> Json:
     """Held-out PSNR of the averaged weights, and a contact sheet beside the log."""
-    averaged = averaged_copy(run, vae)
+    averaged = run.averaged(Vae(vae.config))
     decoded, scores = reconstruct(averaged, held_out)
     contact_sheet(held_out[:4], decoded[:4], run.config.out / f"step{run.step:06d}.png")
     return {"psnr": round(float(np.mean(scores)), 3), "worst": round(min(scores), 3)}
 
 
-def averaged_copy(run: Run, vae: Vae) -> Vae:
-    """The autoencoder with its averaged weights."""
-    copy = Vae(vae.config).eval()
-    copy.load_state_dict(vae.state_dict() | run.ema.shadow)
-    return copy
-
-
 def export(run: Run, vae: Vae, held_out: Clips, path: Path) -> Json:
     """Writes the averaged weights with measured latent statistics and their evaluation; returns the manifest."""
-    shipped = averaged_copy(run, vae)
+    shipped = run.averaged(Vae(vae.config))
     measure_statistics(shipped, held_out)
     _, scores = reconstruct(shipped, held_out)
     config = {

@@ -9,11 +9,9 @@ import pytest
 import torch
 
 from engine.actions import KEY_A, KEY_LEFT, KEY_W, POCKET, Step, latent_poses
-from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
 from engine.kv_cache import DenoiseMixer
 from engine.memory import pocket as pocket_memory
-from engine.prope import frustums
-from engine.streamer import UNIT, PocketWorld, pocket_frustums
+from engine.streamer import PocketWorld, pocket_frustums
 from engine.training.base import layout_for
 from engine.training.mixer import TrainingMixer
 from engine.world import ChunkRecord, WorldSpec
@@ -51,10 +49,7 @@ def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: Literal["
     world = PocketWorld(weights, WorldSpec(chunk=chunk), records)
 
     layout = layout_for(poses[None], chunk, pocket_memory())
-    origin = torch.from_numpy(rigid_inverse(poses) @ poses[:1])[None]
-    mixer = TrainingMixer(
-        weights.model, layout, frustums(origin, torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT), (2, 4)
-    )
+    mixer = TrainingMixer(weights.model, layout, pocket_frustums(poses[None], poses[None, :1]), (2, 4))
     trained = weights.model(
         torch.cat([latents, noisy], 1),
         torch.cat([torch.zeros(1, LATENTS), levels], 1),
