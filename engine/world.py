@@ -115,6 +115,8 @@ def open_world(spec: WorldSpec, records: Sequence[ChunkRecord] = ()) -> World:
     if spec.chunk not in CHUNKS:
         raise WanderError(f"a chunk has 1, 2 or 4 latents, not {spec.chunk}; choose one of these")
     from engine.streamer import PocketWorld
+    from engine.text import load_encoder
     from engine.weights import load_pocket
 
+    load_encoder()
     return PocketWorld(load_pocket(), spec, records)

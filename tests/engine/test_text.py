@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import engine.text as sentences
 from engine.text import MAX_ROWS, TEXT_WIDTH, encode, is_stop, lines_of, revise, rows_of
+from engine.world import WorldSpec, open_world
 
 
 def test_a_line_adds_an_event():
@@ -70,3 +72,9 @@ def test_chinese_and_english_of_one_meaning_are_each_others_nearest_rows():
     chinese = encode(("", "开始下雨", "房子着火了", "夜幕降临", "开始下雪"))
     near = english @ chinese.T
     assert (near.argmax(0) == np.arange(4)).all() and (near.argmax(1) == np.arange(4)).all()
+
+
+def test_a_world_that_opens_without_words_has_the_encoder_ready_for_the_first_prompt():
+    sentences._encoder.cache_clear()
+    open_world(WorldSpec(seed=1))
+    assert sentences._encoder.cache_info().currsize == 1

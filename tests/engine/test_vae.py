@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -100,3 +102,10 @@ def test_statistics_normalise_and_are_undone(latents):
 def test_too_few_channels_are_refused():
     with pytest.raises(ValueError, match="got 2"):
         VaeConfig(latent_channels=2)
+
+
+@pytest.mark.parametrize("part", ["coarse", "middle"])
+def test_both_feature_maps_of_the_state_reach_the_next_frames(vae, latents, part):
+    _, state = vae.decode(latents[:, 0], None)
+    changed = replace(state, **{part: getattr(state, part) + 1})
+    assert not torch.allclose(vae.decode(latents[:, 1], state)[0], vae.decode(latents[:, 1], changed)[0], atol=1e-4)
