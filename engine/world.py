@@ -77,6 +77,11 @@ class World(Protocol):
         ...
 
     @property
+    def lines(self) -> tuple[str, ...]:
+        """The text that the next chunk reads: caption, then active events."""
+        ...
+
+    @property
     def pose(self) -> NDArray[np.float64]:
         """Current world_from_camera `[4, 4]`."""
         ...

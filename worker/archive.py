@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.entries import Entry, Header, ResetEntry
 from worker.errors import JournalError
-from worker.history import Entry, Header, ResetEntry
 from worker.journal import SUFFIX, Contents, Journal, read
 from worker.protocol import WorldSpec
 

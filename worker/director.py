@@ -15,8 +15,9 @@ import msgspec
 from worker import model_protocol as model
 from worker import protocol as wire
 from worker.archive import Archive, notice
+from worker.entries import Entry, KeepEntry, WeightsEntry, chunk_entry
 from worker.errors import WanderError, WireError
-from worker.history import Entry, History, WeightsEntry, chunk_entry
+from worker.history import History
 from worker.host import MAX_RESTARTS, ModelHost
 from worker.jobs import job_for, outcome
 from worker.journal import Contents, Journal
@@ -96,6 +97,11 @@ class Director:
                     self._reply(request, data=self.host.figures() | (self.session.figures if self.session else {}))
                 case wire.Save():
                     self._reply(request, data={"session": str(self._archive.save(request.name))})
+                case wire.Keep():
+                    entry = KeepEntry(name=request.name.strip())
+                    self._record(entry, self._opened.then(entry))
+                    self._tell(self._opened.world)
+                    self._reply(request)
                 case wire.Restart():
                     self._reply(request)
                     self.host.restarts = 0
@@ -141,6 +147,14 @@ class Director:
     def finish(self) -> None:
         """Start nothing more."""
         self._closing = True
+
+    def leave(self) -> None:
+        """Close the session and end its model; another one may be opened."""
+        self._waiting.clear()
+        if self._at_hand is not None:
+            self._drop(self._at_hand, "The session was closed.")
+            self._at_hand = None
+        self._give_up("")
 
     @property
     def closing(self) -> bool:
@@ -241,14 +255,14 @@ class Director:
     def _committed(self, message: model.Committed, frames: list[bytes]) -> None:
         before = self._opened
         entry = chunk_entry(message, b"".join(frames[1:]), before.chunks)
-        self._record(entry, before.committed(message.prompt))
+        self._record(entry, before.committed(entry))
         after = self._opened
-        if (after.unsaved, after.prompt) != (before.unsaved, before.prompt):
+        if (after.unsaved, after.reads) != (before.unsaved, before.reads):
             self._tell(after.world)
 
     def _done(self, message: model.Done, at_hand: Undertaking) -> None:
         generation = self._opened.generation
-        self._record(*outcome(at_hand.job, self._opened))
+        self._record(*outcome(at_hand.job, self._opened, message.reads))
         if self._opened.generation != generation:
             self._all_well()
         self._tell(self._opened.world)
@@ -270,7 +284,7 @@ class Director:
         match at_hand.request:
             case wire.Open(spec=spec):
                 self._begin(message, spec, at_hand)
-            case wire.SetChunk():
+            case wire.SetChunk() | wire.Switch():
                 self._record(*outcome(at_hand.job, self._opened))
             case _:
                 self._go_on(message)
@@ -282,7 +296,7 @@ class Director:
     def _begin(self, loaded: model.Loaded, spec: wire.WorldSpec, opened: Undertaking) -> None:
         """A world was opened: its session begins, or goes on where its journal ends."""
         assert opened.journal is not None
-        history = opened.contents.history if opened.contents else History(spec=spec, prompt=spec.prompt)
+        history = opened.contents.history if opened.contents else History.begin(spec)
         self._archive.adopt(opened.journal)
         session = Session.begin(loaded, history, str(opened.journal.path), after=self.session or self._before)
         self._record(WeightsEntry(checksum=loaded.checksum), session)
@@ -292,7 +306,7 @@ class Director:
         """The model is back after a restart: the chunk that was in the making is made again from the same steps."""
         session = self._opened.renewed()
         if loaded.chunks < session.chunks:
-            session = session.rewound(loaded.chunks)
+            session = session.cut(loaded.chunks)
         lost, self.session = session.making, replace(session, making=None)
         self._all_well()
         if lost is not None and lost.chunk == session.chunks:

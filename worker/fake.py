@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.actions import POCKET, Step, action_from_keys, frame_poses, start_pose
+from engine.text import lines_of, revise
 from engine.world import ChunkRecord, WorldSpec
 from worker.errors import WanderError
 
@@ -95,6 +96,11 @@ class FakeWorld:
         """Current `world_from_camera` [4, 4]."""
         return self._records[-1].poses[-1].astype(np.float64) if self._records else start_pose(POCKET)
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The text that the next chunk reads: caption, then active events."""
+        return lines_of(self._prompt)
+
     def step(self, steps: Sequence[Step]) -> Iterator[Picture]:
         """Yield the pictures of each latent, uint8 [1 | 4, H, W, 3]; the first latent of a world is one picture."""
         if len(steps) != self.chunk:
@@ -120,8 +126,8 @@ class FakeWorld:
         return self._records[-1]
 
     def prompt(self, text: str) -> int:
-        """Add an event, one line; several lines replace all that there are. Returns the chunk that reads it first."""
-        self._prompt = text if "\n" in text or not self._prompt else f"{self._prompt}\n{text}"
+        """See `engine.world.World.prompt`."""
+        self._prompt = "\n".join(revise(self.lines, text))
         return self.chunks
 
     def rewind(self, chunks: int) -> None:

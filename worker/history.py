@@ -1,156 +1,200 @@
-"""The entries of a session journal, and the world that they tell.
+"""The tree of worlds that the entries of a session tell.
 
-Pure: a `History` is a value, and every entry gives the next one. Undo and reset are entries like any other, nothing
-is ever taken out of a journal.
+Pure: a `History` is a value, and every entry gives the next one. A line of chunks that undo or reset leaves is kept as
+a `Branch`, from which one can go on at any time.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import prod
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
-from worker.errors import JournalError, WireError
-from worker.model_protocol import Committed, Shape
-from worker.protocol import Chunk, Count, Message, Prompt, Seed, Step, WorldSpec
+from worker.entries import (
+    ChunkEntry,
+    ChunkSizeEntry,
+    Entry,
+    Header,
+    KeepEntry,
+    PromptEntry,
+    ResetEntry,
+    RewindEntry,
+    SwitchEntry,
+    WeightsEntry,
+    light,
+)
+from worker.errors import JournalError
+from worker.protocol import WorldSpec
 
-FORMAT = 1
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """Something that was asked for in words."""
+
+    text: str
+    chunk: int
+    """The first chunk that reads it."""
+    ended: str = ""
+    """What "it stops" has stopped; empty for an event."""
 
 
-class Header(Message, frozen=True, kw_only=True, tag="header"):
-    """What the session started from, the user's picture included."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Branch:
+    """One line through the tree of chunks, from the world's beginning to where it was left or is walked on."""
 
-    format: Count = FORMAT
+    number: int = 0
+    name: str = ""
+    """What the person calls it; empty for none."""
     spec: WorldSpec
-
-
-class AnyHeader(msgspec.Struct, tag="header"):
-    """What headers of all formats, past and to come, have in common."""
-
-    format: Count
-
-
-class WeightsEntry(Message, frozen=True, kw_only=True, tag="weights"):
-    """The weights that the chunks from here on are made with; written whenever the world is opened."""
-
-    checksum: Annotated[str, Meta(max_length=128)]
-
-
-class ChunkEntry(Message, frozen=True, kw_only=True, tag="chunk"):
-    """One committed chunk; arrays as in `model_protocol.Committed`."""
-
-    generation: Count
-    index: Count
-    steps: tuple[Step, ...]
-    shape: Shape
-    latents: bytes
-    poses: bytes
-    actions: bytes
-    prompt: str
+    """With the seed and the chunk size that are in force."""
+    chunks: tuple[ChunkEntry, ...] = ()
+    said: tuple[Said, ...] = ()
+    reads: str = ""
+    """The text that the next chunk reads: the caption, and a line for each event."""
 
     @property
-    def whole(self) -> bool:
-        """Whether the arrays have the sizes that they claim."""
-        count = self.shape[0]
-        sizes = (len(self.steps), len(self.latents), len(self.poses), len(self.actions))
-        return sizes == (count, 2 * prod(self.shape), 64 * count, 2 * count)
+    def prompt(self) -> str:
+        """The text that the last chunk was made under, before any chunk the world's caption."""
+        return self.chunks[-1].prompt if self.chunks else self.spec.prompt
 
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Prompts that no chunk has read yet."""
+        return tuple(said.text for said in self.said if said.chunk == len(self.chunks))
 
-class PromptEntry(Message, frozen=True, kw_only=True, tag="prompt"):
-    """A prompt that applies from the next chunk."""
+    @property
+    def latents(self) -> int:
+        """Latents in all chunks."""
+        return sum(len(chunk.steps) for chunk in self.chunks)
 
-    text: Prompt
+    def shares(self, other: "Branch") -> int:
+        """How many chunks the two have in common."""
+        pairs = zip(self.chunks, other.chunks, strict=False)
+        return next((place for place, (mine, its) in enumerate(pairs) if not _same(mine, its)), _shorter(self, other))
 
+    def prompted(self, entry: PromptEntry) -> "Branch":
+        """With one more prompt."""
+        reads = f"{self.reads}\n{entry.text}" if entry.reads is None else entry.reads
+        before, after = (text.split("\n")[1:] for text in (self.reads, reads))
+        ended = "; ".join(line for line in before if line not in after) if len(after) < len(before) else ""
+        said = Said(text=entry.text, chunk=len(self.chunks), ended=ended)
+        return replace(self, said=(*self.said, said), reads=reads)
 
-class ResetEntry(Message, frozen=True, kw_only=True, tag="reset"):
-    """Back to the beginning with this seed."""
+    def grown(self, entry: ChunkEntry) -> "Branch":
+        """With one more chunk. Raises `JournalError` if it is not the next one."""
+        if entry.index != len(self.chunks):
+            raise JournalError(f"The session has no sound chunk {len(self.chunks)}; it is damaged.")
+        return replace(self, chunks=(*self.chunks, entry), reads=entry.prompt)
 
-    seed: Seed
-
-
-class RewindEntry(Message, frozen=True, kw_only=True, tag="rewind"):
-    """Back to the state after this many chunks."""
-
-    chunks: Count
-
-
-class ChunkSizeEntry(Message, frozen=True, kw_only=True, tag="chunk_size"):
-    """Latents per chunk from here on."""
-
-    chunk: Chunk
-
-
-Entry = Header | WeightsEntry | ChunkEntry | PromptEntry | ResetEntry | RewindEntry | ChunkSizeEntry
+    def cut(self, chunks: int) -> "Branch":
+        """As it was after `chunks` chunks, without the prompts that were given since."""
+        short = replace(
+            self, chunks=self.chunks[:chunks], said=tuple(said for said in self.said if said.chunk < chunks)
+        )
+        return replace(short, reads=short.prompt)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """A world as its journal tells it: what it started from and the chunks that still stand."""
+    """A session as its journal tells it: the branch that is walked on, and those that were left."""
 
-    spec: WorldSpec
-    """With the seed and the chunk size that are in force."""
+    branch: Branch
+    left: tuple[Branch, ...] = ()
     checksum: str = ""
     """Fingerprint of the weights that it was last opened with."""
-    chunks: tuple[ChunkEntry, ...] = ()
-    prompt: str = ""
-    """The text that the last chunk was made under, before any chunk the world's caption."""
-    pending: tuple[str, ...] = ()
-    """Prompts that were given after it."""
     generation: int = 0
+    """Of the newest chunk."""
+
+    @classmethod
+    def begin(cls, spec: WorldSpec) -> "History":
+        """Of a world that has no chunk yet."""
+        return cls(branch=Branch(spec=spec, reads=spec.prompt))
+
+    @property
+    def spec(self) -> WorldSpec:
+        """With the seed and the chunk size that are in force."""
+        return self.branch.spec
+
+    @property
+    def chunks(self) -> tuple[ChunkEntry, ...]:
+        """The chunks that stand."""
+        return self.branch.chunks
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """All branches in the order in which they began."""
+        return tuple(sorted((*self.left, self.branch), key=lambda branch: branch.number))
 
     def then(self, entry: Entry) -> "History":
-        """The world after one more entry. Raises `JournalError` if the entry cannot follow."""
+        """The session after one more entry. Raises `JournalError` if the entry cannot follow."""
+        branch = self.branch
         match entry:
             case ChunkEntry():
-                if entry.index != len(self.chunks) or not entry.whole:
-                    raise JournalError(f"The session has no sound chunk {len(self.chunks)}; it is damaged.")
-                chunks = (*self.chunks, entry)
-                return replace(self, chunks=chunks, prompt=entry.prompt, pending=(), generation=entry.generation)
+                return replace(self, branch=branch.grown(entry), generation=entry.generation)
             case WeightsEntry():
                 return replace(self, checksum=entry.checksum)
             case PromptEntry():
-                return replace(self, pending=(*self.pending, entry.text))
+                return replace(self, branch=branch.prompted(entry))
             case ResetEntry():
-                spec = msgspec.structs.replace(self.spec, seed=entry.seed)
-                return replace(self, spec=spec, chunks=(), prompt=spec.prompt, pending=())
+                spec = msgspec.structs.replace(branch.spec, seed=entry.seed)
+                return self._go_on_from(Branch(spec=spec, reads=spec.prompt))
+            case RewindEntry() if entry.chunks < len(branch.chunks):
+                return self._go_on_from(replace(branch.cut(entry.chunks), name=""))
             case RewindEntry():
-                chunks = self.chunks[: entry.chunks]
-                return replace(self, chunks=chunks, prompt=_prompt(chunks, self.spec), pending=())
+                return replace(self, branch=branch.cut(len(branch.chunks)))
             case ChunkSizeEntry():
-                return replace(self, spec=msgspec.structs.replace(self.spec, chunk=entry.chunk))
+                return replace(
+                    self, branch=replace(branch, spec=msgspec.structs.replace(branch.spec, chunk=entry.chunk))
+                )
+            case KeepEntry():
+                return replace(self, branch=replace(branch, name=entry.name))
+            case SwitchEntry():
+                return self._switched(entry.branch)
             case Header():
                 raise JournalError("The session has two beginnings; it is damaged.")
 
+    def _go_on_from(self, branch: Branch) -> "History":
+        """Walk on `branch`, a new one, having left the one that was walked on."""
+        left = self._having_left()
+        number = self.branch.number if left is self.left else 1 + max(kept.number for kept in left)
+        return replace(self, branch=replace(branch, number=number), left=left)
 
-def chunk_entry(message: Committed, latents: bytes, expected: int) -> ChunkEntry:
-    """The entry for a chunk that the model has committed.
+    def _having_left(self) -> tuple[Branch, ...]:
+        """The branches that were left once the present one is among them, if it has something that no other has."""
+        branch = self.branch
+        kept = any(branch.shares(other) == len(branch.chunks) for other in self.left) or not branch.chunks
+        return self.left if kept and not branch.name else (*self.left, branch)
 
-    Raises `WireError` if it is not chunk `expected` or incomplete.
-    """
-    entry = ChunkEntry(
-        generation=message.generation,
-        index=message.chunk,
-        steps=message.steps,
-        shape=message.shape,
-        latents=latents,
-        poses=message.poses,
-        actions=message.actions,
-        prompt=message.prompt,
-    )
-    if entry.index != expected or not entry.whole:
-        raise WireError(f"The model committed chunk {entry.index} with {len(latents)} bytes where {expected} was next.")
-    return entry
+    def _switched(self, number: int) -> "History":
+        wanted = next((branch for branch in self.left if branch.number == number), None)
+        if wanted is None:
+            others = ", ".join(str(branch.number) for branch in self.left) or "none"
+            raise JournalError(f"The session has no branch {number} to switch to; there are {others}.")
+        left = tuple(branch for branch in self._having_left() if branch is not wanted)
+        return replace(self, branch=wanted, left=left)
 
 
 def replay(header: Header, entries: Iterable[Entry]) -> History:
-    """The world that a header and the entries after it tell."""
-    history = History(spec=header.spec, prompt=header.spec.prompt)
+    """The session that a header and the entries after it tell. Raises `JournalError` if it is damaged."""
+    history = History.begin(header.spec)
     for entry in entries:
+        if isinstance(entry, ChunkEntry) and not entry.whole:
+            raise JournalError(f"The session has no sound chunk {entry.index}; it is damaged.")
         history = history.then(entry)
     return history
 
 
-def _prompt(chunks: tuple[ChunkEntry, ...], spec: WorldSpec) -> str:
-    return chunks[-1].prompt if chunks else spec.prompt
+def without_latents(history: History) -> History:
+    """A session as it is remembered while it is open; its latents are in the journal."""
+
+    def slim(branch: Branch) -> Branch:
+        return replace(branch, chunks=tuple(light(chunk) for chunk in branch.chunks))
+
+    return replace(history, branch=slim(history.branch), left=tuple(map(slim, history.left)))
+
+
+def _same(mine: ChunkEntry, its: ChunkEntry) -> bool:
+    return (mine.generation, mine.index) == (its.generation, its.index)
+
+
+def _shorter(one: Branch, other: Branch) -> int:
+    return min(len(one.chunks), len(other.chunks))

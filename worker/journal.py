@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Self
 
 from worker.codec import Limits, pack, unpack
+from worker.entries import FORMAT, AnyHeader, Entry, Header
 from worker.errors import JournalError, WireError
-from worker.history import FORMAT, AnyHeader, Entry, Header, History, replay
+from worker.history import History, replay
 
 MAGIC = b"WANDER\n\0"
 SUFFIX = ".wander"
@@ -58,8 +59,8 @@ def read(path: Path) -> Contents:
     if not data.startswith(MAGIC):
         raise JournalError(f"{path} is not a session of Wander, it begins with {data[:8]!r}; choose a {SUFFIX} file.")
     entries, good, damaged = _scan(data)
-    if not entries or not isinstance(entries[0], Header):
-        _refuse_other_formats(path, data)
+    if not entries or not isinstance(entries[0], Header) or entries[0].format > FORMAT:
+        _refuse_later_formats(path, data)
         raise JournalError(
             f"The session {path} breaks off in its header, at {len(data)} bytes; nothing can be restored."
         )
@@ -197,11 +198,11 @@ def _scan(data: bytes) -> tuple[list[Entry], int, bool]:
     return entries, position, False
 
 
-def _refuse_other_formats(path: Path, data: bytes) -> None:
+def _refuse_later_formats(path: Path, data: bytes) -> None:
     payload = data[len(MAGIC) + PREFIX.size :][: PREFIX.unpack_from(data.ljust(16, b"\0"), len(MAGIC))[0]]
     with contextlib.suppress(WireError):
         found = unpack(payload, AnyHeader, LIMITS).format
-        if found != FORMAT:
+        if found > FORMAT:
             raise JournalError(f"The session {path} has format {found}, this program reads {FORMAT}; update Wander.")
 
 

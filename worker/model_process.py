@@ -25,8 +25,9 @@ from PIL import Image, UnidentifiedImageError
 from worker import model_protocol as model
 from worker import transport
 from worker.codec import UPLOAD, pack, unpack
+from worker.entries import ChunkEntry, SwitchEntry
 from worker.errors import WanderError
-from worker.history import ChunkEntry
+from worker.history import Branch
 from worker.journal import read
 from worker.protocol import Frames, Message, Progress, Step, WorldSpec
 from worker.transport import MODEL_LIMITS
@@ -63,20 +64,23 @@ class Model:
             case model.Generate():
                 self._generate(job)
             case model.ApplyPrompt():
-                self._send(model.Done(chunk=self._world.prompt(job.text)))
+                self._done(self._world.prompt(job.text))
             case model.ApplyRewind():
                 self._world.rewind(job.chunks)
-                self._send(model.Done(chunk=self._world.chunks))
+                self._done(self._world.chunks)
             case model.ApplyReset():
                 self._world.reset(seed=job.seed)
-                self._send(model.Done(chunk=0))
+                self._done(0)
+
+    def _done(self, chunk: int) -> None:
+        self._send(model.Done(chunk=chunk, reads="\n".join(self._world.lines)))
 
     def _load(self, job: model.Load) -> None:
         self._send(Progress(stage="open", fraction=0.0, sentence="Opening the world"))
-        history = read(Path(job.journal)).history if job.journal else None
-        records = [engine_record(chunk) for chunk in history.chunks] if history else []
+        branch = branch_of(Path(job.journal), job.branch) if job.journal else None
+        records = [engine_record(chunk) for chunk in branch.chunks] if branch else []
         self._world = self._open_world(engine_spec(job.spec), records)
-        for text in history.pending if history else ():
+        for text in branch.pending if branch else ():
             self._world.prompt(text)
         world = self._world
         self._send(
@@ -92,7 +96,7 @@ class Model:
 
     def _generate(self, job: model.Generate) -> None:
         started = time.perf_counter()
-        index, count = job.index, len(job.steps)
+        index, count, shown = job.index, len(job.steps), model.fingerprint()
         for latent, frames in enumerate(self._world.step(engine_steps(job.steps))):
             now = time.perf_counter()
             header = Frames(
@@ -109,7 +113,9 @@ class Model:
                 gen_ms=1e3 * (now - started),
                 chunk_ms=self._chunk_ms,
             )
-            self._send(header, np.ascontiguousarray(frames).tobytes())
+            pixels = np.ascontiguousarray(frames).tobytes()
+            self._send(header, pixels)
+            shown.update(pixels)
             index += len(frames)
         record = self._world.commit()
         self._chunk_ms = 1e3 * (time.perf_counter() - started)
@@ -121,6 +127,7 @@ class Model:
             poses=np.asarray(record.poses, dtype=np.float32).tobytes(),
             actions=np.asarray(record.actions, dtype=np.int16).tobytes(),
             prompt=record.prompt,
+            digest=shown.digest(),
             chunk_ms=self._chunk_ms,
         )
         self._send(committed, np.asarray(record.latents, dtype=np.float16).tobytes())
@@ -129,6 +136,12 @@ class Model:
         frames = [pack(message)] if payload is None else [pack(message), payload]
         transport.check_size(frames, MODEL_LIMITS)
         self._socket.send_multipart(frames)
+
+
+def branch_of(journal: Path, number: int | None) -> Branch:
+    """The branch of a session that is walked on, or the one of this number. Raises `JournalError`."""
+    history = read(journal).history
+    return history.branch if number is None else history.then(SwitchEntry(branch=number)).branch
 
 
 def engine_of(preset: str) -> Callable[[Any, Sequence[Any]], Any]:

@@ -5,6 +5,7 @@ with a sentence; while it lasts, `Loading` and the frames themselves are its sig
 in a ZeroMQ frame of their own behind the header.
 """
 
+import hashlib
 from typing import Annotated
 
 from msgspec import Meta
@@ -26,6 +27,14 @@ from worker.protocol import (
 )
 
 Shape = tuple[Side, Side, Side, Side]
+Text = Annotated[str, Meta(max_length=16_000)]
+"""Caption and events, one line each."""
+Digest = Annotated[bytes, Meta(max_length=32)]
+
+
+def fingerprint() -> "hashlib.blake2b":
+    """Of a chunk's pixels, 16 bytes: `update` it with the pictures of one latent after those of another."""
+    return hashlib.blake2b(digest_size=16)
 
 
 class Load(Message, frozen=True, kw_only=True, tag="load"):
@@ -33,6 +42,8 @@ class Load(Message, frozen=True, kw_only=True, tag="load"):
 
     spec: WorldSpec
     journal: Path = ""
+    branch: Count | None = None
+    """The branch of the session to switch to, if another than the one walked on."""
 
 
 class Generate(Message, frozen=True, kw_only=True, tag="generate"):
@@ -92,14 +103,17 @@ class Committed(Message, frozen=True, kw_only=True, tag="committed"):
     """`world_from_camera` of each latent, float32 [T, 4, 4]."""
     actions: Annotated[bytes, Meta(max_length=16 * 2)]
     """Action class of each latent, int16 [T]."""
-    prompt: Annotated[str, Meta(max_length=16_000)]
+    prompt: Text
+    digest: Digest = b""
+    """Of the pictures, by `fingerprint`."""
     chunk_ms: Milliseconds
 
 
 class Done(Message, frozen=True, kw_only=True, tag="done"):
-    """A prompt, rewind or reset was carried out; `chunk` is the next one to be made."""
+    """A prompt, rewind or reset was carried out; `chunk` is the next one to be made, under the text `reads`."""
 
     chunk: Count
+    reads: Text
 
 
 class Failed(Message, frozen=True, kw_only=True, tag="failed"):

@@ -29,6 +29,9 @@ MAX_PROMPT = 2_000
 MAX_IMAGE = 16 * 1024 * 1024
 """Largest uploaded picture file in bytes."""
 
+MAX_TOLD = 100
+"""Most events, and most branches, that a `World` tells of: the newest ones."""
+
 MAX_LATENTS = 16
 """Most latent frames in one chunk."""
 
@@ -39,6 +42,8 @@ Sentence = Annotated[str, Meta(max_length=2_000)]
 Prompt = Annotated[str, Meta(max_length=MAX_PROMPT)]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Path = Annotated[str, Meta(max_length=4_096)]
+Title = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"\S")]
+"""What a person calls something."""
 Seed = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Chunk = Annotated[int, Meta(ge=1, le=MAX_LATENTS)]
 Side = Annotated[int, Meta(ge=1, le=4_096)]
@@ -113,6 +118,8 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     schema: Annotated[str, Meta(max_length=64)]
     take_over: bool = False
     """Disconnect another window that already looks at this worker's session."""
+    token: Annotated[str, Meta(max_length=64)] = ""
+    """`Welcome.token` of the connection that was lost, to have its session back."""
 
 
 class Open(Message, frozen=True, kw_only=True, tag="open"):
@@ -141,6 +148,20 @@ class Rewind(Message, frozen=True, kw_only=True, tag="rewind"):
 
     id: Count = 0
     chunks: Count
+
+
+class Keep(Message, frozen=True, kw_only=True, tag="keep"):
+    """Call the branch that is walked on `name`."""
+
+    id: Count = 0
+    name: Title
+
+
+class Switch(Message, frozen=True, kw_only=True, tag="switch"):
+    """To the end of another branch of the session: the number of one of `World.branches`."""
+
+    id: Count = 0
+    branch: Count
 
 
 class Pause(Message, frozen=True, kw_only=True, tag="pause"):
@@ -187,7 +208,7 @@ class Quit(Message, frozen=True, kw_only=True, tag="quit"):
     id: Count = 0
 
 
-Request = Open | Reset | SetPrompt | Rewind | Pause | Resume | SetChunk | Save | Status | Restart | Quit
+Request = Open | Reset | SetPrompt | Rewind | Keep | Switch | Pause | Resume | SetChunk | Save | Status | Restart | Quit
 ClientMessage = Hello | Request
 
 
@@ -239,6 +260,36 @@ class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
 
     protocol: Count = PROTOCOL
     schema: Annotated[str, Meta(max_length=64)]
+    token: Annotated[str, Meta(max_length=64)] = ""
+    """Gives the session back to a window that lost its connection."""
+
+
+class Happening(Message, frozen=True, kw_only=True, tag="happening"):
+    """Something that was asked for in words; `Rewind(chunks=chunk)` takes it back, with all that came after."""
+
+    text: Annotated[str, Meta(max_length=200)]
+    chunk: Count
+    """The first chunk that reads it."""
+    active: bool
+    """The model still reads it."""
+    ended: Annotated[str, Meta(max_length=200)] = ""
+    """The event that these words have ended ("it stops"); empty for an event."""
+
+
+class Branch(Message, frozen=True, kw_only=True, tag="branch"):
+    """A line of the session that one can walk on: the present one, or one that undo or reset has left."""
+
+    number: Count
+    name: Annotated[str, Meta(max_length=40)] = ""
+    """What the person calls it, or empty."""
+    seed: Seed
+    latents: Count
+    """How long it is."""
+    shared: Count
+    """Latents that it has in common with the present one."""
+    made: Count
+    """Generation in which its last chunk was made: with the chunk's index, the chunk's name in the session."""
+    chunks: Count
 
 
 class World(Message, frozen=True, kw_only=True, tag="world"):
@@ -248,6 +299,7 @@ class World(Message, frozen=True, kw_only=True, tag="world"):
     preset: Name
     seed: Seed
     prompt: Prompt
+    """The text that the model reads for the next chunk: the caption, and a line for each active event."""
     width: Side
     height: Side
     fps: Annotated[float, Meta(gt=0, le=1_000)]
@@ -259,6 +311,12 @@ class World(Message, frozen=True, kw_only=True, tag="world"):
     """The session file."""
     unsaved: Sentence = ""
     """Why the session is no longer saved, such as a full disk; empty while all is well."""
+    branch: Count = 0
+    """Number of the branch that is walked on."""
+    branches: Annotated[tuple[Branch, ...], Meta(max_length=MAX_TOLD)] = ()
+    """The present one among them."""
+    happenings: Annotated[tuple[Happening, ...], Meta(max_length=MAX_TOLD)] = ()
+    """What was asked for on this branch, oldest first."""
 
 
 class Progress(Message, frozen=True, kw_only=True, tag="progress"):

@@ -10,28 +10,26 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from worker.history import History
+from worker.entries import ChunkEntry, Entry, light
+from worker.history import History, without_latents
 from worker.mailbox import Mailbox
 from worker.model_protocol import Generate, Loaded
 from worker.protocol import MAX_PROMPT, Control, Data, World, WorldSpec
+from worker.told import branches, happenings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
     """An open world as the router sees it."""
 
-    spec: WorldSpec
-    """With the seed and the chunk size that are in force."""
+    history: History
+    """What stands and what was left, without the latents."""
     path: str
     """The session file."""
     width: int
     height: int
     fps: float
     generation: int = 1
-    prompt: str = ""
-    """The text in force for the next chunk: the caption, and a line for each event."""
-    prompts: tuple[str, ...] = ()
-    """The prompt of each committed chunk."""
     paused: bool = False
     unsaved: str = ""
     """Why the session is no longer saved, or empty."""
@@ -49,21 +47,29 @@ class Session:
     def begin(cls, loaded: Loaded, history: History, path: str, after: "Session | None" = None) -> "Session":
         """The session of a world that the model has opened; the window knew the session `after` which it comes."""
         return cls(
-            spec=history.spec,
+            history=without_latents(history),
             path=path,
             width=loaded.width,
             height=loaded.height,
             fps=loaded.fps,
             generation=max(history.generation, after.generation if after else 0) + 1,
-            prompt=_shown("\n".join((history.prompt, *history.pending))),
-            prompts=tuple(_shown(chunk.prompt) for chunk in history.chunks),
             mailbox=after.mailbox.forget() if after else Mailbox(),
         )
 
     @property
+    def spec(self) -> WorldSpec:
+        """With the seed and the chunk size that are in force."""
+        return self.history.spec
+
+    @property
     def chunks(self) -> int:
         """Chunks committed so far."""
-        return len(self.prompts)
+        return len(self.history.chunks)
+
+    @property
+    def reads(self) -> str:
+        """The text in force for the next chunk: the caption, and a line for each event."""
+        return self.history.branch.reads
 
     @property
     def world(self) -> World:
@@ -72,7 +78,7 @@ class Session:
             generation=self.generation,
             preset=self.spec.preset,
             seed=self.spec.seed,
-            prompt=self.prompt,
+            prompt=_shown(self.reads),
             width=self.width,
             height=self.height,
             fps=self.fps,
@@ -81,6 +87,9 @@ class Session:
             paused=self.paused,
             session=self.path,
             unsaved=self.unsaved,
+            branch=self.history.branch.number,
+            branches=branches(self.history),
+            happenings=happenings(self.history.branch),
         )
 
     @property
@@ -128,13 +137,13 @@ class Session:
         """After pictures of this generation were made."""
         return replace(self, produced=self.produced + count, newest=self.newest + count)
 
-    def committed(self, prompt: str) -> "Session":
-        """After the chunk in the making was finished, under the text `prompt`."""
-        return replace(self, prompts=(*self.prompts, _shown(prompt)), prompt=_shown(prompt), making=None)
+    def committed(self, entry: ChunkEntry) -> "Session":
+        """After the chunk in the making was finished."""
+        return replace(self.then(entry), making=None)
 
-    def prompted(self, text: str) -> "Session":
-        """After a prompt was added; the next chunk tells the exact text in force."""
-        return replace(self, prompt=_shown(f"{self.prompt}\n{text}"))
+    def then(self, entry: Entry) -> "Session":
+        """After what the journal has an entry of. Raises `JournalError` if it cannot follow."""
+        return replace(self, history=self.history.then(light(entry) if isinstance(entry, ChunkEntry) else entry))
 
     def renewed(self) -> "Session":
         """A new generation of the same state, of which nothing was made or shown yet."""
@@ -147,19 +156,9 @@ class Session:
             shown=0,
         )
 
-    def rewound(self, chunks: int) -> "Session":
-        """After the world went back to the state after `chunks` chunks."""
-        prompts = self.prompts[:chunks]
-        return replace(self, prompts=prompts, prompt=prompts[-1] if prompts else self.spec.prompt)
-
-    def reset(self, seed: int) -> "Session":
-        """After the world began anew."""
-        spec = msgspec.structs.replace(self.spec, seed=seed)
-        return replace(self, spec=spec, prompts=(), prompt=spec.prompt)
-
-    def resized(self, chunk: int) -> "Session":
-        """With another number of latents per chunk from now on."""
-        return replace(self, spec=msgspec.structs.replace(self.spec, chunk=chunk))
+    def cut(self, chunks: int) -> "Session":
+        """After chunks were lost that no journal had: without all but the first `chunks`."""
+        return replace(self, history=replace(self.history, branch=self.history.branch.cut(chunks)))
 
 
 def _shown(text: str) -> str:

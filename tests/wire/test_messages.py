@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.codec import SMALL, UPLOAD, Limits, pack, unpack
+from worker.entries import Entry
 from worker.errors import WireError
-from worker.history import Entry
 from worker.model_protocol import Job, ModelMessage
 from worker.protocol import (
     MAX_IMAGE,

@@ -10,28 +10,21 @@ import msgpack
 import msgspec
 import pytest
 
+from tests.worker.chunks import chunk_of
 from worker.archive import Archive
 from worker.codec import pack
+from worker.entries import ChunkEntry, ChunkSizeEntry, Header, PromptEntry, ResetEntry, RewindEntry
 from worker.errors import JournalError
-from worker.history import ChunkEntry, ChunkSizeEntry, Header, History, PromptEntry, ResetEntry, RewindEntry, replay
+from worker.history import replay
 from worker.journal import MAGIC, Journal, encode, read
-from worker.protocol import Step, WorldSpec
+from worker.protocol import WorldSpec
 
 SPEC = WorldSpec(preset="fake", seed=7, prompt="a village", chunk=2)
 HEADER = Header(spec=SPEC)
 
 
-def chunk(index: int, prompt: str = "a village", generation: int = 1) -> ChunkEntry:
-    return ChunkEntry(
-        generation=generation,
-        index=index,
-        steps=(Step(keys=1), Step()),
-        shape=(2, 1, 1, 1),
-        latents=bytes([index, 1, 2, 3]),
-        poses=bytes(128),
-        actions=bytes(4),
-        prompt=prompt,
-    )
+def chunk(index: int, prompt: str = "a village") -> ChunkEntry:
+    return chunk_of(index, prompt)
 
 
 def written(path: Path, *entries: ChunkEntry | PromptEntry) -> bytes:
@@ -121,22 +114,23 @@ def test_a_session_of_a_later_format_is_refused_with_both_numbers(tmp_path):
     payload = msgpack.packb({"type": "header", "format": 9, "novelty": [1, 2]})
     record = struct.pack("<II", len(payload), zlib.crc32(payload)) + payload
     (tmp_path / "a.wander").write_bytes(MAGIC + record)
-    with pytest.raises(JournalError, match="format 9, this program reads 1"):
+    with pytest.raises(JournalError, match="format 9, this program reads 2"):
         read(tmp_path / "a.wander")
 
 
 def test_undo_reset_and_prompts_are_told_as_they_happened():
     told = replay(HEADER, [chunk(0), PromptEntry(text="rain"), chunk(1, "a village\nrain"), RewindEntry(chunks=1)])
-    assert (told.prompt, told.pending, len(told.chunks)) == ("a village", (), 1)
+    assert (told.branch.prompt, told.branch.pending, len(told.chunks)) == ("a village", (), 1)
     told = told.then(PromptEntry(text="snow")).then(PromptEntry(text="night"))
-    assert told.pending == ("snow", "night")
+    assert told.branch.pending == ("snow", "night")
     told = told.then(ChunkSizeEntry(chunk=4)).then(ResetEntry(seed=8))
-    assert (told.chunks, told.prompt, told.pending, told.spec.seed, told.spec.chunk) == ((), "a village", (), 8, 4)
+    assert (told.chunks, told.branch.reads, told.spec.seed, told.spec.chunk) == ((), "a village", 8, 4)
+    assert told.branch.pending == ()
 
 
 def test_a_chunk_whose_arrays_do_not_fit_their_shape_is_no_sound_chunk():
     with pytest.raises(JournalError, match="no sound chunk 0"):
-        History(spec=SPEC).then(msgspec.structs.replace(chunk(0), latents=b"123"))
+        replay(HEADER, [msgspec.structs.replace(chunk(0), latents=b"123")])
 
 
 def test_a_full_disk_leaves_the_file_as_it_was_and_the_world_unsaved(tmp_path, monkeypatch):

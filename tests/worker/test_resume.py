@@ -10,7 +10,7 @@ from engine.actions import KEY_RIGHT, KEY_W
 from tests.engine.tiny import tiny_weights
 from worker import model_protocol as model
 from worker.codec import UPLOAD, unpack
-from worker.history import Entry, Header, PromptEntry, RewindEntry, chunk_entry
+from worker.entries import Entry, Header, PromptEntry, RewindEntry, chunk_entry
 from worker.journal import Journal
 from worker.model_process import Model
 from worker.protocol import Frames, Message, Step, WorldSpec
@@ -77,7 +77,7 @@ def test_a_killed_process_resumes_with_the_very_next_frames(journal):
 def test_prompts_that_no_chunk_has_read_yet_are_read_after_the_resume(journal, texts):
     process = walked(journal, 2)
     for text in texts:
-        assert process.answer(model.ApplyPrompt(text=text))[-1][0] == model.Done(chunk=2)
+        assert process.answer(model.ApplyPrompt(text=text))[-1][0].chunk == 2
         journal.append(PromptEntry(text=text))
     resumed = Process(journal.path)
     assert resumed.generate(2) == process.generate(2)

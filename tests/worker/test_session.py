@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.worker.chunks import chunk_of
 from worker.history import History
 from worker.jobs import job_for, outcome
 from worker.model_protocol import Loaded
@@ -16,7 +17,7 @@ LOADED = Loaded(width=320, height=192, fps=24.0, chunk=4, chunks=0)
 
 def fresh(chunk: int = 4) -> Session:
     spec = WorldSpec(preset="fake", seed=5, prompt="a meadow", chunk=chunk)
-    return Session.begin(LOADED, History(spec=spec, prompt=spec.prompt), "a.wander")
+    return Session.begin(LOADED, History.begin(spec), "a.wander")
 
 
 def made(session: Session) -> Session:
@@ -24,7 +25,7 @@ def made(session: Session) -> Session:
     session = session.started()
     for latent in range(session.spec.chunk):
         session = session.pictured(1 if session.chunks == 0 and latent == 0 else 4)
-    return session.committed(session.prompt)
+    return session.committed(chunk_of(session.chunks, session.reads, generation=session.generation))
 
 
 def saw(session: Session, shown: int, lead: int = 64) -> Session:
@@ -79,13 +80,13 @@ def test_credit_of_an_older_generation_counts_for_nothing():
 
 def test_undo_and_reset_begin_a_new_generation_and_go_back_to_the_text_of_then():
     session = made(fresh())
-    _, session = outcome(job_for(SetPrompt(text="it rains"), session), session)
-    assert session.prompt == "a meadow\nit rains"
+    _, session = outcome(job_for(SetPrompt(text="it rains"), session), session, "a meadow\nit rains")
+    assert session.reads == "a meadow\nit rains"
     session = made(session)
     _, undone = outcome(job_for(Rewind(chunks=1), session), session)
-    assert (undone.generation, undone.chunks, undone.prompt) == (session.generation + 1, 1, "a meadow")
+    assert (undone.generation, undone.chunks, undone.reads) == (session.generation + 1, 1, "a meadow")
     _, again = outcome(job_for(Reset(), session), session)
-    assert (again.chunks, again.spec.seed, again.prompt) == (0, 5, "a meadow")
+    assert (again.chunks, again.spec.seed, again.reads) == (0, 5, "a meadow")
 
 
 def test_a_chunk_lost_with_its_model_is_made_again_from_the_same_steps():
