@@ -70,8 +70,9 @@ class DepthViews:
 
 def to_world(depth: NDArray[np.floating], lens: Lens, world_from_camera: Matrix) -> NDArray[np.float64]:
     """The surface point behind each pixel of a depth map `[H, W]`, `[H, W, 3]`; not finite in the sky."""
-    points = rays(lens, depth.shape[1], depth.shape[0]) * depth[..., None].astype(np.float64)
-    return points @ world_from_camera[:3, :3].T + world_from_camera[:3, 3]
+    with np.errstate(invalid="ignore"):
+        points = rays(lens, depth.shape[1], depth.shape[0]) * depth[..., None].astype(np.float64)
+        return points @ world_from_camera[:3, :3].T + world_from_camera[:3, 3]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
