@@ -45,6 +45,43 @@ def play(arguments: list[str]) -> int | None:
     return run(arguments, print)
 
 
+def serve(arguments: list[str]) -> int | None:
+    """A worker for windows on other machines."""
+    from worker.serve import run
+
+    return run(arguments, say)
+
+
+def keys(arguments: list[str]) -> int | None:
+    """Key files: this machine's, those that may connect, those that are trusted."""
+    from worker.keys_command import run
+
+    print(run(arguments))
+    return 0
+
+
+def replay(arguments: list[str]) -> int | None:
+    """A session again: its pictures made anew, recorded or compared with what was shown."""
+    import dataclasses
+    import json
+
+    from app.recorder import Recording
+    from worker import replay
+
+    options = replay.parser().parse_args(arguments)
+    _, branch = replay.chosen(options.session, options.sessions, options.branch)
+    show = bar("chunks")
+    with Recording(options.record) as recording:
+
+        def shown(played: Any) -> None:
+            recording.write(played.frames)
+            show(played.chunk + 1, len(branch.chunks))
+
+        outcome = replay.play(branch, verify=options.verify, show=shown)
+    print(json.dumps(dataclasses.asdict(outcome)) if options.json else replay.sentence(outcome))
+    return 1 if outcome.differing else 0
+
+
 def test(arguments: list[str]) -> int | None:
     """The tests, with pytest's own arguments."""
     import pytest
@@ -234,6 +271,23 @@ VERBS = {
             'launch.py play --world text:"a lighthouse at dusk"',
             "launch.py play --world image:holiday.jpg --chunk 1",
         ),
+        environment=STEADY_MEMORY,
+    ),
+    "serve": Verb(
+        serve,
+        "let windows on other machines walk with this machine's model",
+        ("launch.py serve --listen 192.168.1.20:5600",),
+        environment=STEADY_MEMORY,
+    ),
+    "keys": Verb(
+        keys,
+        "this machine's key, who may connect, which workers are trusted",
+        ("launch.py keys new", "launch.py keys allow laptop KEY", "launch.py keys trust 192.168.1.20:5600 KEY"),
+    ),
+    "replay": Verb(
+        replay,
+        "a session again, its pictures recorded or compared with what was shown",
+        ("launch.py replay harbour --verify", "launch.py replay harbour --branch 'the fire' --record fire.mp4"),
         environment=STEADY_MEMORY,
     ),
     "doctor": Verb(doctor, "what this machine can do, in one screen", ("launch.py doctor", "launch.py doctor --json")),

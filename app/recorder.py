@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Self
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ from app.errors import AppError
 
 _TICKS = 90_000
 _FRAGMENT_FRAMES = 24
+_RATE = 24
 
 
 class Recorder:
@@ -31,7 +33,7 @@ class Recorder:
         options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
         try:
             self._container = av.open(str(path), "w", format="mp4", options=options)
-            self._stream = self._container.add_stream("libx264", rate=24)
+            self._stream = self._container.add_stream("libx264", rate=_RATE)
             assert isinstance(self._stream, VideoStream)
             self._stream.width, self._stream.height = (side - side % 2 for side in size)
             self._stream.pix_fmt = "yuv420p"
@@ -73,3 +75,30 @@ class Recorder:
     def _fail(self, error: OSError) -> None:
         minutes, seconds = divmod(self._last // _TICKS, 60)
         self.problem = f"The recording stopped ({error.strerror or error}): saved {minutes:02d}:{seconds:02d}."
+
+
+class Recording:
+    """A video of pictures that come as fast as they can be made, each shown for 1/24 s; without a path, nothing.
+
+    Use it as a context manager: the file is made at the first pictures and finished at the end.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._recorder: Recorder | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
+
+    def write(self, latents: list[np.ndarray]) -> None:
+        """Add pictures, uint8 RGB [F, H, W, 3] of each latent. Raises `AppError` if the file cannot be written."""
+        for picture in [picture for frames in latents for picture in frames] if self._path else ():
+            assert self._path is not None
+            self._recorder = self._recorder or Recorder(self._path, (picture.shape[1], picture.shape[0]))
+            self._recorder.write(picture, self._recorder.frames / _RATE)
+            if self._recorder.problem:
+                raise AppError(self._recorder.problem)
