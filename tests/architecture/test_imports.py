@@ -20,7 +20,7 @@ MAY_NOT_IMPORT = {
 RENDER_STANDS_ON = {"numpy", "moderngl", "imgui_bundle", "safetensors", "PIL"}
 """Drawing; pictures and shards as files."""
 APP_SEES_OF_WORKER = {"worker.client", "worker.protocol", "worker.errors"}
-MODEL_PROCESS = ROOT / "worker" / "model_process.py"
+MODEL_PROCESSES = {ROOT / "worker" / "model_process.py", ROOT / "worker" / "scan_process.py"}
 FAKE_ENGINE = ROOT / "worker" / "fake.py"
 """Stands in for the engine inside the model process; shares its NumPy-only keys, poses, texts and records."""
 
@@ -57,11 +57,11 @@ def test_drawing_stands_on_numpy_and_opengl_alone():
     assert found - sys.stdlib_module_names - {"render"} <= RENDER_STANDS_ON
 
 
-def test_only_the_model_process_reaches_the_engine_and_only_lazily():
+def test_only_the_processes_that_compute_reach_the_engine_and_only_lazily():
     wrong = [
         f"{name(path)} imports {found}"
         for path in sources("worker")
-        for found in imports(parse(path), lazily=path != MODEL_PROCESS)
+        for found in imports(parse(path), lazily=path not in MODEL_PROCESSES)
         if found.split(".")[0] in {"engine", "torch"}
         and not (path == FAKE_ENGINE and found.rpartition(".")[0] in {"engine.actions", "engine.text", "engine.world"})
     ]

@@ -1,0 +1,71 @@
+"""Where depth comes from: the depth network on latents, or plane-sweep stereo on the pictures, which needs no weights.
+
+Both are imported when they are used. A source takes a walk's latents, pictures and cameras and gives `DepthViews`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import WanderError
+from engine.geometry import Lens, Matrix
+from engine.reconstruction.sieve import Advance
+from engine.reconstruction.views import DepthViews
+
+WEIGHTS = Path(__file__).resolve().parent.parent.parent / "models" / "pocket" / "depth.safetensors"
+_AT_ONCE = 32
+"""Latents that the network is given together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Pictures:
+    """V posed pictures of a walk."""
+
+    latents: NDArray[np.float16]
+    """`[V, C, Y, X]`, normalised."""
+    rgb: NDArray[np.uint8]
+    """`[V, H, W, 3]`."""
+    poses: Matrix
+    """World_from_camera `[V, 4, 4]`."""
+    lens: Lens
+    ids: NDArray[np.int64]
+    """`[V]`: which latent of the walk each is."""
+
+
+DepthSource = Callable[[Pictures, Advance], DepthViews]
+
+
+def network(pictures: Pictures, advance: Advance) -> DepthViews:
+    """Depth by the network of `engine.depth`. Raises `WanderError` if its weights are missing."""
+    if not WEIGHTS.exists():
+        raise WanderError(
+            f"the depth network's weights {WEIGHTS} are missing (0 of 1 file); restore them with "
+            "'git checkout -- models/pocket', or scan with --depth stereo"
+        )
+    from engine.depth import estimate_depth
+
+    parts = []
+    for start in range(0, len(pictures.latents), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        parts.append(estimate_depth(pictures.latents[part], pictures.poses[part]))
+        advance(min(1.0, (start + _AT_ONCE) / len(pictures.latents)))
+    maps = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("depth", "confidence", "static")}
+    return DepthViews(**maps, rgb=pictures.rgb, world_from_camera=pictures.poses, lens=parts[0].lens,
+                      frame_ids=pictures.ids)  # fmt: skip
+
+
+def stereo(pictures: Pictures, advance: Advance) -> DepthViews:
+    """Depth by plane-sweep stereo between the pictures themselves."""
+    from engine.reconstruction.stereo import StereoConfig, sweep_all
+
+    depth, confidence = sweep_all(pictures.rgb, pictures.poses, pictures.lens, StereoConfig(), advance)
+    return DepthViews(rgb=pictures.rgb, depth=depth, confidence=confidence, static=np.ones(depth.shape, dtype=bool),
+                      world_from_camera=pictures.poses, lens=pictures.lens, frame_ids=pictures.ids)  # fmt: skip
+
+
+SOURCES: dict[str, DepthSource] = {"network": network, "stereo": stereo}
