@@ -262,6 +262,13 @@ def play_script(lines: list[dict[str, Any]], chunk: int, seconds: float) -> dict
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def scan(arguments: list[str]) -> int | None:
+    """A 3D scan of a session."""
+    from worker.scan_process import run
+
+    return run(arguments, print, say, bar("% scanned"))
+
+
 VERBS = {
     "play": Verb(
         play,
@@ -288,6 +295,16 @@ VERBS = {
         replay,
         "a session again, its pictures recorded or compared with what was shown",
         ("launch.py replay harbour --verify", "launch.py replay harbour --branch 'the fire' --record fire.mp4"),
+        environment=STEADY_MEMORY,
+    ),
+    "scan": Verb(
+        scan,
+        "a session's world as a point cloud or mesh",
+        (
+            "launch.py scan harbour --out harbour.ply",
+            "launch.py scan harbour --out harbour.glb --mesh --last 20",
+            "launch.py scan harbour --out harbour-colmap --format colmap",
+        ),
         environment=STEADY_MEMORY,
     ),
     "doctor": Verb(doctor, "what this machine can do, in one screen", ("launch.py doctor", "launch.py doctor --json")),
