@@ -22,6 +22,7 @@ from app.gallery import Start
 from app.input import InputState, MouseLook
 from app.overlays import HINT_S
 from app.panel import covered_by_panel
+from app.panel_story import words_of
 from app.screen import Screen, Turned
 from app.settings import Settings
 from app.view import (
@@ -29,11 +30,14 @@ from app.view import (
     Change,
     Do,
     Intent,
+    KeepBranch,
     Leave,
     RestartModel,
+    RewindTo,
     SendPrompt,
     SetChunk,
     StartWorld,
+    SwitchBranch,
     UiState,
     View,
 )
@@ -171,6 +175,10 @@ class Explorer:
         ui, walk = self.state.ui, self.walk.state
         while walk.notices:
             ui.toast(walk.notices.pop(0), now)
+        while walk.answered:
+            happening = walk.answered.pop(0)
+            if not ui.panel:
+                ui.toast(words_of(happening), now)
         if walk.phase in (Phase.IDLE, Phase.CLOSED) and walk.world is None:
             ui.menu = True
         if not self.state.settings.hints_seen and walk.picture is not None and not ui.menu:
@@ -226,8 +234,14 @@ class Explorer:
                 self._command(command, number)
             case StartWorld():
                 self._start(intent)
-            case SendPrompt(words):
-                self._prompt(words)
+            case SendPrompt(words, shown):
+                self._prompt(words, shown)
+            case RewindTo(chunks):
+                self.walk.rewind(chunks)
+            case KeepBranch(name):
+                self.walk.keep(name)
+            case SwitchBranch(branch):
+                self.walk.switch(branch)
             case SetChunk(latents):
                 self.state.settings = replace(self.state.settings, chunk=latents)
                 self.walk.set_chunk(latents)
@@ -285,12 +299,12 @@ class Explorer:
         self.state.paused = False
         self.open(spec, menu=False)
 
-    def _prompt(self, words: str) -> None:
+    def _prompt(self, words: str, shown: str = "") -> None:
         self.walk.prompt(words)
+        if shown:
+            return
         history = tuple(old for old in self.state.settings.prompt_history if old != words) + (words[:200],)
         self.state.settings = replace(self.state.settings, prompt_history=history[-_MAX_HISTORY:])
-        if not self.state.ui.panel:
-            self.state.ui.toast(words, self.clock())
 
     def _screenshot(self) -> None:
         try:

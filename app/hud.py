@@ -95,7 +95,7 @@ def _prompt(theme: Theme, view: View, margin: float) -> None:
     if world is None or not world.prompt:
         return
     with font(theme, look.SMALL):
-        words = shorten(" ".join(world.prompt.split()), (view.size[0] - view.covered) * 0.5)
+        words = shorten("  \u00b7  ".join(filter(None, world.prompt.split("\n"))), (view.size[0] - view.covered) * 0.5)
         extent = imgui.calc_text_size(words)
         x, y = view.free_centre, view.size[1] - margin - extent.y / 2 - theme.px(7)
         across, down = extent.x / 2 + theme.px(16), extent.y / 2 + theme.px(7)

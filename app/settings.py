@@ -10,13 +10,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-Event = Annotated[str, Meta(min_length=1, max_length=200)]
+MAX_WORDS, MAX_LABEL = 200, 24
+Event = Annotated[str, Meta(min_length=1, max_length=MAX_WORDS)]
 
 
 class QuickEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An event that one key makes happen."""
 
-    label: Annotated[str, Meta(min_length=1, max_length=24)]
+    label: Annotated[str, Meta(min_length=1, max_length=MAX_LABEL)]
     words: Event
     """What the model is told."""
 

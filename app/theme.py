@@ -37,6 +37,7 @@ class Icon:
     PLAY, PAUSE, UNDO, RESET, DICE = "\uf04b", "\uf04c", "\uf2ea", "\uf021", "\uf522"
     IMAGE, MAGIC, CLOSE, CAMERA, FOLDER = "\uf03e", "\ue2ca", "\uf00d", "\uf030", "\uf07c"
     WALK, COMPASS, INFO, WARNING, GRID = "\uf554", "\uf14e", "\uf05a", "\uf071", "\uf00a"
+    BRANCH, DOT = "\uf126", "\uf111"
     EYE, SEED, SEND, GAUGE, CHECK = "\uf06e", "\uf4d8", "\uf061", "\uf624", "\uf00c"
 
 

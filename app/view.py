@@ -39,6 +39,29 @@ class SendPrompt:
     """Let an event happen."""
 
     text: str
+    shown: str = ""
+    """What the person is told of it instead; such words are not theirs to recall."""
+
+
+@dataclass(frozen=True, slots=True)
+class RewindTo:
+    """Back to the state after so many chunks."""
+
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepBranch:
+    """Give the branch that is walked on a name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchBranch:
+    """To the end of another branch."""
+
+    branch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +93,19 @@ class Leave:
     """End the program."""
 
 
-Intent = Do | StartWorld | SendPrompt | SetChunk | Change | Browse | RestartModel | Leave
+Intent = (
+    Do
+    | StartWorld
+    | SendPrompt
+    | RewindTo
+    | KeepBranch
+    | SwitchBranch
+    | SetChunk
+    | Change
+    | Browse
+    | RestartModel
+    | Leave
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +130,12 @@ class UiState:
     event: str = ""
     image: str = ""
     focus_event: bool = False
+    page: int = 0
+    """Of the panel."""
+    quick: list[list[str]] | None = None
+    """The quick events as they are being edited: rows of [name, words]."""
+    branch: str = ""
+    """The name that is being typed for the present branch."""
     recalled: int = 0
     """How many events back the arrow keys have gone in the history."""
     toasts: list[Toast] = field(default_factory=list)

@@ -7,21 +7,20 @@ go. It knows neither pygame nor a clock: time is an argument.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import numpy as np
 
+from app.ends import ChunkEnds
 from app.input import Controls
 from app.meter import Meter
 from app.pacing import Pacer, PacerConfig
+from app.story import present_branch
 from worker import protocol as wire
 from worker.client import WorldLink
 
 FRAMES_PER_LATENT = 4
-_KEPT_ENDS = 32
-"""Chunks whose last picture is kept, so that undo shows at once where it leads."""
 _UNDO_AGAIN_S = 1.5
 """Undoing again within this time goes further back, although the world has begun to move on."""
 
@@ -46,6 +45,7 @@ class Picture:
     chunk: int
     seq: int
     ends_chunk: bool
+    generation: int = 0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -62,8 +62,10 @@ class WalkState:
     paused: bool = False
     notices: list[str] = field(default_factory=list)
     """Sentences for the user that nobody has taken yet."""
-    applied: list[tuple[str, int]] = field(default_factory=list)
-    """Prompts that were accepted, each with the chunk from which it applies."""
+    asked: list[str] = field(default_factory=list)
+    """Prompts that the worker has not answered yet; an answered one stands in `world.happenings`."""
+    answered: list[wire.Happening] = field(default_factory=list)
+    """Answered prompts of which nobody has told the person yet."""
     seq: int = 0
     generation: int = 0
     keys: int = 0
@@ -80,7 +82,7 @@ class Walk:
         self._pending: dict[int, wire.Request] = {}
         self._sizes: dict[int, int] = {}
         self._first_ms = 0.0
-        self._ends: OrderedDict[int, Picture] = OrderedDict()
+        self.ends = ChunkEnds()
         self._told: tuple[int, int, int, int] | None = None
         self._turned: list[tuple[int, float, float]] = []
         self._shown = 0
@@ -93,11 +95,12 @@ class Walk:
         self.state.phase = Phase.OPENING
         self.state.veil = ""
         self.state.paused = False
-        self.state.applied.clear()
+        self.state.asked.clear()
         self._request(wire.Open(id=0, spec=spec))
 
     def prompt(self, text: str) -> None:
         """Let an event happen."""
+        self.state.asked.append(text)
         self._request(wire.SetPrompt(id=0, text=text))
 
     def reset(self, seed: int | None = None) -> None:
@@ -115,7 +118,19 @@ class Walk:
             self.state.notices.append("There is nothing to undo.")
             return
         self._undone = max(0, here - chunks), now
-        self._request(wire.Rewind(id=0, chunks=self._undone[0]))
+        self.rewind(self._undone[0])
+
+    def rewind(self, chunks: int) -> None:
+        """Back to the state after `chunks` chunks; what comes after it is kept as a branch."""
+        self._request(wire.Rewind(id=0, chunks=chunks))
+
+    def keep(self, name: str) -> None:
+        """Give the branch that is walked on a name."""
+        self._request(wire.Keep(id=0, name=name))
+
+    def switch(self, branch: int) -> None:
+        """To the end of another branch."""
+        self._request(wire.Switch(id=0, branch=branch))
 
     def pause(self, paused: bool) -> None:
         """Stop or resume time. The picture stops at once, the model at its next chunk."""
@@ -149,7 +164,8 @@ class Walk:
         if picture is not None:
             self.state.picture = picture
             self._shown = picture.index + 1
-            self._remember(picture)
+            if picture.ends_chunk:
+                self.ends.keep(picture.generation, picture.chunk, picture.pixels)
         self._control(now, controls)
         return picture
 
@@ -217,12 +233,26 @@ class Walk:
                 pass
 
     def _world(self, world: wire.World) -> None:
+        jumped = world.generation != self.state.generation
+        if self.state.world is not None and world.session != self.state.world.session:
+            self.ends.clear()
         self._enter(world.generation)
         self.state.world = world
+        if jumped:
+            self._stand(world)
         self.state.phase = Phase.WALKING
         self.state.progress = None
         if not any(isinstance(request, wire.Pause | wire.Resume) for request in self._pending.values()):
             self.state.paused = world.paused
+
+    def _stand(self, world: wire.World) -> None:
+        """Show where a jump has led: the last picture before the next chunk, if it is known."""
+        here = present_branch(world)
+        if here is None or self.state.picture is None:
+            return
+        known = self.ends.get(here.made, here.chunks - 1)
+        pixels = self.state.picture.pixels if known is None else known
+        self.state.picture = Picture(pixels=pixels, index=0, chunk=here.chunks - 1, seq=0, ends_chunk=True)
 
     def _enter(self, generation: int) -> None:
         """Throw away everything that waits from another life of the world."""
@@ -250,6 +280,7 @@ class Walk:
                     chunk=frames.chunk,
                     seq=frames.seq,
                     ends_chunk=frames.last and offset == frames.count - 1,
+                    generation=frames.generation,
                 )
             )
 
@@ -267,24 +298,16 @@ class Walk:
 
     def _reply(self, reply: wire.Reply) -> None:
         request = self._pending.pop(reply.id, None)
+        if isinstance(request, wire.SetPrompt) and request.text in self.state.asked:
+            self.state.asked.remove(request.text)
+            self.state.answered += self.state.world.happenings[-1:] if self.state.world and reply.ok else ()
         if reply.error:
             self.state.notices.append(reply.error)
             if isinstance(request, wire.Open):
                 self.state.phase = Phase.IDLE if self.state.world is None else Phase.WALKING
                 self.state.progress = None
-        elif isinstance(request, wire.SetPrompt):
-            self.state.applied.append((request.text, int(reply.data.get("chunk") or 0)))
-        elif isinstance(request, wire.Rewind):
-            self.state.picture = self._ends.get(request.chunks - 1, self.state.picture)
-        elif isinstance(request, wire.Open | wire.Reset):
-            self._ends.clear()
-
-    def _remember(self, picture: Picture) -> None:
-        if picture.ends_chunk:
-            self._ends[picture.chunk] = picture
-            self._ends.move_to_end(picture.chunk)
-            if len(self._ends) > _KEPT_ENDS:
-                self._ends.popitem(last=False)
+        elif notice := str(reply.data.get("notice") or ""):
+            self.state.notices.append(notice)
 
     def _request(self, request: wire.Request) -> None:
         self._pending[self._link.request(request)] = request

@@ -41,11 +41,18 @@ def font(theme: Theme, size: float, *, bold: bool = False) -> Iterator[None]:
 
 
 def text(
-    theme: Theme, words: str, *, size: float = look.BODY, colour: look.Colour = look.INK, bold: bool = False
+    theme: Theme,
+    words: str,
+    *,
+    size: float = look.BODY,
+    colour: look.Colour = look.INK,
+    bold: bool = False,
+    room: float = 0.0,
 ) -> None:
-    """Text that wraps at the edge of its window."""
+    """Text that wraps at the edge of its window, or `room` pixels before it."""
+    edge = imgui.get_cursor_pos_x() + imgui.get_content_region_avail().x - room if room else 0.0
     with font(theme, size, bold=bold), colours(text=colour):
-        imgui.push_text_wrap_pos(0.0)
+        imgui.push_text_wrap_pos(edge)
         imgui.text_unformatted(words)
         imgui.pop_text_wrap_pos()
 
@@ -54,6 +61,29 @@ def heading(theme: Theme, words: str) -> None:
     """The title of a section, with air above."""
     imgui.dummy((0, theme.px(6)))
     text(theme, words, size=look.SMALL, colour=look.MUTED, bold=True)
+
+
+def link(theme: Theme, words: str) -> bool:
+    """Small words to press at the right end of the heading before."""
+    with font(theme, look.SMALL):
+        width = imgui.calc_text_size(words).x
+        imgui.same_line(imgui.get_cursor_pos_x() + imgui.get_content_region_avail().x - width)
+        at = imgui.get_cursor_screen_pos()
+        pressed = imgui.invisible_button(f"##link {words}", imgui.ImVec2(width, imgui.get_font_size() + theme.px(4)))
+        ink = look.ACCENT if imgui.is_item_hovered() else look.MUTED
+        imgui.get_window_draw_list().add_text((at.x, at.y), look.u32(ink), words)
+    return pressed
+
+
+def quiet(theme: Theme, label: str, *, hint: str) -> bool:
+    """A small sign to press at the right end of the line before."""
+    with font(theme, look.SMALL), colours(button=(0, 0, 0, 0), text=look.MUTED):
+        width = theme.px(26)
+        imgui.same_line(imgui.get_cursor_pos_x() + imgui.get_content_region_avail().x - width)
+        imgui.push_style_var(imgui.StyleVar_.frame_padding, imgui.ImVec2(0, 0))
+        pressed = button(label, (width, 0), hint=hint)
+        imgui.pop_style_var()
+    return pressed
 
 
 def primary(label: str, size: tuple[float, float] = (0, 0), *, enabled: bool = True) -> bool:

@@ -270,6 +270,8 @@ class Happening(Message, frozen=True, kw_only=True, tag="happening"):
     text: Annotated[str, Meta(max_length=200)]
     chunk: Count
     """The first chunk that reads it."""
+    latent: Count
+    """The first latent of that chunk in its world."""
     active: bool
     """The model still reads it."""
     ended: Annotated[str, Meta(max_length=200)] = ""

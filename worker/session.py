@@ -163,4 +163,4 @@ class Session:
 
 def _shown(text: str) -> str:
     """A prompt as the window is told of it: of a very long one its newest lines."""
-    return text.strip()[-MAX_PROMPT:]
+    return text.rstrip()[-MAX_PROMPT:]

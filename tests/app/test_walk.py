@@ -32,6 +32,11 @@ def run(walk, frames, start=0.0, controls=None):
     return shown
 
 
+def branch_of(number, chunks, made=1):
+    """A branch as a worker tells of it."""
+    return wire.Branch(number=number, seed=7, latents=4 * chunks, shared=0, made=made, chunks=chunks)
+
+
 def test_a_world_that_opened_is_walked_in(walk):
     assert walk.state.phase is Phase.WALKING
 
@@ -104,9 +109,33 @@ def test_undo_goes_to_the_end_of_the_chunk_before_the_one_on_the_screen(walk, li
     run(walk, 8, 1.0)
     walk.undo(1, 2.0)
     assert link.asked(wire.Rewind)[-1].chunks == 2
-    link.reply()
+    link.world(generation=2, branch=1, branches=(branch_of(0, 3), branch_of(1, 2)), chunks=2)
     run(walk, 1, 2.0)
-    assert walk.state.picture.pixels.max() == 10
+    assert walk.state.picture.pixels.max() == pytest.approx(10, abs=2)
+    assert walk.state.picture.chunk == 1
+
+
+def test_going_to_another_branch_shows_at_once_where_it_ended(walk, link):
+    link.pictures(2, chunk=0, last=True, grey=50)
+    run(walk, 4, 1.0)
+    link.frames = 0
+    link.world(generation=2)
+    link.pictures(2, chunk=0, last=True, grey=150)
+    run(walk, 4, 2.0)
+    walk.switch(0)
+    assert link.asked(wire.Switch)[-1].branch == 0
+    link.world(generation=3, branch=0, branches=(branch_of(0, 1), branch_of(1, 1, made=2)), chunks=1)
+    run(walk, 1, 3.0)
+    assert walk.state.picture.pixels.max() == pytest.approx(50, abs=2)
+
+
+def test_a_world_that_began_anew_has_nothing_to_undo(walk, link):
+    link.pictures(2, chunk=4, last=True)
+    run(walk, 4, 1.0)
+    link.world(generation=2, branches=(branch_of(0, 0),))
+    run(walk, 1, 2.0)
+    walk.undo(1, 9.0)
+    assert link.asked(wire.Rewind) == []
 
 
 def test_undoing_twice_at_once_goes_back_twice(walk, link):
@@ -136,11 +165,13 @@ def test_a_pause_stops_the_picture_at_once_and_asks_the_worker_once(walk, link):
     assert walk.pacer.drops == walk.pacer.repeats == 0
 
 
-def test_a_prompt_is_listed_with_the_chunk_from_which_it_holds(walk, link):
+def test_a_prompt_counts_as_asked_for_until_the_worker_has_answered(walk, link):
     walk.prompt("下雪了")
-    link.reply(chunk=9)
     run(walk, 1, 1.0)
-    assert walk.state.applied == [("下雪了", 9)]
+    assert walk.state.asked == ["下雪了"]
+    link.reply(chunk=9)
+    run(walk, 1, 2.0)
+    assert walk.state.asked == []
 
 
 def test_a_refused_request_becomes_a_notice(walk, link):

@@ -1,7 +1,7 @@
 """The tree of a session: one can always go back, and nothing that was walked is ever lost."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.worker.chunks import chunk_of
@@ -87,6 +87,7 @@ def test_the_window_is_told_how_long_branches_are_and_what_they_share():
     assert (second.latents, second.shared, second.made) == (6, 6, 2)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.integers(-9, -1), st.integers(0, 9), st.just("reset"), st.just("grow")), max_size=40))
 def test_whatever_is_undone_reset_or_switched_no_chunk_is_ever_lost(acts):
     history, made = FRESH, set()
