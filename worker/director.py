@@ -15,15 +15,17 @@ import msgspec
 from worker import model_protocol as model
 from worker import protocol as wire
 from worker.archive import Archive, notice
-from worker.entries import Entry, KeepEntry, WeightsEntry, chunk_entry
+from worker.entries import ChunkEntry, Entry, KeepEntry, WeightsEntry, chunk_entry
 from worker.errors import WanderError, WireError
 from worker.history import History
 from worker.host import MAX_RESTARTS, ModelHost
 from worker.jobs import job_for, outcome
 from worker.journal import Contents, Journal
 from worker.mailbox import Mailbox
+from worker.scanning import Scans
 from worker.session import Session
 from worker.supervisor import Deadlines, ModelProcess
+from worker.trail import trail
 
 MAX_WAITING = 64
 NOBODY = 0
@@ -66,17 +68,20 @@ class Director:
         """The session that was given up, which the next one follows."""
         self.session: Session | None = None
         self.host = ModelHost.make(start_model, deadlines)
+        self._scans = Scans(archive.folder, tell)
 
     # -- from the window ----------------------------------------------------------------------------------------------
 
     def welcome(self) -> None:
         """A window has come: it hears of the world, and nothing that another one asked or did concerns it."""
         self._waiting.clear()
+        self._scans.forget()
         if self._at_hand is not None and self._at_hand.request is not None:
             self._at_hand = replace(self._at_hand, request=msgspec.structs.replace(self._at_hand.request, id=NOBODY))
         if self.session is not None:
             self.session = replace(self.session, mailbox=Mailbox()).renewed()
             self._tell(self.session.world)
+            self._tell(trail(self.session.history.chunks, whole=True))
 
     def control(self, control: wire.Control) -> None:
         """The person does something, or has seen something."""
@@ -106,6 +111,11 @@ class Director:
                     self._reply(request)
                     self.host.restarts = 0
                     self._lost()
+                case wire.Scan():
+                    self._scans.start(request, self._opened.path)
+                case wire.CancelScan():
+                    self._scans.cancel()
+                    self._reply(request)
                 case wire.Quit():
                     self.finish()
                     self._reply(request)
@@ -137,6 +147,7 @@ class Director:
 
     def watch(self) -> None:
         """To be called a few times a second: notices a model that hangs."""
+        self._scans.watch()
         hangs, sentence = self.host.news()
         if sentence is not None:
             self._veil(sentence)
@@ -168,6 +179,7 @@ class Director:
 
     def close(self) -> None:
         """End the model process and the session."""
+        self._scans.stop()
         self.host.stop()
         self._archive.close()
 
@@ -363,6 +375,8 @@ class Director:
         """Write what has happened and make `session` the state."""
         self._archive.record(entry)
         self.session = replace(session, unsaved=self._archive.unsaved)
+        new = isinstance(entry, ChunkEntry)
+        self._tell(trail([entry] if new else self.session.history.chunks, whole=not new))
 
     def _reply(self, request: wire.Request | None, error: str = "", data: wire.Data | None = None) -> None:
         if request is not None and request.id != NOBODY:

@@ -12,7 +12,7 @@ sentences are written for the user.
 
 import hashlib
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -202,13 +202,33 @@ class Restart(Message, frozen=True, kw_only=True, tag="restart"):
     id: Count = 0
 
 
+class Scan(Message, frozen=True, kw_only=True, tag="scan"):
+    """A 3D scan of the session so far. `Progress` of stage "scan" tells how far it is; the reply comes when its files
+    are written. Data: `file`, `sidecar`, `points`, `triangles`, `views`, `bytes`, `notice`."""
+
+    id: Count = 0
+    seconds: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
+    """Only the last seconds of the walk; 0 for all of it."""
+    format: Literal["ply", "glb", "colmap", "nerfstudio", "gaussian"] = "ply"
+    mesh: bool = False
+
+
+class CancelScan(Message, frozen=True, kw_only=True, tag="cancel_scan"):
+    """End the scan that is under way."""
+
+    id: Count = 0
+
+
 class Quit(Message, frozen=True, kw_only=True, tag="quit"):
     """Finish the chunk, close the session, end the worker."""
 
     id: Count = 0
 
 
-Request = Open | Reset | SetPrompt | Rewind | Keep | Switch | Pause | Resume | SetChunk | Save | Status | Restart | Quit
+Request = (
+    Open | Reset | SetPrompt | Rewind | Keep | Switch | Pause | Resume | SetChunk | Save | Status | Restart
+    | Scan | CancelScan | Quit
+)  # fmt: skip
 ClientMessage = Hello | Request
 
 
@@ -329,6 +349,15 @@ class Progress(Message, frozen=True, kw_only=True, tag="progress"):
     sentence: Sentence
 
 
+class Trail(Message, frozen=True, kw_only=True, tag="trail"):
+    """The exact path of the walk: what a new chunk adds, or all of it (`whole`) after anything else has changed it."""
+
+    whole: bool
+    places: Annotated[bytes, Meta(max_length=128 * 1024)]
+    """Where the camera stood at the end of each latent, float32 `[N, 4]`: x and z on the ground, the heading in radians
+    (0 along z, to the right positive), the chunk."""
+
+
 class WorkerState(Message, frozen=True, kw_only=True, tag="worker_state"):
     """News about the model process: a sentence for the veil, empty when all is well again."""
 
@@ -348,7 +377,7 @@ class Closed(Message, frozen=True, kw_only=True, tag="closed"):
     sentence: Sentence = ""
 
 
-RequestLaneEvent = Reply | Welcome | World | Progress | WorkerState | Refused | Closed
+RequestLaneEvent = Reply | Welcome | World | Progress | Trail | WorkerState | Refused | Closed
 Event = Frames | RequestLaneEvent
 
 

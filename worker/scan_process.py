@@ -1,7 +1,7 @@
 """Scans of sessions: the command line of `launch.py scan`, and the process that scans for the window.
 
-The engine is imported lazily, as in `worker.model_process`. The process is started by `worker.scanning`; it says how far
-it is in lines of JSON on its standard output, its last line is the result, and it ends when its standard input does.
+The engine is imported lazily, as in `worker.model_process`. The process is started by `worker.scanning`; it says how
+far it is in lines of JSON on its standard output, the last is the result, and it ends when its standard input does.
 """
 
 import argparse
@@ -53,10 +53,11 @@ def run(
 def parser() -> argparse.ArgumentParser:
     """Options of `launch.py scan`."""
     top = argparse.ArgumentParser(
-        prog="launch.py scan", description="A session's world as a point cloud or mesh, with a scan.json that explains it."
+        prog="launch.py scan",
+        description="A session's world as a point cloud or mesh, with a scan.json that explains it.",
     )
     top.add_argument("session", help="a session file, or its name in the folder of sessions")
-    top.add_argument("--out", type=Path, required=True, metavar="FILE", help="file, or folder for colmap and nerfstudio")
+    top.add_argument("--out", type=Path, required=True, metavar="FILE", help="a file; a folder for colmap, nerfstudio")
     top.add_argument("--format", choices=FORMATS, help="what to write (default: by the ending of FILE, else ply)")
     top.add_argument("--last", type=seconds, metavar="S", help="only the last S seconds of the walk")
     top.add_argument("--mesh", action="store_true", help="a mesh instead of points (ply and glb; needs Open3D)")
@@ -142,7 +143,10 @@ def main(arguments: str) -> None:
 
     try:
         options = parser().parse_args(rest)
-        tell({"report": scan_session(options, Path(sessions), lambda done, stage: tell({"fraction": done, "stage": stage}))})
+        report = scan_session(
+            options, Path(sessions), lambda fraction, stage: tell({"fraction": fraction, "stage": stage})
+        )
+        tell({"report": report})
     except user_errors() as error:
         tell({"error": str(error)[:2_000]})
 
