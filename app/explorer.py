@@ -27,7 +27,9 @@ from app.screen import Screen, Turned
 from app.settings import Settings
 from app.view import (
     Browse,
+    CancelScan,
     Change,
+    CloseScan,
     Do,
     Intent,
     KeepBranch,
@@ -36,6 +38,8 @@ from app.view import (
     RewindTo,
     SendPrompt,
     SetChunk,
+    ShowScan,
+    StartScan,
     StartWorld,
     SwitchBranch,
     UiState,
@@ -152,7 +156,8 @@ class Explorer:
             case pygame.KEYDOWN if ui.menu and not gui.owns_keyboard and event.key in _ENTER:
                 self._command(Command.MENU)
                 return
-        pressed = self.input.feed(event, ui_keyboard=gui.owns_keyboard, ui_mouse=gui.owns_mouse or ui.menu or ui.help)
+        covers = gui.owns_mouse or ui.menu or ui.cloud
+        pressed = self.input.feed(event, ui_keyboard=gui.owns_keyboard or ui.cloud, ui_mouse=covers or ui.help)
         if pressed is not None:
             self._carry_out(Do(pressed.command, pressed.number))
         if event.type == pygame.MOUSEBUTTONDOWN:
@@ -167,7 +172,8 @@ class Explorer:
         chosen = self._dialog.poll()
         if chosen:
             ui.image = chosen
-        stopped = self.state.paused or ((ui.menu or self.state.minimised) and walk.state.picture is not None)
+        away = ui.menu or ui.cloud or self.state.minimised
+        stopped = self.state.paused or (away and walk.state.picture is not None)
         if walk.state.phase is Phase.WALKING:
             walk.pause(stopped)
 
@@ -190,7 +196,8 @@ class Explorer:
     def _wants_redraw(self, now: float) -> bool:
         since = now - self.state.drawn_at
         ui, walk = self.state.ui, self.walk.state
-        animated = walk.phase is Phase.OPENING or bool(walk.veil) or bool(ui.hint_until and now < ui.hint_until)
+        animated = walk.phase is Phase.OPENING or bool(walk.veil) or (ui.cloud and ui.flying)
+        animated = animated or bool(ui.hint_until and now < ui.hint_until)
         return since >= (_BUSY_REDRAW_S if animated or now < self.state.restless_until else _IDLE_REDRAW_S)
 
     def _draw(self, now: float, picture: Picture | None) -> None:
@@ -248,6 +255,14 @@ class Explorer:
             case Change(settings):
                 self.state.settings = settings
                 self.input.look = _look(settings)
+            case StartScan(seconds=seconds, format=format, mesh=mesh):
+                self.walk.scan(seconds=seconds, format=format, mesh=mesh)
+            case CancelScan():
+                self.walk.cancel_scan()
+            case ShowScan(path=path):
+                self._show_scan(path)
+            case CloseScan():
+                self.state.ui.cloud = False
             case Browse():
                 self._dialog.open()
             case RestartModel():
@@ -305,6 +320,14 @@ class Explorer:
             return
         history = tuple(old for old in self.state.settings.prompt_history if old != words) + (words[:200],)
         self.state.settings = replace(self.state.settings, prompt_history=history[-_MAX_HISTORY:])
+
+    def _show_scan(self, path: Path) -> None:
+        try:
+            self.screen.cloud.open(path)
+            self.state.ui.cloud = True
+            self.input.release()
+        except AppError as error:
+            self.state.ui.toast(str(error), self.clock())
 
     def _screenshot(self) -> None:
         try:

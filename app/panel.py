@@ -1,4 +1,4 @@
-"""The side panel: three pages, of which the first is the walk itself."""
+"""The side panel: four pages, of which the first is the walk itself."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from app import theme as look
 from app.bindings import Command
 from app.panel_events import draw_events
+from app.panel_scan import draw_scan
 from app.panel_story import draw_story
 from app.story import clock, latents_before, seconds
 from app.theme import Icon, Theme
@@ -16,7 +17,7 @@ from app.widgets import FIXED, button, colours, heading, segments, text, toggle
 
 WIDTH = 372.0
 """Width of the panel in pixels before the interface scale."""
-PAGES = (("Walk", 0), ("Worlds", 1), ("View", 2))
+PAGES = (("Walk", 0), ("Worlds", 1), ("Scan", 2), ("View", 3))
 _CHUNKS = (("1  quick", 1), ("2", 2), ("4  smooth", 4))
 
 
@@ -44,6 +45,8 @@ def draw_panel(theme: Theme, view: View, ui: UiState) -> list[Intent]:
         intents += draw_events(theme, view, ui) + draw_story(theme, view, ui)
     elif ui.page == 1:
         intents += _worlds(theme, view, ui)
+    elif ui.page == 2:
+        intents += draw_scan(theme, view, ui)
     else:
         intents += _view(theme, view)
     imgui.end_child()

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import moderngl
 import numpy as np
 
+from app.cloud_screen import CloudScreen
 from app.gallery import Start
 from app.gui import Gui
 from app.hud import draw_hud
+from app.minimap import draw_map
 from app.overlays import draw_help, draw_hint, draw_paused, draw_toasts, draw_veil, veil_sentence
 from app.panel import draw_panel
 from app.start_screen import draw_start_screen
@@ -35,6 +37,7 @@ class Screen:
     def __init__(self, ctx: moderngl.Context, starts: Sequence[Start], *, scale: float = 1.0) -> None:
         self.gui = Gui(ctx, scale=scale)
         self.presenter = Presenter(ctx)
+        self.cloud = CloudScreen(ctx)
         self._textures = [_texture(ctx, start.thumbnail) for start in starts]
         self.starts = [
             (start, self.gui.renderer.register(texture)) for start, texture in zip(starts, self._textures, strict=True)
@@ -45,7 +48,10 @@ class Screen:
         self, target: moderngl.Framebuffer, view: View, ui: UiState, turned: Turned, elapsed_s: float
     ) -> list[Intent]:
         """One picture of the whole window, `elapsed_s` seconds after the last; returns what the person asked for."""
-        self._draw_world(target, view, ui, turned)
+        if ui.cloud:
+            self.cloud.draw_cloud(target, view.size)
+        else:
+            self._draw_world(target, view, ui, turned)
         self.gui.begin(view.size, elapsed_s)
         intents = self._draw_interface(view, ui)
         self.gui.end(target)
@@ -62,11 +68,14 @@ class Screen:
     def _draw_interface(self, view: View, ui: UiState) -> list[Intent]:
         theme = self.gui.theme
         intents: list[Intent] = []
-        if ui.menu:
+        if ui.cloud:
+            intents += self.cloud.draw_interface(theme, view, ui)
+        elif ui.menu:
             intents += draw_start_screen(theme, view, ui)
         else:
             if view.settings.hud and view.walk.world is not None:
                 draw_hud(theme, view)
+                draw_map(theme, view)
             if ui.panel:
                 intents += draw_panel(theme, view, ui)
             if not ui.help:
@@ -81,6 +90,7 @@ class Screen:
 
     def close(self) -> None:
         """Give everything back."""
+        self.cloud.close()
         self.gui.close()
         for texture in self._textures:
             texture.release()

@@ -83,6 +83,33 @@ class Browse:
     """Open the system's file dialog for a picture."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartScan:
+    """Take the world home."""
+
+    seconds: float
+    """Of the end of the walk; 0 for all of it."""
+    format: str
+    mesh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CancelScan:
+    """End the scan that is under way."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShowScan:
+    """Look at a scan's file."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class CloseScan:
+    """Back from the scan to the walk."""
+
+
 @dataclass(frozen=True, slots=True)
 class RestartModel:
     """Start a model again that hangs."""
@@ -103,6 +130,10 @@ Intent = (
     | SetChunk
     | Change
     | Browse
+    | StartScan
+    | CancelScan
+    | ShowScan
+    | CloseScan
     | RestartModel
     | Leave
 )
@@ -136,6 +167,13 @@ class UiState:
     """The quick events as they are being edited: rows of [name, words]."""
     branch: str = ""
     """The name that is being typed for the present branch."""
+    cloud: bool = False
+    """A scan is shown instead of the walk."""
+    flying: bool = False
+    """Keys are held that move through it."""
+    scan_seconds: int = 0
+    scan_format: int = 0
+    scan_mesh: bool = False
     recalled: int = 0
     """How many events back the arrow keys have gone in the history."""
     toasts: list[Toast] = field(default_factory=list)

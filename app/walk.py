@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from app.ends import ChunkEnds
 from app.input import Controls
 from app.meter import Meter
 from app.pacing import Pacer, PacerConfig
+from app.scanning import Path2D, ScanState
 from app.story import present_branch
 from worker import protocol as wire
 from worker.client import WorldLink
@@ -66,6 +68,8 @@ class WalkState:
     """Prompts that the worker has not answered yet; an answered one stands in `world.happenings`."""
     answered: list[wire.Happening] = field(default_factory=list)
     """Answered prompts of which nobody has told the person yet."""
+    scan: ScanState = field(default_factory=ScanState)
+    path: Path2D = field(default_factory=Path2D)
     seq: int = 0
     generation: int = 0
     keys: int = 0
@@ -147,6 +151,16 @@ class Walk:
         """Start a hanging model again."""
         self._request(wire.Restart(id=0))
 
+    def scan(self, *, seconds: float, format: Any, mesh: bool) -> None:
+        """Take the world home: the last `seconds` of the walk, or all of it where they are 0."""
+        if not self.state.scan.running:
+            self.state.scan.begin()
+            self._request(wire.Scan(id=0, seconds=seconds, format=format, mesh=mesh))
+
+    def cancel_scan(self) -> None:
+        """End the scan that is under way."""
+        self._request(wire.CancelScan(id=0))
+
     def save(self) -> None:
         """Make the session durable now."""
         self._request(wire.Save(id=0))
@@ -220,8 +234,12 @@ class Walk:
                 self._world(event)
             case wire.Reply():
                 self._reply(event)
+            case wire.Progress(stage="scan"):
+                self.state.scan.heard(event)
             case wire.Progress():
                 self.state.progress = event
+            case wire.Trail():
+                self.state.path.take(event)
             case wire.WorkerState():
                 self.state.veil = event.sentence
             case wire.Refused():
@@ -301,7 +319,9 @@ class Walk:
         if isinstance(request, wire.SetPrompt) and request.text in self.state.asked:
             self.state.asked.remove(request.text)
             self.state.answered += self.state.world.happenings[-1:] if self.state.world and reply.ok else ()
-        if reply.error:
+        if isinstance(request, wire.Scan):
+            self.state.notices.append(self.state.scan.ended(reply))
+        elif reply.error:
             self.state.notices.append(reply.error)
             if isinstance(request, wire.Open):
                 self.state.phase = Phase.IDLE if self.state.world is None else Phase.WALKING
