@@ -15,7 +15,7 @@ from app.script import Cue, read_script
 from app.settings import Settings, load_settings, save_settings, settings_path
 from app.walk import Walk
 from app.world_spec import KINDS, parse_world, spec_for
-from worker.client import SESSIONS, WorldLink, connect, launch_local
+from worker.client import SESSIONS, WorldLink, connect, launch_local, reach
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
     add("--preset", default="pocket", metavar="NAME", help="pocket | worldplay-5b | worldplay-8b (default: pocket)")
     add("--world", metavar="|".join(KINDS), help="where to start (default: the start screen)")
     add("--chunk", type=int, choices=(1, 2, 4), help="latents per chunk: 1 answers soonest, 4 runs smoothest")
-    add("--connect", type=Path, metavar="DIR", help="the folder in which a worker already serves")
+    add("--connect", metavar="HOST:PORT", help="a worker that serves elsewhere, or the folder of one that serves here")
+    add("--take-over", action="store_true", help="with --connect: take the session from the window that has it")
     add(
         "--sessions", type=Path, default=SESSIONS, metavar="DIR", help="where sessions are saved (default: %(default)s)"
     )
@@ -104,4 +105,8 @@ def _window(options: argparse.Namespace) -> int:
 
 
 def _link(options: argparse.Namespace) -> WorldLink:
-    return connect(options.connect) if options.connect else launch_local(sessions=options.sessions)
+    if options.connect is None:
+        return launch_local(sessions=options.sessions)
+    if Path(options.connect).is_dir():
+        return connect(Path(options.connect), take_over=options.take_over)
+    return reach(options.connect, take_over=options.take_over)

@@ -1,7 +1,7 @@
 """The router: the process that owns the sockets, lets one window in, and outlives the model.
 
-It computes nothing and never waits for anybody: it relays. The window is whoever said `Hello` first and still lives;
-pictures that its queue has no room for wait here, and the session stops the model long before they are many.
+It computes nothing and never waits for anybody: it relays. The window is whoever holds the `Lease`; pictures that its
+queue has no room for wait here, and the session stops the model long before they are many.
 """
 
 import contextlib
@@ -21,7 +21,9 @@ from worker import transport
 from worker.archive import Archive
 from worker.codec import SMALL, UPLOAD, pack, unpack
 from worker.director import Director
+from worker.door import Door, LocalDoor
 from worker.errors import WireError
+from worker.lease import Lease
 from worker.protocol import (
     PROTOCOL,
     SCHEMA,
@@ -30,12 +32,13 @@ from worker.protocol import (
     Control,
     Greeting,
     Hello,
+    Quit,
     Refused,
     RequestLaneEvent,
     Welcome,
 )
 from worker.supervisor import Deadlines, ModelProcess
-from worker.transport import LIMITS, Lane
+from worker.transport import LIMITS, Happening, Lane
 
 MAX_STRIKES = 3
 MAX_PEERS = 256
@@ -54,27 +57,33 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Private folder of the sockets and logs; removed at the end."""
     sessions: str
     deadlines: Deadlines = Deadlines()
+    park: float | None = None
+    """Seconds for which the session of a window that is lost is kept for it alone. None: windows are this user's own,
+    the next one gets the session; only they may end the router and name files anywhere."""
 
 
 class Router:
     """The lanes, the window at their other end, and the director behind them."""
 
-    def __init__(self, options: Options) -> None:
-        """Bind the sockets. Raises `LaunchError` if the directory is not private or its path is too long."""
+    def __init__(self, options: Options, door: Door | None = None) -> None:
+        """Open `door` (default: sockets in the directory).
+
+        Raises `LaunchError` if the directory is not private or the sockets cannot be bound.
+        """
         self._directory = transport.private_directory(Path(options.directory))
         self._context: transport.Context = zmq.Context()
-        self._sockets = {lane: transport.open_socket(self._context, zmq.ROUTER, LIMITS[lane]) for lane in Lane}
+        self._door = door or LocalDoor(self._directory)
+        self._sockets = self._door.open(self._context)
         self._monitor = transport.Monitor(self._sockets[Lane.REQUESTS])
-        for lane, socket in self._sockets.items():
-            socket.bind(transport.ipc_endpoint(self._directory, lane))
-        self._window: bytes | None = None
+        self._lease = Lease() if options.park is None else Lease(park=options.park)
+        self._remote = options.park is not None
         self._strikes: Counter[bytes] = Counter()
         self._pictures: deque[list[bytes]] = deque()
         self._models = 0
         self._deadlines = options.deadlines
         self._director = Director(
             start_model=self._start_model,
-            archive=Archive(folder=Path(options.sessions)),
+            archive=Archive(folder=Path(options.sessions), confined=self._remote),
             deadlines=options.deadlines,
             tell=self._tell,
             show=self._pictures.append,
@@ -96,7 +105,8 @@ class Router:
         """The sockets and descriptors on which something happened."""
         poller = zmq.Poller()
         model = self._director.host.process
-        for source in (self._sockets[Lane.CONTROL], self._sockets[Lane.REQUESTS], self._monitor.socket):
+        lanes = self._sockets[Lane.CONTROL], self._sockets[Lane.REQUESTS]
+        for source in (*lanes, self._monitor.socket, *self._door.sources()):
             poller.register(source, zmq.POLLIN)
         if model is not None:
             poller.register(model.socket, zmq.POLLIN)
@@ -106,6 +116,7 @@ class Router:
         return {source for source, _ in poller.poll(RETRY_MS if self._pictures else TICK_MS)}
 
     def _serve(self, ready: set[Any]) -> None:
+        self._door.serve()
         self._read_requests()
         self._read_controls()
         model = self._director.host.process
@@ -114,8 +125,10 @@ class Router:
         self._director.read_model()
         self._director.watch()
         self._send_pictures()
-        if self._monitor.poll() and self._window is not None and not self._tell(Welcome(schema=SCHEMA)):
+        if Happening.LOST in self._monitor.poll() and self._lease.window is not None and not self._welcome():
             self._forget_window()
+        if self._lease.over(time.monotonic()):
+            self._leave()
 
     # -- the window ---------------------------------------------------------------------------------------------------
 
@@ -128,9 +141,9 @@ class Router:
                 self._strike(sender, frames, error)
                 continue
             if isinstance(message, Hello):
-                self._greet(sender, message.protocol, message.schema, message.take_over)
-            elif sender == self._window:
-                self._director.request(message)
+                self._greet(sender, message)
+            elif sender == self._lease.window:
+                self._leave() if self._remote and isinstance(message, Quit) else self._director.request(message)
             else:
                 self._hang_up(sender, "Say Hello first.")
 
@@ -142,7 +155,7 @@ class Router:
             except WireError as error:
                 self._strike(sender, frames, error)
                 continue
-            if sender == self._window:
+            if sender == self._lease.window:
                 self._director.control(control)
 
     def _messages(self, lane: Lane) -> Iterator[tuple[bytes, list[bytes]]]:
@@ -155,27 +168,32 @@ class Router:
             if frames and self._strikes[sender] < MAX_STRIKES:
                 yield sender, frames
 
-    def _greet(self, sender: bytes, protocol: int, schema: str, take_over: bool) -> None:
-        if (protocol, schema) != (PROTOCOL, SCHEMA):
-            window, worker = (f"{number} ({text})" for number, text in ((protocol, schema), (PROTOCOL, SCHEMA)))
+    def _greet(self, sender: bytes, hello: Hello) -> None:
+        if (hello.protocol, hello.schema) != (PROTOCOL, SCHEMA):
+            spoken = ((hello.protocol, hello.schema), (PROTOCOL, SCHEMA))
+            window, worker = (f"{number} ({text})" for number, text in spoken)
             self._hang_up(sender, f"This window speaks version {window}, the worker {worker}; update the older one.")
             return
-        if self._window not in (None, sender):
-            if not take_over:
-                self._hang_up(sender, "The session is already open in another window; close it or take it over.")
-                return
-            self._hang_up(self._window, "Another window has taken this session over.")
-        self._window = sender
+        refusal = self._lease.refusal(sender, hello.token, hello.take_over, time.monotonic())
+        if refusal:
+            self._hang_up(sender, refusal)
+            return
+        if self._lease.window not in (None, sender):
+            self._hang_up(self._lease.window, "Another window has taken this session over.")
+        self._lease = self._lease.held(sender, hello.token)
         self._pictures.clear()
-        self._tell(Welcome(schema=SCHEMA))
+        self._welcome()
         self._director.welcome()
+
+    def _welcome(self) -> bool:
+        return self._tell(Welcome(schema=SCHEMA, token=self._lease.token))
 
     def _strike(self, sender: bytes, frames: list[bytes], error: WireError) -> None:
         """A message that cannot be read. Greetings of other versions are answered; three others end a connection."""
         with contextlib.suppress(WireError):
             greeting = unpack(frames[0], Greeting, SMALL)
             if greeting.protocol != PROTOCOL:
-                self._greet(sender, greeting.protocol, "unknown", False)
+                self._greet(sender, Hello(protocol=greeting.protocol, schema="unknown"))
                 return
         self._strikes[sender] += 1
         log.warning("strike %d: %s", self._strikes[sender], error)
@@ -188,25 +206,33 @@ class Router:
 
     def _hang_up(self, peer: bytes, sentence: str) -> None:
         self._send(peer, Closed(sentence=sentence))
-        if peer == self._window:
+        if peer == self._lease.window:
             self._forget_window()
 
     def _forget_window(self) -> None:
-        self._window = None
+        self._lease = self._lease.lost(time.monotonic())
         self._pictures.clear()
+
+    def _leave(self) -> None:
+        """The session of a window that does not come back ends; its file stays."""
+        self._tell(Closed(sentence="The session was closed."))
+        self._forget_window()
+        self._lease = self._lease.ended()
+        self._director.leave()
 
     def _tell(self, event: RequestLaneEvent) -> bool:
         """Send to the window, if there is one; False if it is gone or reads nothing."""
-        return self._window is not None and self._send(self._window, event)
+        return self._lease.window is not None and self._send(self._lease.window, event)
 
     def _send(self, peer: bytes, event: RequestLaneEvent) -> bool:
         return transport.send(self._sockets[Lane.REQUESTS], [pack(event)], LIMITS[Lane.REQUESTS], to=peer)
 
     def _send_pictures(self) -> None:
-        if self._window is None:
+        window = self._lease.window
+        if window is None:
             self._pictures.clear()
         while self._pictures:
-            if not transport.send(self._sockets[Lane.FRAMES], self._pictures[0], LIMITS[Lane.FRAMES], to=self._window):
+            if not transport.send(self._sockets[Lane.FRAMES], self._pictures[0], LIMITS[Lane.FRAMES], to=window):
                 return
             self._pictures.popleft()
 

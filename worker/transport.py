@@ -1,4 +1,4 @@
-"""Sockets: the options that make ZeroMQ safe to rely on, guards that it lacks, and its silent failures as sentences.
+"""Sockets: the options that make ZeroMQ safe to rely on, guards that it lacks, and its silent failures told.
 
 Facts behind the choices, each pinned by a test in tests/wire: `MAXMSGSIZE` bounds one frame and not the message, so
 count and total are checked here; a ROUTER drops silently unless it is mandatory; a wrong key looks like a slow
@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,58 @@ MODEL_LIMITS = LaneLimits(frame=64 * 1024 * 1024, total=65 * 1024 * 1024, count=
 
 MAX_IPC_PATH = 107
 
-_SENTENCES = {
-    zmq.EVENT_DISCONNECTED: "The connection to the worker was lost.",
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "The worker's key is not the one this machine knows; compare fingerprints.",
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "The worker does not know this machine's key; add it to the worker's allow-list.",
-    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "One side encrypts and the other does not; both need key files.",
+KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 10, zmq.TCP_KEEPALIVE_INTVL: 5, zmq.TCP_KEEPALIVE_CNT: 3}
+"""TCP's own probes, seconds: a peer that vanished without a word is noticed after 25 s."""
+
+
+class Happening(Enum):
+    """What a socket's monitor tells of its connections."""
+
+    READY = auto()
+    """The handshake succeeded."""
+    LOST = auto()
+    WRONG_KEY = auto()
+    """The peer does not hold the key that was expected of it (or broke off the handshake)."""
+    NOT_ALLOWED = auto()
+    """The peer does not let our key in."""
+    NOT_ENCRYPTED = auto()
+    """One side encrypts and the other does not."""
+
+
+_HAPPENINGS = {
+    zmq.EVENT_HANDSHAKE_SUCCEEDED: Happening.READY,
+    zmq.EVENT_DISCONNECTED: Happening.LOST,
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: Happening.WRONG_KEY,
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: Happening.NOT_ALLOWED,
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: Happening.NOT_ENCRYPTED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A worker on a network: its lanes are three ports, one after the other."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """HOST:PORT, [IPV6]:PORT. Raises `LaunchError` for anything else: there is no host that is meant silently."""
+        host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        number = int(port) if port.isdecimal() and len(port) < 6 else 0
+        highest = 65_535 - len(Lane) + 1
+        if not (host and colon and 1 <= number <= highest) or any(part in host for part in "*/ "):
+            raise LaunchError(f"'{text}' is not HOST:PORT with a port from 1 to {highest}; write 192.168.1.20:5600.")
+        return cls(host, number)
+
+    def endpoint(self, lane: Lane) -> str:
+        """Address of one lane's socket."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp://{host}:{self.port + list(Lane).index(lane)}"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def private_directory(path: Path) -> Path:
@@ -134,19 +180,26 @@ def check_size(frames: Sequence[bytes], limits: LaneLimits) -> None:
         raise WireError(f"A message of {total} bytes, at most {limits.total} are allowed here.")
 
 
+def over_network(socket: Socket, address: Address) -> None:
+    """Options of a socket whose peers are on other machines."""
+    socket.setsockopt(zmq.IPV6, int(":" in address.host))
+    for option, value in KEEPALIVE.items():
+        socket.setsockopt(option, value)
+
+
 class Monitor:
-    """The events of a socket's connections, as sentences."""
+    """What happens to a socket's connections."""
 
     def __init__(self, socket: Socket) -> None:
         self._watched = socket
-        self.socket: Any = socket.get_monitor_socket(sum(_SENTENCES))
+        self.socket: Any = socket.get_monitor_socket(sum(_HAPPENINGS))
 
-    def poll(self) -> list[str]:
+    def poll(self) -> list[Happening]:
         """What happened since the last call."""
-        sentences = []
+        happened = []
         while self.socket.poll(0):
-            sentences.append(_SENTENCES[recv_monitor_message(self.socket)["event"]])
-        return sentences
+            happened.append(_HAPPENINGS[recv_monitor_message(self.socket)["event"]])
+        return happened
 
     def close(self) -> None:
         """Stop listening."""

@@ -1,0 +1,64 @@
+"""The verb `serve`: a worker for windows on other machines, in this process until it is interrupted.
+
+It opens no port before this machine has a key and a list of the keys that may come in, and only on the address that was
+written out.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from worker.client import SESSIONS
+from worker.door import NetworkDoor
+from worker.keys import FOLDER, Keyring, fingerprint
+from worker.lease import PARK_SECONDS
+from worker.router import Options, Router
+from worker.transport import Address, Lane
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `serve`."""
+    options = argparse.ArgumentParser(prog="launch.py serve", description="Let windows on other machines walk here.")
+    add = options.add_argument
+    add("--listen", required=True, metavar="HOST:PORT", help="an address of this machine; PORT and the two after it")
+    add("--sessions", type=Path, default=SESSIONS, metavar="DIR", help="where they are saved (default: %(default)s)")
+    add("--keys", type=Path, default=FOLDER, metavar="DIR", help="the folder of key files (default: %(default)s)")
+    add("--park", type=float, default=PARK_SECONDS, metavar="S",
+        help="seconds for which the session of a lost window is kept for it (default: %(default)g)")  # fmt: skip
+    return options
+
+
+def run(arguments: Sequence[str], say: Callable[[str], object]) -> int:
+    """Serve until SIGINT or SIGTERM. Raises `WanderError` for what the person can mend."""
+    options = parser().parse_args(list(arguments))
+    address, keyring = Address.parse(options.listen), Keyring(options.keys)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    router = Router(
+        Options(directory=tempfile.mkdtemp(prefix="wander-"), sessions=str(options.sessions), park=options.park),
+        NetworkDoor(address, keyring, say),
+    )
+    own, last = keyring.own(), address.port + len(Lane) - 1
+    say(f"listens on {address} to {last}, encrypted, for {len(keyring.allowed())} keys; its fingerprint is "
+        f"{fingerprint(own.public)}")  # fmt: skip
+    say(f"on the other machine: launch.py keys trust {address} {own.public}")
+    say(f"then: launch.py play --connect {address}")
+    router.run(end_on_signal())
+    return 0
+
+
+def end_on_signal() -> int:
+    """A descriptor that reaches its end at the first SIGINT or SIGTERM; the second one ends the process as usual."""
+    reader, writer = os.pipe()
+
+    def end(_number: int, _frame: object) -> None:
+        os.close(writer)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    return reader
