@@ -71,7 +71,7 @@ class Open3DFailed(Exception):
 
 def fuse(views: DepthViews, config: FusionConfig, advance: Advance = lambda fraction: None) -> Fused:
     """One cloud of all views. Raises `WanderError` if no surface point is left."""
-    keep = sift(views, config.sieve, lambda fraction: advance(0.5 * fraction))
+    views, keep = sift(views, config.sieve, lambda fraction: advance(0.5 * fraction))
     if not keep.any():
         raise WanderError(no_points(views, config.sieve))
     voxel = config.voxel or scene_voxel(views, keep)

@@ -79,8 +79,10 @@ def to_world(depth: NDArray[np.floating], lens: Lens, world_from_camera: Matrix)
 class Seen:
     """Where points fall in a picture: flat arrays `[N]`."""
 
+    place: NDArray[np.float64]
+    """Pixel position `[N, 2]`, x and y; the centre of the first pixel is 0, 0."""
     pixel: NDArray[np.intp]
-    """Index into the flattened picture, 0 where `inside` is False."""
+    """Index of the nearest pixel in the flattened picture, 0 where `inside` is False."""
     depth: NDArray[np.float64]
     inside: NDArray[np.bool_]
 
@@ -94,7 +96,7 @@ def look_at(points: NDArray[np.floating], lens: Lens, world_from_camera: Matrix,
         column, row = np.rint(place[:, 0]), np.rint(place[:, 1])
         inside = (depth > 1e-6) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     flat = np.where(inside, row * width + column, 0).astype(np.intp)
-    return Seen(flat, depth, inside)
+    return Seen(place, flat, depth, inside)
 
 
 def neighbours(views: DepthViews, count: int, reach: float) -> list[NDArray[np.intp]]:
