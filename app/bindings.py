@@ -40,6 +40,8 @@ class Command(Enum):
     PROMPT = auto()
     """Open the panel with the cursor in its box for events."""
     MENU = auto()
+    PASTE = auto()
+    """Start a world from the picture that was copied."""
     EVENT = auto()
     """A quick event; the number travels beside it (`Pressed.number`)."""
 
@@ -67,6 +69,7 @@ SHORTCUTS: tuple[tuple[str, str], ...] = (
     ("Ctrl Z", "Undo one chunk"),
     ("R", "Walk this world again"),
     ("N", "A new world"),
+    ("Ctrl V", "World from a copied picture"),
     ("1 - 9", "Quick events"),
     ("F11", "Full screen"),
     ("F12", "Screenshot"),

@@ -6,8 +6,13 @@ import shutil
 import subprocess
 
 _PROGRAMS = {
-    "zenity": ["zenity", "--file-selection", "--title=Choose a picture"],
-    "kdialog": ["kdialog", "--getopenfilename", ".", "Pictures (*.png *.jpg *.jpeg *.webp *.bmp)"],
+    "zenity": ["zenity", "--file-selection", "--title=Choose a picture or a video"],
+    "kdialog": [
+        "kdialog",
+        "--getopenfilename",
+        ".",
+        "Pictures and videos (*.png *.jpg *.jpeg *.webp *.bmp *.gif *.tif *.tiff *.mp4 *.mov *.m4v *.mkv *.webm *.avi)",
+    ],
 }
 
 

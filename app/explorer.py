@@ -6,7 +6,7 @@ with intents, and `Explorer._carry_out` is the one place where an intent becomes
 
 from __future__ import annotations
 
-import random
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,15 +16,15 @@ import pygame
 from msgspec.structs import replace
 
 from app.bindings import Command
-from app.dialog import FileDialog
 from app.errors import AppError
 from app.gallery import Start
 from app.input import InputState, MouseLook
 from app.overlays import HINT_S
-from app.panel import covered_by_panel
+from app.panel import covered_by_panel, parse_seed
 from app.panel_story import words_of
 from app.screen import Screen, Turned
 from app.settings import Settings
+from app.starting import Starting
 from app.view import (
     Browse,
     CancelScan,
@@ -47,7 +47,6 @@ from app.view import (
 )
 from app.walk import Phase, Picture, Walk
 from app.window import Window
-from app.world_spec import spec_for
 from worker.errors import WanderError
 from worker.protocol import WorldSpec
 
@@ -94,14 +93,23 @@ class Explorer:
         self.state = ExplorerState(settings=settings)
         self.input = InputState(_look(settings))
         self.screen = Screen(window.ctx, starts, scale=settings.ui_scale)
-        self._preset = preset
-        self._dialog = FileDialog()
+        self._starting = Starting(preset, self._opened, self.notify)
         self.notify(self.screen.gui.theme.fonts.warning)
 
     def open(self, spec: WorldSpec, *, menu: bool) -> None:
         """Start a world, with the start screen in front of it or straight away."""
         self.walk.open(spec)
         self.state.ui.menu = menu
+
+    def _opened(self, spec: WorldSpec) -> None:
+        self.state.paused = False
+        self.open(spec, menu=False)
+
+    @property
+    def _wish(self) -> StartWorld:
+        """What the start screen says of a world whose picture comes from elsewhere."""
+        ui = self.state.ui
+        return StartWorld(seed=parse_seed(ui.seed), prompt=ui.place.strip(), chunk=self.state.settings.chunk)
 
     def notify(self, *sentences: str) -> None:
         """Show sentences for a while; empty ones are none."""
@@ -136,7 +144,7 @@ class Explorer:
 
     def close(self) -> None:
         """Give the window and the dialog back."""
-        self._dialog.close()
+        self._starting.close()
         self.screen.close()
         self.window.close()
 
@@ -150,7 +158,7 @@ class Explorer:
             case pygame.QUIT:
                 self.state.leaving = True
             case pygame.DROPFILE:
-                self._carry_out(StartWorld(image=Path(event.file), prompt=ui.place.strip()))
+                self._carry_out(dataclasses.replace(self._wish, image=Path(event.file)))
             case pygame.WINDOWMINIMIZED | pygame.WINDOWRESTORED:
                 self.state.minimised = event.type == pygame.WINDOWMINIMIZED
             case pygame.KEYDOWN if ui.menu and not gui.owns_keyboard and event.key in _ENTER:
@@ -169,9 +177,7 @@ class Explorer:
         if ui.menu:
             self.input.release()
         self.window.capture(self.input.captured)
-        chosen = self._dialog.poll()
-        if chosen:
-            ui.image = chosen
+        self._starting.poll(self._wish)
         away = ui.menu or ui.cloud or self.state.minimised
         stopped = self.state.paused or (away and walk.state.picture is not None)
         if walk.state.phase is Phase.WALKING:
@@ -230,7 +236,7 @@ class Explorer:
             display_bound=shown > 0 and shown < 0.8 * made,
             captured=self.input.captured,
             covered=covered_by_panel(self.screen.gui.theme, self.state.ui),
-            can_browse=self._dialog.available,
+            can_browse=self._starting.can_browse,
         )
 
     # -- what was asked for ----------------------------------------------------------------------------------------
@@ -240,7 +246,7 @@ class Explorer:
             case Do(command, number):
                 self._command(command, number)
             case StartWorld():
-                self._start(intent)
+                self._starting.start(dataclasses.replace(intent, chunk=self.state.settings.chunk))
             case SendPrompt(words, shown):
                 self._prompt(words, shown)
             case RewindTo(chunks):
@@ -264,7 +270,7 @@ class Explorer:
             case CloseScan():
                 self.state.ui.cloud = False
             case Browse():
-                self._dialog.open()
+                self._starting.browse()
             case RestartModel():
                 self.walk.restart()
             case Leave():
@@ -283,7 +289,9 @@ class Explorer:
             case Command.SCREENSHOT:
                 self._screenshot()
             case Command.NEW_SEED:
-                self._start(StartWorld())
+                self._carry_out(StartWorld())
+            case Command.PASTE:
+                self._starting.paste(self._wish)
             case _ if walking and not ui.menu:
                 self._command_in_world(command, number)
 
@@ -302,17 +310,6 @@ class Explorer:
                 self.walk.undo(1, self.clock())
             case Command.EVENT if number <= len(self.state.settings.quick_events):
                 self._prompt(self.state.settings.quick_events[number - 1].words)
-
-    def _start(self, wish: StartWorld) -> None:
-        seed = random.randrange(1 << 31) if wish.seed is None else wish.seed
-        try:
-            chunk = self.state.settings.chunk
-            spec = spec_for(self._preset, seed=seed, prompt=wish.prompt, image=wish.image, chunk=chunk)
-        except AppError as error:
-            self.state.ui.toast(str(error), self.clock())
-            return
-        self.state.paused = False
-        self.open(spec, menu=False)
 
     def _prompt(self, words: str, shown: str = "") -> None:
         self.walk.prompt(words)

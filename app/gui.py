@@ -6,6 +6,7 @@ import moderngl
 import pygame
 from imgui_bundle import imgui
 
+from app import clipboard
 from app import theme as look
 from app.theme import Theme
 from render.fonts import load_fonts
@@ -29,7 +30,6 @@ _MODIFIERS = (
     (pygame.KMOD_ALT, _K.mod_alt),
     (pygame.KMOD_META, _K.mod_super),
 )
-_TEXT = "text/plain;charset=utf-8"
 _BUTTONS = {1: 0, 2: 2, 3: 1}
 
 
@@ -46,8 +46,8 @@ class Gui:
         self.renderer = ImguiRenderer(ctx)
         pygame.scrap.init()
         platform = imgui.get_platform_io()
-        platform.platform_get_clipboard_text_fn = lambda _: _read_clipboard()
-        platform.platform_set_clipboard_text_fn = lambda _, text: _write_clipboard(text)
+        platform.platform_get_clipboard_text_fn = lambda _: clipboard.read_text()
+        platform.platform_set_clipboard_text_fn = lambda _, text: clipboard.write_text(text)
         self.composition = ""
         """What an input method is composing; not yet part of the text."""
         self._typing = True
@@ -138,12 +138,3 @@ class Gui:
         if typing != self._typing:
             self._typing = typing
             (pygame.key.start_text_input if typing else pygame.key.stop_text_input)()
-
-
-def _read_clipboard() -> str:
-    """The text that was copied last, anywhere on the desktop; empty for none."""
-    return (pygame.scrap.get(_TEXT) or b"").decode("utf-8", errors="replace")
-
-
-def _write_clipboard(text: str) -> None:
-    pygame.scrap.put(_TEXT, text.encode())

@@ -11,6 +11,7 @@ import pygame
 
 from app.bindings import COMMAND_KEYS, WORLD_KEYS, Command
 
+_WITH_CTRL = {pygame.K_z: Command.UNDO, pygame.K_v: Command.PASTE}
 _RELEASING = (pygame.WINDOWFOCUSLOST, pygame.WINDOWMINIMIZED)
 _QUIET = frozenset({Command.FULLSCREEN, Command.SCREENSHOT, Command.PANEL})
 """Commands that work even while a text box has the keyboard: they type nothing."""
@@ -112,7 +113,7 @@ class InputState:
 
 def _command(event: pygame.event.Event) -> Pressed | None:
     if event.mod & pygame.KMOD_CTRL:
-        return Pressed(Command.UNDO) if event.key == pygame.K_z else None
+        return Pressed(_WITH_CTRL[event.key]) if event.key in _WITH_CTRL else None
     if event.mod & (pygame.KMOD_ALT | pygame.KMOD_META):
         return None
     if pygame.K_1 <= event.key <= pygame.K_9:

@@ -118,7 +118,7 @@ def _own_picture(theme: Theme, view: View, ui: UiState) -> list[Intent]:
     imgui.set_next_item_width(imgui.get_content_region_avail().x - (width + gap) * (2 if view.can_browse else 1))
     entered, ui.image = imgui.input_text_with_hint(
         "##image",
-        "or start from your own picture: drop it here, or type its path",
+        "or start from your own picture or video: drop it here, paste it, or type its path",
         ui.image,
         imgui.InputTextFlags_.enter_returns_true,
     )

@@ -31,7 +31,10 @@ class StartWorld:
     seed: int | None = None
     """None: a new random one."""
     prompt: str = ""
-    image: Path | None = None
+    image: Path | bytes | None = None
+    """A picture or video file, or the bytes of a picture."""
+    chunk: int = 4
+    """Latents per chunk, which the explorer fills in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class WorldSpec:
     """The world's caption; events are added later with `World.prompt`."""
     image: NDArray[np.uint8] | None = None
     """First picture, RGB `[H, W, 3]` of any size: scaled to cover the frame and centre-cropped."""
+    video: NDArray[np.uint8] | None = None
+    """A clip to go on from, RGB `[F, H, W, 3]` at 24 frames a second: its end becomes the first chunks."""
     chunk: int = 4
     """Latents generated at once: 4 is smoothest, 1 answers soonest."""
 
@@ -54,6 +56,8 @@ class ChunkRecord:
     actions: NDArray[np.int16]
     prompt: str
     """The full text the chunk was made under: the caption and one line for each event."""
+    picture: NDArray[np.uint8] | None = None
+    """The chunk's last frame `[H, W, 3]` as it was shown: later chunks are drawn from it. None where none is kept."""
 
 
 class World(Protocol):
@@ -124,4 +128,8 @@ def open_world(spec: WorldSpec, records: Sequence[ChunkRecord] = ()) -> World:
     from engine.weights import load_pocket
 
     load_encoder()
+    if spec.video is not None:
+        from engine.continuation import ContinuedWorld
+
+        return ContinuedWorld(load_pocket(), spec, records)
     return PocketWorld(load_pocket(), spec, records)

@@ -6,7 +6,6 @@ when its lifeline, its standard input, ends: also while it computes, and also if
 """
 
 import ctypes
-import io
 import json
 import logging
 import os
@@ -20,7 +19,6 @@ from typing import Any, cast
 
 import numpy as np
 import zmq
-from PIL import Image, UnidentifiedImageError
 
 from worker import model_protocol as model
 from worker import transport
@@ -29,10 +27,10 @@ from worker.entries import ChunkEntry, SwitchEntry
 from worker.errors import WanderError
 from worker.history import Branch
 from worker.journal import read
+from worker.pictures import decode_clip, decode_image
 from worker.protocol import Frames, Message, Progress, Step, WorldSpec
 from worker.transport import MODEL_LIMITS
 
-MAX_PIXELS = 32_000_000
 CRASHED = 70
 PR_SET_PDEATHSIG = 1
 
@@ -167,7 +165,10 @@ def engine_spec(spec: WorldSpec) -> Any:
     from engine.world import WorldSpec as EngineSpec
 
     image = decode_image(spec.image) if spec.image else None
-    return EngineSpec(preset=spec.preset, seed=spec.seed, prompt=spec.prompt, image=image, chunk=spec.chunk)
+    video = decode_clip(spec.video) if spec.video else None
+    return EngineSpec(
+        preset=spec.preset, seed=spec.seed, prompt=spec.prompt, image=image, video=video, chunk=spec.chunk
+    )
 
 
 def engine_steps(steps: Sequence[Step]) -> tuple[Any, ...]:
@@ -189,25 +190,6 @@ def engine_record(entry: ChunkEntry) -> Any:
         actions=np.frombuffer(entry.actions, dtype=np.int16),
         prompt=entry.prompt,
     )
-
-
-def decode_image(data: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The picture in a file's bytes, uint8 RGB [H, W, 3].
-
-    Raises `WanderError` if it is none or has over 32 megapixels.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise WanderError(
-                    f"The picture has {image.width * image.height / 1e6:.0f} megapixels, at most "
-                    f"{MAX_PIXELS / 1e6:.0f} are read; make it smaller."
-                )
-            return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise WanderError(
-            f"The picture of {len(data)} bytes cannot be read ({error}); choose a PNG or JPEG file."
-        ) from error
 
 
 def hang_on_lifeline() -> None:

@@ -93,13 +93,15 @@ class Control(Message, frozen=True, kw_only=True, tag="control"):
 
 
 class WorldSpec(Message, frozen=True, kw_only=True, tag="spec"):
-    """A world to start: from a seed and words, from the user's own picture, or from a session file."""
+    """A world to start: from a seed and words, the user's own picture or clip, or a session file."""
 
     preset: Name = "pocket"
     seed: Seed = 0
     prompt: Prompt = ""
     image: Annotated[bytes, Meta(max_length=MAX_IMAGE)] = b""
     """A picture *file* (PNG, JPEG, WebP ...) that the model process decodes; empty for none."""
+    video: Annotated[bytes, Meta(max_length=MAX_IMAGE)] = b""
+    """A short clip to go on from, as `app.clip` makes it of a video file; empty for none."""
     chunk: Chunk = 4
     session: Path = ""
     """A session file to resume (then the other fields come from it), or empty for a new session."""
