@@ -20,12 +20,14 @@ from engine.actions import POCKET, POCKET_LABELS, Step, actions_from_poses, late
 from engine.errors import WanderError
 from engine.flow import euler, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
+from engine.guide import Guide
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, read_context
 from engine.memory import MemoryConfig, select_context
 from engine.memory import pocket as pocket_memory
 from engine.precision import autocast
 from engine.prope import Frustums, frustums
+from engine.surfaces import Surfaces
 from engine.text import encode, lines_of, revise
 from engine.transformer import TextCache
 from engine.vae import DecoderState, group_frames, to_uint8
@@ -86,7 +88,9 @@ class PocketWorld:
         self.sampling, self.memory = sampling or Sampling(), memory or pocket_memory()
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
         self._cache = KvCache(cache_chunks, self._commit_chunk)
-        self._first = self._encode_start(spec.image)
+        self._surfaces = Surfaces(weights, self._latent, self._picture)
+        self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
+        self._first = None if self._start is None else self._encode(self._start)
         self._lines: tuple[str, ...] = ()
         self._prompt_version = 0
         self._restore(records)
@@ -139,7 +143,8 @@ class PocketWorld:
         """Gives latent 0 `[C, Y, X]` (normalised) of a world that has no chunk yet, instead of a picture."""
         if self._records:
             raise ValueError(f"the world has {self.chunks} chunks already; latent 0 is given before the first")
-        self._first = latent.to(self._device).half()
+        self._first, self._start = latent.to(self._device).half(), None
+        self._surfaces.forget_from(0)
 
     def commit(self) -> ChunkRecord:
         """Finishes the chunk whose frames have left: writes its keys and values and returns its record."""
@@ -173,6 +178,7 @@ class PocketWorld:
     def _restore(self, records: Sequence[ChunkRecord]) -> None:
         self._pending: _Pending | None = None
         self._cache.forget_from(len(records))
+        self._surfaces.forget_from(sum(len(record.latents) for record in records))
         self._records: list[ChunkRecord] = []
         self._owner: list[tuple[int, int]] = []
         self._poses: NDArray[np.float64] = np.zeros((0, 4, 4))
@@ -206,13 +212,26 @@ class PocketWorld:
     def _device(self) -> torch.device:
         return self.weights.vae.mean.device
 
-    def _encode_start(self, image: NDArray[np.uint8] | None) -> Tensor | None:
-        """Latent `[C, Y, X]` of the user's picture, or None."""
-        if image is None:
-            return None
-        frame = torch.from_numpy(fit_image(image, self.width, self.height))[None, None].to(self._device)
+    def _encode(self, picture: NDArray[np.uint8]) -> Tensor:
+        """Latent `[C, Y, X]` of a picture that stands still, `[H, W, 3]`."""
+        frame = torch.from_numpy(picture)[None, None].to(self._device)
         with torch.inference_mode(), autocast(self._device):
             return self.weights.vae.encode(group_frames(frame))[0, 0].half()
+
+    def _picture(self, index: int) -> NDArray[np.uint8] | None:
+        """What latent `index` showed, if it ended a chunk or is the given picture."""
+        if not self._records:
+            return self._start
+        owner, t = self._owner[index]
+        record = self._records[owner]
+        return record.picture if t == len(record.latents) - 1 else None
+
+    def _latent(self, index: int) -> Tensor:
+        """Latent `[C, Y, X]` of history, or the given first one of a world that has no chunk yet."""
+        if not self._records and self._first is not None:
+            return self._first.float()
+        owner, t = self._owner[index]
+        return torch.from_numpy(self._records[owner].latents[t].copy()).to(self._device).float()
 
     # -- one chunk ----------------------------------------------------------------------------------------------------
 
@@ -227,47 +246,62 @@ class PocketWorld:
     def _frames(
         self, steps: tuple[Step, ...], poses: NDArray[np.float64], actions: NDArray[np.int64]
     ) -> Iterator[NDArray[np.uint8]]:
-        self._pending, state = None, self._decoder_state
-        latents = self._generate(poses, actions)
-        record = ChunkRecord(
-            index=self.chunks,
-            steps=steps,
-            latents=latents.cpu().numpy(),
-            poses=poses.astype(np.float32),
-            actions=actions.astype(np.int16),
-            prompt="\n".join(self._lines),
-        )
-        for t, latent in enumerate(latents, 1):
-            frames, state = self._decode(latent, state)
-            if t == len(latents):
+        self._pending, state, first = None, self._decoder_state, not self._records
+        latents, guide = self._generate(poses, actions)
+        for t, latent in enumerate(latents):
+            frames, state = self._decode(latent, state, guide, t)
+            if first and t == 0:
+                frames = frames[-1:] if self._start is None else self._start[None]
+            if t == len(latents) - 1:
+                record = ChunkRecord(
+                    index=self.chunks,
+                    steps=steps,
+                    latents=latents.cpu().numpy(),
+                    poses=poses.astype(np.float32),
+                    actions=actions.astype(np.int16),
+                    prompt="\n".join(self._lines),
+                    picture=frames[-1].copy(),
+                )
                 self._pending = _Pending(record, state)
-            yield frames[-1:] if record.index == 0 and t == 1 else frames
+            yield frames
 
-    def _decode(self, latent: Tensor, state: DecoderState | None) -> tuple[NDArray[np.uint8], DecoderState]:
-        """Frames uint8 `[4, H, W, 3]` of a latent `[C, Y, X]`, and the state for the next."""
+    def _decode(
+        self, latent: Tensor, state: DecoderState | None, guide: Guide | None = None, t: int = 0
+    ) -> tuple[NDArray[np.uint8], DecoderState]:
+        """Frames uint8 `[4, H, W, 3]` of latent t `[C, Y, X]` of a chunk, and the state for the next."""
         with torch.inference_mode(), autocast(latent.device):
             frames, state = self.weights.vae.decode(latent[None].float(), state)
+            if guide is not None and self.weights.compositor is not None:
+                frames = self.weights.compositor(frames, guide.frames[t : t + 1], guide.covered[t : t + 1])
         return to_uint8(frames[0].float()).cpu().numpy(), state
 
     @torch.inference_mode()
-    def _generate(self, poses: NDArray[np.float64], actions: NDArray[np.int64]) -> Tensor:
-        """Latents half `[T, C, Y, X]` of the next chunk. Raises `WanderError` if no attempt is finite."""
-        model, current = self.weights.model, len(self._poses)
-        context, count = self._read_context(np.concatenate([self._poses, poses]), current, len(poses))
-        times = torch.arange(count, count + len(poses), dtype=torch.float64)
+    def _generate(self, poses: NDArray[np.float64], actions: NDArray[np.int64]) -> tuple[Tensor, Guide | None]:
+        """Latents half `[T, C, Y, X]` of the next chunk, and their guide, None if there is nothing to show.
+
+        Raises `WanderError` if no attempt is finite.
+        """
+        model, current, path = self.weights.model, len(self._poses), np.concatenate([self._poses, poses])
+        chosen = [int(i) for i in select_context(rigid_inverse(path), current, len(poses), self.memory)]
+        times = torch.arange(len(chosen), len(chosen) + len(poses), dtype=torch.float64)
         geometry = model.geometry(times, self.weights.grid, pocket_frustums(poses, poses[0]))
-        mixer = DenoiseMixer(model.positions, geometry, context)
+        mixer = DenoiseMixer(model.positions, geometry, self._read_context(path, chosen, current))
         given = self._first if current == 0 else None
+        shows = model.config.guided and (current > 0 or given is not None)
+        guide = self._surfaces.guide(path, chosen, current) if shows else None
         for attempt in range(ATTEMPTS):
-            latents = self._denoise(self._noise(len(poses), attempt), given, actions, mixer).half()
+            latents = self._denoise(self._noise(len(poses), attempt), given, actions, mixer, guide).half()
             if torch.isfinite(latents).all():
-                return latents
+                return latents, guide
         raise WanderError(
             f"the world became unstable: chunk {self.chunks} is not finite after {ATTEMPTS} attempts; undo 2 chunks"
         )
 
-    def _denoise(self, x: Tensor, given: Tensor | None, actions: NDArray[np.int64], mixer: DenoiseMixer) -> Tensor:
+    def _denoise(
+        self, x: Tensor, given: Tensor | None, actions: NDArray[np.int64], mixer: DenoiseMixer, guide: Guide | None
+    ) -> Tensor:
         """From noise `[T, C, Y, X]` to clean latents; a given latent 0 stays as it is, at level 0."""
+        seen = None if guide is None else guide.latents[None]
         device, known = x.device, 0 if given is None else 1
         if given is not None:
             x = torch.cat([given[None].float(), x[1:]])
@@ -276,7 +310,7 @@ class PocketWorld:
             levels = torch.full((1, len(x)), level, device=device)
             levels[:, :known] = 0.0
             with autocast(device):
-                velocity = self.weights.model(x[None], levels, labels, self._text, mixer)[0]
+                velocity = self.weights.model(x[None], levels, labels, self._text, mixer, seen)[0]
             x = torch.cat([x[:known], euler(x, velocity, level, next_level)[known:]])
         return x
 
@@ -287,17 +321,15 @@ class PocketWorld:
         shape = (latents, self.weights.vae.config.latent_channels, *self.weights.grid)
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self._device)
 
-    def _read_context(self, poses: NDArray[np.float64], current: int, length: int) -> tuple[Context, int]:
-        """Positioned context of the chunk at `current`, and its number of latents."""
-        chosen = select_context(rigid_inverse(poses), current, length, self.memory)
-        if not len(chosen):
-            return Context(None, None), 0
+    def _read_context(self, poses: NDArray[np.float64], chosen: Sequence[int], current: int) -> Context:
+        """Positioned context of the chunk at `current`."""
+        if not chosen:
+            return Context(None, None)
         model = self.weights.model
         parts = [(self._cache.get(owner, self._prompt_version), t) for owner, t in (self._owner[i] for i in chosen)]
         times, cameras = torch.arange(len(chosen), dtype=torch.float64), pocket_frustums(poses[chosen], poses[current])
         with autocast(self._device):
-            context = read_context(model.positions, parts, model.geometry(times, self.weights.grid, cameras))
-        return context, len(chosen)
+            return read_context(model.positions, parts, model.geometry(times, self.weights.grid, cameras))
 
     @torch.inference_mode()
     def _commit_chunk(self, chunk: int) -> Committed:

@@ -2,7 +2,10 @@
 
 vae      frames -> models/pocket/vae.safetensors, frozen when it is exported
 encode   frames -> latents, once
-base     latents -> models/pocket/transformer.safetensors
+depth    latents and the true depth of their frames -> models/pocket/depth.safetensors
+guide    frames and latents -> guides beside the latents, once
+compositor  frames, latents and drawn guides -> models/pocket/compositor.safetensors
+base     latents and guides -> models/pocket/transformer.safetensors
 """
 
 from __future__ import annotations
@@ -16,17 +19,21 @@ import numpy as np
 import torch
 
 from engine.checkpoint import Json, read_manifest
+from engine.compositor import Compositor, CompositorConfig
+from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
-from engine.training import base, vae
-from engine.training.latents import LatentClips, encode_shards, load_latents
+from engine.training import base, compositor, depth, vae
+from engine.training.guides import load_guides, make_guides
+from engine.training.latents import encode_shards, load_latents
 from engine.training.loop import Run, RunConfig
 from engine.training.rollout import evaluate_base, export_base
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
-from engine.weights import POCKET_FOLDER, load_vae
+from engine.weights import POCKET_FOLDER, load_compositor, load_depth, load_vae
 
 Say = Callable[[str], None]
 VAE_FILE, TRANSFORMER_FILE = POCKET_FOLDER / "vae.safetensors", POCKET_FOLDER / "transformer.safetensors"
+DEPTH_FILE, COMPOSITOR_FILE = POCKET_FOLDER / "depth.safetensors", POCKET_FOLDER / "compositor.safetensors"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,12 +41,17 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="launch.py train", description="Train a stage of the pipeline; stop and resume at any second."
     )
-    top.add_argument("stage", choices=("vae", "encode", "base"))
+    top.add_argument("stage", choices=tuple(STAGES))
     top.add_argument(
-        "--data", type=Path, required=True, help="folder of shards (frames for vae and encode, latents for base)"
+        "--data", type=Path, required=True, help="folder of shards (frames for vae and encode, latents for the others)"
     )
     top.add_argument("--heldout", type=Path, help="the same, of held-out worlds")
+    top.add_argument("--frames", type=Path, help="frames that --data was encoded from (depth, guide)")
+    top.add_argument("--heldout-frames", type=Path, help="frames that --heldout was encoded from (depth)")
     top.add_argument("--out", type=Path, required=True, help="folder of the run (or of the latents)")
+    top.add_argument(
+        "--with-frames", type=int, default=6, help="shards whose guides keep the drawn frames (guide, for compositor)"
+    )
     top.add_argument("--minutes", type=float, default=60.0)
     top.add_argument("--lr", type=float, default=1e-3)
     top.add_argument(
@@ -62,7 +74,7 @@ def main(argv: Sequence[str], say: Say) -> int:
     """Runs one stage. Raises `WanderError` for what the user can mend."""
     options = parser().parse_args(argv)
     torch.manual_seed(options.seed)
-    {"vae": train_vae, "encode": encode, "base": train_base}[options.stage](options, say)
+    STAGES[options.stage](options, say)
     return 0
 
 
@@ -119,33 +131,107 @@ def encode(options: argparse.Namespace, say: Say) -> None:
     say(f"{clips} clips in {options.out}")
 
 
+def _frames_of(options: argparse.Namespace) -> Path:
+    if options.frames is None:
+        raise WanderError(
+            f"the stage {options.stage} needs 2 folders, got 1; add --frames, what --data was encoded from"
+        )
+    return options.frames
+
+
+def train_depth(options: argparse.Namespace, say: Say) -> None:
+    """Stage 2: depth from frozen latents."""
+    checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
+    samples = depth.load_samples(_frames_of(options), options.data)
+    held_out = depth.load_samples(options.heldout_frames or options.frames, options.heldout or options.data)
+    head = DepthHead(DepthConfig(latent_channels=samples.latents.shape[2]))
+    run = Run(head, _run_config(options, 0.995, ("stem.", "ground.", "head.")), say)
+    if options.resume and not run.resume() and DEPTH_FILE.is_file():
+        head.load_state_dict(load_depth(DEPTH_FILE)[0].state_dict())
+    rng = random.Random(options.seed + run.step)
+    run.train(
+        lambda generator: depth.loss_of(head, samples, rng, options.batch, generator),
+        lambda: depth.evaluate_depth(run, head, held_out),
+        300,
+    )
+    if options.export:
+        say(str(depth.export_depth(run, head, checksum, depth.evaluate_depth(run, head, held_out), DEPTH_FILE)))
+
+
+def guide(options: argparse.Namespace, say: Say) -> None:
+    """What play would show the network, for every training clip, once."""
+    make_guides(
+        load_vae(VAE_FILE),
+        load_depth(DEPTH_FILE)[0],
+        _frames_of(options),
+        options.data,
+        options.with_frames,
+        lambda done, total: say(f"guided {done} of {total} shards"),
+    )
+
+
+def train_compositor(options: argparse.Namespace, say: Say) -> None:
+    """Stage 3: the compositor."""
+    checksum, autoencoder = read_manifest(VAE_FILE, "pocket-vae")["sha256"], load_vae(VAE_FILE)
+    samples = compositor.load_samples(autoencoder, _frames_of(options), options.data)
+    held_frames, held = options.heldout_frames or options.frames, options.heldout or options.data
+    held_out = compositor.load_samples(autoencoder, held_frames, held)
+    model = Compositor(CompositorConfig())
+    run = Run(model, _run_config(options, 0.995, ("stem.", "head.")), say)
+    if options.resume and not run.resume() and COMPOSITOR_FILE.is_file():
+        model.load_state_dict(load_compositor(COMPOSITOR_FILE)[0].state_dict())
+    rng = random.Random(options.seed + run.step)
+
+    def evaluate() -> Json:
+        return compositor.evaluate_compositor(run, model, held_out)
+
+    run.train(lambda generator: compositor.loss_of(model, samples, rng, options.batch, generator), evaluate, 300)
+    if options.export:
+        say(str(compositor.export_compositor(run, model, checksum, evaluate(), COMPOSITOR_FILE)))
+
+
 def train_base(options: argparse.Namespace, say: Say) -> None:
-    """Stages 2 and 3: action and memory."""
+    """Stages 4 and 5: action and memory."""
     checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
     clips, held_out = load_latents(options.data, checksum), load_latents(options.heldout or options.data, checksum)
-    autoencoder = load_vae(VAE_FILE)
+    autoencoder, (head, _) = load_vae(VAE_FILE), load_depth(DEPTH_FILE)
     config = base.BaseTraining(batch=options.batch, latents=options.latents)
     model = Pocket(PocketConfig(latent_channels=autoencoder.config.latent_channels))
-    run = Run(model, _run_config(options, 0.9985, ("patch_in.", "patch_out.", "place_in.")), say)
+    run = Run(model, _run_config(options, 0.9985, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), say)
     if options.resume and not run.resume() and TRANSFORMER_FILE.is_file():
         from engine.weights import load_transformer
 
         model.load_state_dict(load_transformer(TRANSFORMER_FILE)[0].state_dict())
-    _train_base(run, model, clips, config, lambda: evaluate_base(run, model, autoencoder, held_out, config))
+    guides, held_guides = load_guides(options.data), load_guides(options.heldout or options.data)
+
+    def evaluate() -> Json:
+        return evaluate_base(run, model, (autoencoder, head), held_out, held_guides, config)
+
+    _train_base(run, model, base.BatchSampler(clips, config, guides), config, evaluate)
     if options.export:
-        evaluation = evaluate_base(run, model, autoencoder, held_out, config)
+        evaluation = evaluate()
         say(str(export_base(run, model, held_out, checksum, evaluation, TRANSFORMER_FILE)))
 
 
 def _train_base(
-    run: Run, model: Pocket, clips: LatentClips, config: base.BaseTraining, evaluate: Callable[[], Json]
+    run: Run, model: Pocket, sampler: base.BatchSampler, config: base.BaseTraining, evaluate: Callable[[], Json]
 ) -> None:
     from engine.memory import pocket as pocket_memory
 
     rng = random.Random(run.config.seed + run.step)
-    sampler, memory = base.BatchSampler(clips, config), pocket_memory()
+    memory = pocket_memory()
 
     def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         return base.base_loss(model, sampler.draw(rng), rng.choice(config.chunks), config, memory, generator)
 
     run.train(loss, evaluate, 600)
+
+
+STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
+    "vae": train_vae,
+    "encode": encode,
+    "depth": train_depth,
+    "guide": guide,
+    "compositor": train_compositor,
+    "base": train_base,
+}

@@ -28,6 +28,10 @@ CANVAS = (6.0, 10.0)
 """Rows and columns of the token canvas that row and column positions are measured on (one unit is a token at 320x192).
 """
 _SINUSOID = 256
+COVERAGE = 4
+"""Channels of the guide beyond those of a latent: how much of each cell every frame has covered."""
+GUIDE_VARIANCE = 0.25
+"""Mean squared difference of a guide and the truth, of normalised latents, where the context covers a cell."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +44,8 @@ class PocketConfig:
     latent_channels: int = 32
     patch: int = 2
     text_width: int = 512
+    guided: bool = True
+    """Whether the network sees the geometric guide (engine/guide.py): another C + 4 channels beside the latents."""
     camera: Literal["split", "branch"] = "split"
     """`split`: half the channels of every head are rotary, half projective, one attention. `branch`: the paper's second
     attention, its output projection zero-initialised.
@@ -199,6 +205,8 @@ class Pocket(nn.Module):
         self.positions = Positions(config)
         D, features = config.width, config.latent_channels * config.patch**2
         self.patch_in, self.place_in = nn.Linear(features, D), nn.Linear(32, D, bias=False)
+        if config.guided:
+            self.guide_in = nn.Linear((config.latent_channels + COVERAGE) * config.patch**2, D, bias=False)
         self.time, self.action = ScalarEmbedder(D), ScalarEmbedder(D, zero=True)
         self.modulation = nn.Linear(D, 6 * D)
         self.text_in = nn.Sequential(
@@ -214,6 +222,11 @@ class Pocket(nn.Module):
         for layer in (self.modulation, self.out_modulation, self.patch_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+    @property
+    def guide_channels(self) -> int:
+        """Channels of a guide."""
+        return self.config.latent_channels + COVERAGE
 
     def geometry(self, times: Tensor, grid: tuple[int, int], frustums: Frustums) -> Geometry:
         """Geometry of latents with (reframed) time indices `times` `[T]` on a latent grid (Y, X)."""
@@ -255,23 +268,50 @@ class Pocket(nn.Module):
         return TextCache(keys, values, bias)
 
     def forward(
-        self, latents_BTCYX: Tensor, noise_BT: Tensor, actions_BT: Tensor, text: TextCache, mix: Mixer
+        self,
+        latents_BTCYX: Tensor,
+        noise_BT: Tensor,
+        actions_BT: Tensor,
+        text: TextCache,
+        mix: Mixer,
+        guide: Tensor | None = None,
     ) -> Tensor:
         """Velocity `[B, T, C, Y, X]` in float32.
 
-        `noise` is the level 0 (clean) .. 1 of each latent, `actions` its class 0..80.
+        `noise` is the level 0 (clean) .. 1 of each latent, `actions` its class 0..80, `guide` `[B, T, C + 4, Y, X]`
+        what the context shows there (zeros, as None, for nothing). What the network adds is a correction of the best
+        linear guess from noisy latent and guide: an untrained one draws the guide.
         """
         Y, X = latents_BTCYX.shape[-2:]
         x = self.patch_in(patchify(latents_BTCYX, self.config.patch)) + self.place_in(
             _place(Y, X, self.config.patch, latents_BTCYX.device)
         )
+        if guide is not None:
+            x = x + self.guide_in(patchify(guide, self.config.patch))
         condition = F.silu(self.time(1000 * noise_BT) + self.action(actions_BT))
         modulation = self.modulation(condition).unflatten(-1, (6, -1))
         for index, block in enumerate(self.blocks):
             x = block(x, modulation, index, mix, text)
         shift, scale = self.out_modulation(condition).unsqueeze(-2).chunk(2, -1)
         y = self.patch_out(F.layer_norm(x, (x.shape[-1],), eps=1e-6) * (1 + scale) + shift)
-        return unpatchify(y.float(), self.config.patch, (Y, X))
+        correction = unpatchify(y.float(), self.config.patch, (Y, X))
+        if not self.config.guided:
+            return correction
+        return correction + linear_velocity(latents_BTCYX.float(), noise_BT, guide)
+
+
+def linear_velocity(noisy_BTCYX: Tensor, levels_BT: Tensor, guide: Tensor | None) -> Tensor:
+    """The velocity that is right on average if clean latents are normal: around the guide with variance
+    `GUIDE_VARIANCE` where the context covers a cell, around 0 with variance 1 where it doesn't.
+    """
+    t = levels_BT[..., None, None, None]
+    if guide is None:
+        covered, mean = torch.zeros_like(noisy_BTCYX[:, :, :1]), torch.zeros_like(noisy_BTCYX)
+    else:
+        covered = guide[:, :, -COVERAGE:].mean(2, keepdim=True)
+        mean = covered * guide[:, :, :-COVERAGE]
+    variance = 1 - (1 - GUIDE_VARIANCE) * covered
+    return ((t - (1 - t) * variance) * noisy_BTCYX - t * mean) / ((1 - t).square() * variance + t.square())
 
 
 def patchify(latents_BTCYX: Tensor, patch: int) -> Tensor:

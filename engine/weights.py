@@ -10,6 +10,8 @@ from typing import TypeVar
 import torch
 
 from engine.checkpoint import Json, load_weights, manifest_path, read_manifest, sha256_of
+from engine.compositor import Compositor, CompositorConfig
+from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
@@ -20,9 +22,13 @@ POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
 
 @dataclass(frozen=True, slots=True)
 class PocketWeights:
-    """Both networks in evaluation mode, the size that they were trained for, and what the files say of themselves."""
+    """The networks in evaluation mode, the size that they were trained for, and what the files say of themselves."""
 
     vae: Vae
+    depth: DepthHead | None
+    """Lifts frames for the guide; None for a transformer that sees none."""
+    compositor: Compositor | None
+    """Joins decoded frames and the guide's; None where it isn't trained."""
     model: Pocket
     width: int
     height: int
@@ -52,6 +58,22 @@ def load_vae(path: Path = POCKET_FOLDER / "vae.safetensors") -> Vae:
     return vae.eval().requires_grad_(False)
 
 
+def load_depth(path: Path = POCKET_FOLDER / "depth.safetensors") -> tuple[DepthHead, Json]:
+    """The depth network and its manifest. Raises `WanderError` as `load_vae`."""
+    manifest = read_manifest(path, "pocket-depth")
+    head = DepthHead(_config(DepthConfig, manifest, path))
+    load_weights(path, head)
+    return head.eval().requires_grad_(False), manifest
+
+
+def load_compositor(path: Path = POCKET_FOLDER / "compositor.safetensors") -> tuple[Compositor, Json]:
+    """The compositor and its manifest. Raises `WanderError` as `load_vae`."""
+    manifest = read_manifest(path, "pocket-compositor")
+    compositor = Compositor(_config(CompositorConfig, manifest, path))
+    load_weights(path, compositor)
+    return compositor.eval().requires_grad_(False), manifest
+
+
 def load_transformer(path: Path = POCKET_FOLDER / "transformer.safetensors") -> tuple[Pocket, Json]:
     """The transformer and its manifest. Raises `WanderError` as `load_vae`."""
     manifest = read_manifest(path, "pocket-transformer")
@@ -66,11 +88,21 @@ def load_transformer(path: Path = POCKET_FOLDER / "transformer.safetensors") -> 
 def load_pocket(folder: Path = POCKET_FOLDER, device: torch.device | None = None) -> PocketWeights:
     """Everything `pocket` needs, checked to belong together."""
     vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(folder / "transformer.safetensors")
-    found, expected = sha256_of(folder / "vae.safetensors"), str(manifest["vae_sha256"])
-    if expected != found:
-        raise WanderError(
-            f"the transformer was trained on another autoencoder ({expected[:12]}..., found {found[:12]}...); "
-            f"restore both files with 'git checkout -- {folder}'"
-        )
+    depth = compositor = None
+    parts = {"transformer": manifest}
+    if model.config.guided:
+        depth, parts["depth network"] = load_depth(folder / "depth.safetensors")
+        compositor, parts["compositor"] = load_compositor(folder / "compositor.safetensors")
+    found = sha256_of(folder / "vae.safetensors")
+    for name, about in parts.items():
+        expected = str(about.get("vae_sha256", "?"))
+        if expected != found:
+            raise WanderError(
+                f"the {name} was trained on another autoencoder ({expected[:12]}..., found {found[:12]}...); "
+                f"restore the files with 'git checkout -- {folder}'"
+            )
     target = device or torch.device("cpu")
-    return PocketWeights(vae.to(target), model.to(target), manifest["width"], manifest["height"], manifest["sha256"])
+    for network in (vae, depth, compositor, model):
+        if network is not None:
+            network.to(target)
+    return PocketWeights(vae, depth, compositor, model, manifest["width"], manifest["height"], manifest["sha256"])

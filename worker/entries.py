@@ -47,6 +47,7 @@ class ChunkEntry(Message, frozen=True, kw_only=True, tag="chunk"):
     poses: bytes
     actions: bytes
     prompt: str
+    picture: bytes = b""
     digest: Digest = b""
     """Of the pixels that the chunk showed (`model_protocol.fingerprint`); empty in sessions of format 1."""
 
@@ -123,6 +124,7 @@ def chunk_entry(message: Committed, latents: bytes, expected: int) -> ChunkEntry
         poses=message.poses,
         actions=message.actions,
         prompt=message.prompt,
+        picture=message.picture,
         digest=message.digest,
     )
     if entry.index != expected or not entry.whole:
@@ -131,5 +133,5 @@ def chunk_entry(message: Committed, latents: bytes, expected: int) -> ChunkEntry
 
 
 def light(chunk: ChunkEntry) -> ChunkEntry:
-    """A chunk as it is remembered while a world is open: without its latents, which the journal has."""
-    return msgspec.structs.replace(chunk, latents=b"")
+    """A chunk as it is remembered while a world is open: without its arrays, which the journal has."""
+    return msgspec.structs.replace(chunk, latents=b"", picture=b"")

@@ -6,6 +6,7 @@ when its lifeline, its standard input, ends: also while it computes, and also if
 """
 
 import ctypes
+import io
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from typing import Any, cast
 
 import numpy as np
 import zmq
+from PIL import Image
 
 from worker import model_protocol as model
 from worker import transport
@@ -27,6 +29,7 @@ from worker.entries import ChunkEntry, SwitchEntry
 from worker.errors import WanderError
 from worker.history import Branch
 from worker.journal import read
+from worker.ladder import OUT_OF_MEMORY, free, short_of_memory
 from worker.pictures import decode_clip, decode_image
 from worker.protocol import Frames, Message, Progress, Step, WorldSpec
 from worker.transport import MODEL_LIMITS
@@ -45,15 +48,30 @@ class Model:
         self._open_world = engine_of(preset)
         self._world: Any = None
         self._chunk_ms = 0.0
+        self._pictured = False
 
     def serve(self) -> None:
         """Do the jobs that come, for ever. An error that the engine did not foresee ends the process."""
         while True:
             job: model.Job = unpack(self._socket.recv(), model.Job, UPLOAD)
             try:
-                self._do(job)
+                if not self._fits(job):
+                    free()
+                    self._do(job)
             except user_errors() as error:
                 self._send(model.Failed(sentence=str(error)[:2_000]))
+
+    def _fits(self, job: model.Job) -> bool:
+        """Do a job; False if memory ran out before anything of it was seen, so that it can be done again."""
+        self._pictured = False
+        try:
+            self._do(job)
+        except Exception as error:
+            if not short_of_memory(error) or self._pictured or not isinstance(job, model.Load | model.Generate):
+                raise
+            log.warning("out of memory, freed and tried again: %s", error)
+            return False
+        return True
 
     def _do(self, job: model.Job) -> None:
         match job:
@@ -112,6 +130,7 @@ class Model:
                 chunk_ms=self._chunk_ms,
             )
             pixels = np.ascontiguousarray(frames).tobytes()
+            self._pictured = True
             self._send(header, pixels)
             shown.update(pixels)
             index += len(frames)
@@ -125,6 +144,7 @@ class Model:
             poses=np.asarray(record.poses, dtype=np.float32).tobytes(),
             actions=np.asarray(record.actions, dtype=np.int16).tobytes(),
             prompt=record.prompt,
+            picture=encode_picture(record.picture),
             digest=shown.digest(),
             chunk_ms=self._chunk_ms,
         )
@@ -189,7 +209,17 @@ def engine_record(entry: ChunkEntry) -> Any:
         poses=np.frombuffer(entry.poses, dtype=np.float32).reshape(-1, 4, 4),
         actions=np.frombuffer(entry.actions, dtype=np.int16),
         prompt=entry.prompt,
+        picture=decode_image(entry.picture) if entry.picture else None,
     )
+
+
+def encode_picture(picture: np.ndarray[Any, np.dtype[np.uint8]] | None) -> bytes:
+    """A picture [H, W, 3] as a PNG, quickly; nothing for none."""
+    if picture is None:
+        return b""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def hang_on_lifeline() -> None:
@@ -217,10 +247,10 @@ def main(arguments: str) -> None:
     socket.bind(options["endpoint"])
     try:
         Model(socket, options["preset"]).serve()
-    except Exception:
+    except Exception as error:
         log.exception("the model process ends")
         context.destroy(linger=1_000)
-        sys.exit(CRASHED)
+        sys.exit(OUT_OF_MEMORY if short_of_memory(error) else CRASHED)
 
 
 if __name__ == "__main__":

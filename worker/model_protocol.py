@@ -104,6 +104,8 @@ class Committed(Message, frozen=True, kw_only=True, tag="committed"):
     actions: Annotated[bytes, Meta(max_length=16 * 2)]
     """Action class of each latent, int16 [T]."""
     prompt: Text
+    picture: Annotated[bytes, Meta(max_length=1 << 23)] = b""
+    """The last picture of the chunk as a PNG, which later chunks are drawn from; empty where none is kept."""
     digest: Digest = b""
     """Of the pictures, by `fingerprint`."""
     chunk_ms: Milliseconds

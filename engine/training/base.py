@@ -25,7 +25,7 @@ from engine.precision import autocast
 from engine.streamer import pocket_frustums
 from engine.training.latents import LatentClips
 from engine.training.mixer import Layout, TrainingMixer
-from engine.transformer import Pocket
+from engine.transformer import COVERAGE, Pocket
 
 VERSIONS = 2
 """Texts of a clip: before and after something starts or stops."""
@@ -46,13 +46,18 @@ class BaseTraining:
     """Share of clips whose first latent is given."""
     context_noise: float = 0.15
     """Most noise added to clean context (a level of the path), so that small errors of play don't grow."""
+    guide_noise: float = 0.2
+    """Most noise added to guides, for the same reason."""
+    guide_drop: float = 0.1
+    """Share of clips that see no guide; chunks of 16 never do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Clean latents `[B, T, C, Y, X]`, actions `[B, T]`, poses `[B, T, 4, 4]`, and texts before and after a change.
 
-    Texts are rows `[B, V, S, 512]` with lengths `[B, V]`; `versions` `[B, T]` says which applies to a latent.
+    Texts are rows `[B, V, S, 512]` with lengths `[B, V]`; `versions` `[B, T]` says which applies to a latent. `guides`
+    `[B, T, C + 4, Y, X]`, or None for a network that sees none.
     """
 
     latents: Tensor
@@ -61,6 +66,7 @@ class Batch:
     rows: Tensor
     lengths: Tensor
     versions: Tensor
+    guides: Tensor | None = None
 
 
 def lines_at(about: dict[str, Any], latent: int, language: str, wording: int) -> tuple[str, ...]:
@@ -75,8 +81,8 @@ def lines_at(about: dict[str, Any], latent: int, language: str, wording: int) ->
 class BatchSampler:
     """Draws windows of clips with their texts; everything random comes from one generator."""
 
-    def __init__(self, clips: LatentClips, config: BaseTraining) -> None:
-        self.clips, self.config = clips, config
+    def __init__(self, clips: LatentClips, config: BaseTraining, guides: Tensor | None = None) -> None:
+        self.clips, self.config, self.guides = clips, config, guides
 
     def draw(self, rng: random.Random) -> Batch:
         """The next batch."""
@@ -100,6 +106,7 @@ class BatchSampler:
             rows,
             lengths,
             versions,
+            None if self.guides is None else self.guides[chosen, span].float(),
         )
 
     def _texts(self, about: dict[str, Any], rng: random.Random) -> tuple[list[NDArray[np.float32]], Tensor]:
@@ -130,6 +137,28 @@ def layout_for(poses_BT44: NDArray[np.float64], chunk: int, memory: MemoryConfig
         ]
         retrieved.append(torch.from_numpy(np.stack(chosen)))
     return Layout(T, min(chunk, 4), [(first, chunk) for first in firsts], retrieved, memory.temporal_latents)
+
+
+def _guides(
+    batch: Batch, chunk: int, given: Tensor, config: BaseTraining, generator: torch.Generator
+) -> Tensor | None:
+    """Guides `[B, T + noisy latents, C + 4, Y, X]` of a pass: none for committed latents, some dropped, some noisy.
+
+    The first chunk has one only if its first latent is given.
+    """
+    if batch.guides is None:
+        return None
+    guides = batch.guides
+    B, T, E = guides.shape[:3]
+    if chunk > 4:
+        return torch.zeros(B, T + chunk, *guides.shape[2:])
+    level = config.guide_noise * torch.rand(B, 1, 1, 1, 1, generator=generator)
+    noisy = guides + level * torch.randn(guides.shape, generator=generator)
+    shown = torch.cat([noisy[:, :, : E - COVERAGE], guides[:, :, E - COVERAGE :]], 2)
+    kept = (torch.rand(B, 1, generator=generator) >= config.guide_drop).repeat(1, T)
+    kept[:, :chunk] &= given[:, None]
+    shown = shown * kept[:, :, None, None, None]
+    return torch.cat([torch.zeros_like(guides), shown], 1)
 
 
 def base_loss(
@@ -165,6 +194,7 @@ def base_loss(
             torch.cat([batch.actions, batch.actions[:, first:]], 1),
             words,
             mixer,
+            _guides(batch, chunk, given, config, generator),
         )[:, T:]
     error = (velocity - (noise - clean)).square().mean((2, 3, 4))
     weight = torch.ones_like(error)

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from engine.checkpoint import Json, save_weights
+from engine.depth import DepthHead
 from engine.memory import pocket as pocket_memory
 from engine.streamer import PocketWorld
 from engine.training.base import BaseTraining, BatchSampler, base_loss, lines_at
@@ -42,26 +44,35 @@ def dream(
     return np.concatenate(frames)
 
 
-def weights_of(model: Pocket, vae: Vae, clips: LatentClips) -> PocketWeights:
+def weights_of(model: Pocket, vae: Vae, head: DepthHead, clips: LatentClips) -> PocketWeights:
     """Networks at hand, at the clips' size."""
     Y, X = clips.latents.shape[-2:]
-    return PocketWeights(vae, model, X * SPATIAL_FACTOR, Y * SPATIAL_FACTOR, "training")
+    return PocketWeights(vae, head, None, model, X * SPATIAL_FACTOR, Y * SPATIAL_FACTOR, "training")
 
 
-def evaluate_base(run: Run, model: Pocket, vae: Vae, held_out: LatentClips, config: BaseTraining) -> Json:
+def evaluate_base(
+    run: Run,
+    model: Pocket,
+    frozen: tuple[Vae, DepthHead],
+    held_out: LatentClips,
+    guides: Tensor,
+    config: BaseTraining,
+) -> Json:
     """Held-out loss at fixed noise for each chunk length, PSNR of rollouts, and a PNG of strips."""
+    vae, head = frozen
     averaged = run.averaged(Pocket(model.config))
     scores: Json = {}
     with torch.inference_mode():
         for chunk in sorted(set(config.chunks)):
-            sampler, rng, generator = BatchSampler(held_out, config), random.Random(0), torch.Generator().manual_seed(0)
+            sampler, rng = BatchSampler(held_out, config, guides), random.Random(0)
+            generator = torch.Generator().manual_seed(0)
             losses = [
                 float(base_loss(averaged, sampler.draw(rng), chunk, config, pocket_memory(), generator)[0])
                 for _ in range(2)
             ]
             scores[f"loss{chunk}"] = round(float(np.mean(losses)), 4)
         truth = decode_clip(vae, held_out.latents[:6, :24].float()).numpy()
-    weights = weights_of(averaged, vae, held_out)
+    weights = weights_of(averaged, vae, head, held_out)
     made = np.stack([dream(weights, held_out, i) for i in range(len(truth))])
     error = ((made.astype(np.float32) - truth) ** 2).mean((2, 3, 4))
     scores["psnr"] = {

@@ -123,15 +123,37 @@ def test_the_text_of_a_latent_is_the_caption_and_what_happens_at_its_last_frame(
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 4, 16])
-def test_the_base_models_loss_is_that_of_predicting_nothing_before_training(chunk):
+def test_an_unguided_models_loss_is_that_of_predicting_nothing_before_training(chunk):
     poses = latent_poses([Step(keys=KEY_W | KEY_RIGHT)] * 19, POCKET)
     actions = torch.from_numpy(actions_from_poses(poses, POCKET_LABELS))[None].repeat(2, 1)
     latents = torch.randn(2, 20, 4, 2, 4, generator=torch.Generator().manual_seed(0)).half()
     clips = LatentClips(latents, np.stack([poses] * 2), actions, [ABOUT] * 2)
     config = BaseTraining(batch=2, latents=20)
-    model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4))
+    model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4, guided=False))
     batch = BatchSampler(clips, config).draw(random.Random(1))
     loss, _ = base_loss(model, batch, chunk, config, pocket_memory(), torch.Generator().manual_seed(0))
     assert float(loss.detach()) == pytest.approx(2, abs=0.3)  # noise minus clean, both of unit variance
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 4])
+def test_an_untrained_guided_model_does_better_the_better_its_guide(chunk):
+    poses = latent_poses([Step(keys=KEY_W | KEY_RIGHT)] * 19, POCKET)
+    actions = torch.from_numpy(actions_from_poses(poses, POCKET_LABELS))[None].repeat(4, 1)
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(4, 20, 4, 2, 4, generator=generator).half()
+    clips = LatentClips(latents, np.stack([poses] * 4), actions, [ABOUT] * 4)
+    config = BaseTraining(batch=4, latents=20, guide_drop=0.0, guide_noise=0.0, given_first=1.0)
+    model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4))
+    losses = []
+    for error in (0.0, 0.5, None):
+        guides = torch.ones(4, 20, 8, 2, 4)
+        if error is None:
+            guides.zero_()
+        else:
+            guides[:, :, :4] = latents + error * torch.randn(latents.shape, generator=generator)
+        batch = BatchSampler(clips, config, guides).draw(random.Random(1))
+        loss, _ = base_loss(model, batch, chunk, config, pocket_memory(), torch.Generator().manual_seed(0))
+        losses.append(float(loss.detach()))
+    assert losses[0] < losses[1] < losses[2] < 2

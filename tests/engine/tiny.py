@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engine.actions import KEY_RIGHT, KEY_W, Step
+from engine.compositor import Compositor, CompositorConfig
+from engine.depth import DepthConfig, DepthHead
 from engine.memory import MemoryConfig
 from engine.streamer import PocketWorld, Sampling
 from engine.transformer import Pocket, PocketConfig
@@ -45,8 +47,12 @@ def tiny_weights(camera: Literal["split", "branch"] = "split") -> PocketWeights:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         vae = Vae(VaeConfig(latent_channels=4, encoder_widths=(8, 8, 8), decoder_widths=(8, 8, 8)))
-    wake(vae)
-    return PocketWeights(vae.eval().requires_grad_(False), tiny_pocket(camera), 64, 32, "tiny")
+        head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8)))
+        compositor = Compositor(CompositorConfig(width=8))
+    for network in (vae, head, compositor):
+        wake(network)
+        network.eval().requires_grad_(False)
+    return PocketWeights(vae, head, compositor, tiny_pocket(camera), 64, 32, "tiny")
 
 
 def tiny_world(

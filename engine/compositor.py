@@ -1,0 +1,52 @@
+"""The compositor: sharp where the guide shows a surface, the decoder's where it doesn't.
+
+A latent of 16x16 pixels by 4 frames can't hold every edge, but most of what a chunk shows was on screen a moment ago.
+The compositor takes the decoded frames and the same frames as the guide draws them (known surfaces, moved), decides
+pixel by pixel which to believe, and mends the rest: what is known stays as sharp as it was first seen, what moved,
+changed or is new comes from the latents. The autoencoder itself stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.vae import FRAMES_PER_LATENT, Residual
+
+_FOLD = 4
+_TRUST = 1.0
+"""Logit of how far an untrained compositor believes the guide where it covers a pixel."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompositorConfig:
+    """Width of the network, at a quarter of the picture's size."""
+
+    width: int = 96
+
+
+class Compositor(nn.Module):
+    """Decoded and drawn frames of one latent `[B, 4, 3, H, W]` in [-1, 1], coverage `[B, 4, H, W]` -> frames."""
+
+    def __init__(self, config: CompositorConfig) -> None:
+        super().__init__()
+        self.config = config
+        cells, frames = _FOLD**2, FRAMES_PER_LATENT
+        self.stem = nn.Conv2d(cells * frames * 7, config.width, 1)
+        self.body = nn.Sequential(Residual(config.width), Residual(config.width))
+        self.head = nn.Conv2d(config.width, cells * frames * 4, 3, padding=1)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, decoded: Tensor, drawn: Tensor, covered: Tensor) -> Tensor:
+        """Frames `[B, 4, 3, H, W]`: decoded + trust (drawn - decoded) + a correction."""
+        shown = covered.to(decoded.dtype)[:, :, None]
+        difference = (drawn - decoded) * shown
+        x = torch.cat([decoded, difference, shown], 2).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        y = F.pixel_shuffle(self.head(self.body(self.stem(F.pixel_unshuffle(x, _FOLD)))), _FOLD)
+        correction, trust = y.unflatten(1, (FRAMES_PER_LATENT, 4)).split((3, 1), 2)
+        return decoded + torch.sigmoid(trust + _TRUST) * difference + correction

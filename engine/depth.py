@@ -1,0 +1,138 @@
+"""Depth from frozen latents (paper §4.3, E.1): how far away what a latent's last frame shows is.
+
+The network reads one latent and, as a prior, where the ground would be: the walkable ground is flat, so the height and
+pitch of the camera give the depth of every ground pixel. It predicts what differs from that, how sure it is, and what
+is sky. Without a pose the camera is taken to stand level at eye height ("any-prior": it is trained with and without).
+
+Disparity is 1 / depth along the camera's z axis, in 1 / units; the sky's is 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine.actions import POCKET, start_pose
+from engine.geometry import POCKET_LENS, Lens
+from engine.vae import SPATIAL_FACTOR, ChannelNorm, Residual, Up
+
+FARTHEST = 400.0
+"""Units: what is farther counts as sky."""
+_HORIZON = 1 / 40
+"""The prior's least disparity: above and near the horizon it says "about 40 units"."""
+_FINE = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DepthConfig:
+    """Sizes of the network; widths are those of the grids at 1/16, 1/8 and 1/4 of the picture."""
+
+    latent_channels: int = 32
+    widths: tuple[int, int, int] = (192, 112, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Of pictures `[..., H, W]`: disparity, the logarithm of its expected relative error, and the sky's logit."""
+
+    disparity: Tensor
+    log_error: Tensor
+    sky: Tensor
+
+    def seen(self) -> Tensor:
+        """Disparity with the sky at 0."""
+        return torch.where(self.sky > 0, 0.0, self.disparity)
+
+
+def ground_disparity(world_from_camera: NDArray[np.floating], height: int, width: int, lens: Lens) -> Tensor:
+    """Signed disparity `[..., H, W]` of the ground plane y = 0 in cameras `[..., 4, 4]`: negative above the horizon.
+
+    A ray (x, y, 1) of the camera falls by R[1] . ray a unit of depth, and the ground lies the camera's height below.
+    """
+    cameras = np.asarray(world_from_camera, dtype=np.float64)
+    x = ((np.arange(width) + 0.5) / width - 0.5) / lens.fx
+    y = ((np.arange(height) + 0.5) / height - 0.5) / lens.fy
+    down = cameras[..., 1, :3]
+    fall = down[..., 0, None, None] * x + down[..., 1, None, None] * y[:, None] + down[..., 2, None, None]
+    eye = np.maximum(-cameras[..., 1, 3], 0.1)
+    return torch.from_numpy((fall / eye[..., None, None]).astype(np.float32))
+
+
+def level_camera() -> NDArray[np.float64]:
+    """The camera that is assumed where none is known, `[4, 4]`."""
+    return start_pose(POCKET)
+
+
+class DepthHead(nn.Module):
+    """Latents `[B, C, Y, X]` and ground disparity `[B, 16 Y, 16 X]` -> `Depth` of their last frames."""
+
+    def __init__(self, config: DepthConfig) -> None:
+        super().__init__()
+        self.config = config
+        coarse, middle, fine = config.widths
+        self.stem = nn.Conv2d(config.latent_channels + 2, coarse, 3, padding=1)
+        self.coarse = nn.Sequential(Residual(coarse), Residual(coarse))
+        self.up_middle = Up(coarse, middle)
+        self.middle = nn.Sequential(Residual(middle), Residual(middle))
+        self.up_fine = Up(middle, fine)
+        self.ground = nn.Conv2d(_FINE**2, fine, 1)
+        self.fine = nn.Sequential(Residual(fine), Residual(fine), ChannelNorm(fine), nn.SiLU())
+        self.head = nn.Conv2d(fine, 3 * _FINE**2, 3, padding=1)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, latents_BCYX: Tensor, ground_BHW: Tensor) -> Depth:
+        """Depth of the last frame of each latent."""
+        prior = ground_BHW[:, None].clamp(-0.5, 1.25)
+        low = F.avg_pool2d(prior, SPATIAL_FACTOR)
+        place = torch.cat([4 * low, torch.log(low.clamp_min(_HORIZON) * 10)], 1)
+        x = self.coarse(self.stem(torch.cat([latents_BCYX, place], 1).contiguous(memory_format=torch.channels_last)))
+        x = self.up_fine(self.middle(self.up_middle(x))) + self.ground(4 * F.pixel_unshuffle(prior, _FINE))
+        difference, log_error, sky = F.pixel_shuffle(self.head(self.fine(x)), _FINE).float().unbind(1)
+        disparity = prior[:, 0].clamp_min(_HORIZON) * torch.exp(difference.clamp(-6, 6))
+        return Depth(disparity, log_error - 2.0, sky)
+
+
+def depth_loss(found: Depth, depth_BHW: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Laplace likelihood of the logarithm of depth, edges of it, and the sky, against true depth (inf in the sky)."""
+    solid = depth_BHW < FARTHEST
+    truth = depth_BHW.clamp(0.05, FARTHEST).log()
+    error = (-found.disparity.log() - truth).masked_fill(~solid, 0.0)
+    scale = found.log_error.clamp(-6, 3)
+    weight = solid.float()
+    likelihood = ((error.abs() * torch.exp(-scale) + scale) * weight).sum() / weight.sum().clamp_min(1)
+    steps = [
+        (error.diff(dim=dim).abs() * weight.narrow(dim, 1, n - 1) * weight.narrow(dim, 0, n - 1)).mean()
+        for dim, n in ((-1, error.shape[-1]), (-2, error.shape[-2]))
+    ]
+    sky = F.binary_cross_entropy_with_logits(found.sky, 1 - weight)
+    loss = 0.3 * likelihood + 2 * (error.abs() * weight).mean() + sum(steps) + sky
+    with torch.no_grad():
+        ratio = torch.exp(error)[solid]
+        numbers = {
+            "absrel": float((ratio - 1).abs().mean()),
+            "delta": float((torch.maximum(ratio, 1 / ratio) < 1.25).float().mean()),
+            "sky": float(((found.sky > 0) == ~solid).float().mean()),
+        }
+    return loss, numbers
+
+
+@torch.inference_mode()
+def estimate(head: DepthHead, latents_TCYX: Tensor, world_from_camera: NDArray[np.floating] | None) -> Depth:
+    """Depth of the last frames of latents `[T, C, Y, X]` (normalised) seen from cameras `[T, 4, 4]`, or from unknown
+    ones."""
+    T, _, Y, X = latents_TCYX.shape
+    cameras = np.broadcast_to(level_camera(), (T, 4, 4)) if world_from_camera is None else world_from_camera
+    ground = ground_disparity(cameras, Y * SPATIAL_FACTOR, X * SPATIAL_FACTOR, POCKET_LENS)
+    return head(latents_TCYX.float(), ground.to(latents_TCYX.device))
+
+
+def confidence(depth: Depth) -> Tensor:
+    """0..1: one over one plus twenty times the expected relative error."""
+    return 1 / (1 + 20 * torch.exp(depth.log_error.clamp(-6, 3)))

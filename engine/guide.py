@@ -1,0 +1,187 @@
+"""The geometric guide: what the surfaces that the context shows look like from the cameras of the next latents.
+
+`pocket` is too small to learn from nothing how pictures move when a camera does. So the last frames of some context
+latents are lifted to 3D with their depth, drawn from every camera of the chunk, and encoded: the network starts from
+"the known part of the world, moved", and generates what is new, what changes, and what the depth got wrong. Which
+frames are lifted is the memory's choice (paper §3.3): the recent ones, and those it retrieved for this view.
+
+The guide is never state: it follows from latents and poses alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.actions import heading, turn
+from engine.geometry import Lens, rigid_inverse
+from engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, Vae
+
+_NEAREST, _FARTHEST = 0.05, 1000.0
+_REACH = 0.8
+"""Pixels, across and down, that a source pixel covers around where it falls."""
+_STEP = 0.02
+"""Disparity between neighbouring pixels that may be an edge; the ground's own is less, even at the horizon."""
+_STRIDE = 4
+"""One frame is lifted of so many latents of the context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What one frame shows: picture `[3, H, W]` in [-1, 1], disparity `[H, W]` (0 in the sky), camera `[4, 4]`."""
+
+    picture: Tensor
+    disparity: Tensor
+    world_from_camera: NDArray[np.float64]
+
+
+def lifted(context: Iterable[int]) -> list[int]:
+    """Which latents of an ascending context are lifted, ascending: its newest, and every fourth before that."""
+    return sorted([int(i) for i in context][::-1][::_STRIDE])
+
+
+def cameras_between(before: NDArray[np.float64], latents_T44: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cameras `[T, 4, 4, 4]` of the four frames of each latent, from the one before the first and those of the latents.
+
+    Position, yaw and pitch move evenly within a latent.
+    """
+    ends = np.concatenate([before[None], latents_T44])
+    (yaw, pitch), place = heading(ends), ends[:, :3, 3]
+    turns = (np.diff(yaw) + np.pi) % (2 * np.pi) - np.pi
+    cameras = np.tile(np.eye(4), (len(latents_T44), FRAMES_PER_LATENT, 1, 1))
+    for t in range(len(latents_T44)):
+        for f in range(FRAMES_PER_LATENT):
+            share = (f + 1) / FRAMES_PER_LATENT
+            cameras[t, f, :3, :3] = turn(yaw[t] + share * turns[t], pitch[t] + share * (pitch[t + 1] - pitch[t]))
+            cameras[t, f, :3, 3] = place[t] + share * (place[t + 1] - place[t])
+    return cameras
+
+
+def _rays(H: int, W: int, lens: Lens, device: torch.device) -> Tensor:
+    """Points at depth 1 through the pixel centres, `[H, W, 3]`."""
+    x = ((torch.arange(W, device=device) + 0.5) / W - 0.5) / lens.fx
+    y = ((torch.arange(H, device=device) + 0.5) / H - 0.5) / lens.fy
+    return torch.stack([x.expand(H, W), y[:, None].expand(H, W), torch.ones(H, W, device=device)], -1)
+
+
+def _move(points_P3: Tensor, target_from_source: NDArray[np.float64]) -> Tensor:
+    m = torch.from_numpy(target_from_source.astype(np.float32)).to(points_P3.device)
+    return points_P3 @ m[..., :3, :3].mT + m[..., None, :3, 3]
+
+
+def _pixels(points: Tensor, H: int, W: int, lens: Lens) -> tuple[Tensor, Tensor, Tensor]:
+    """Columns, rows (the centre of the first pixel is 0) and depths of points `[..., 3]` of a camera."""
+    z = points[..., 2].clamp_min(_NEAREST)
+    columns = (points[..., 0] / z * lens.fx + 0.5) * W - 0.5
+    rows = (points[..., 1] / z * lens.fy + 0.5) * H - 0.5
+    return columns, rows, points[..., 2]
+
+
+def flying(disparity_HW: Tensor) -> Tensor:
+    """Pixels whose depth lies between those of two surfaces that meet there, and belongs to neither."""
+    around = disparity_HW[None, None]
+    most, least = F.max_pool2d(around, 3, 1, 1)[0, 0], -F.max_pool2d(-around, 3, 1, 1)[0, 0]
+    step = (0.15 * most).clamp_min(_STEP)
+    return ((most - disparity_HW) > step) & ((disparity_HW - least) > step)
+
+
+def splat(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Tensor:
+    """Disparity `[V, H, W]` of a source's surfaces in other cameras, -1 where it shows nothing; the nearest wins.
+
+    Each source pixel covers those of the four pixels around where it falls that are near enough, so that surfaces stay
+    closed as they come nearer.
+    """
+    H, W = source.disparity.shape
+    device = source.disparity.device
+    kept = ~flying(source.disparity)
+    depth = 1 / source.disparity[kept].clamp_min(1 / _FARTHEST)
+    points = _rays(H, W, lens, device)[kept] * depth[:, None]
+    x, y, z = _pixels(_move(points, rigid_inverse(views_V44) @ source.world_from_camera), H, W, lens)
+    near = torch.where(source.disparity[kept] > 0, 1 / z.clamp_min(_NEAREST), 0.0)
+    out = torch.full((len(views_V44), H * W + 1), -1.0, device=device)
+    left, top = x.floor(), y.floor()
+    for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        column, row = left + right, top + down
+        inside = (z > _NEAREST) & (column >= 0) & (column < W) & (row >= 0) & (row < H)
+        inside &= ((x - column).abs() <= _REACH) & ((y - row).abs() <= _REACH)
+        out.scatter_reduce_(1, torch.where(inside, row * W + column, float(H * W)).long(), near, "amax")
+    return out[:, :-1].unflatten(1, (H, W))
+
+
+def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
+    """Pictures `[V, 3, H, W]` of one source from other cameras and where it shows something there `[V, H, W]`.
+
+    Every pixel that has a disparity looks its colour up in the source, unless another surface stands before it there.
+    """
+    disparity = splat(source, views_V44, lens)
+    V, H, W = disparity.shape
+    rays = _rays(H, W, lens, disparity.device).flatten(0, 1)
+    points = rays / disparity.flatten(1).clamp_min(1 / _FARTHEST)[..., None]  # [V, P, 3]
+    x, y, z = _pixels(_move(points, rigid_inverse(source.world_from_camera) @ views_V44), H, W, lens)
+    at = torch.stack([(x + 0.5) * 2 / W - 1, (y + 0.5) * 2 / H - 1], -1).unflatten(1, (H, W))
+    z = z.unflatten(1, (H, W))
+    maps = torch.cat([source.picture, source.disparity[None]]).expand(V, 4, H, W)
+    found = F.grid_sample(maps, at, mode="bilinear", padding_mode="border", align_corners=False)
+    here = torch.where(disparity > 0, 1 / z.clamp_min(_NEAREST), 0.0)
+    same = (here - found[:, 3]).abs() <= 0.15 * torch.maximum(here, found[:, 3]) + 0.004
+    return found[:, :3], same & (disparity >= 0) & (z > _NEAREST) & (at.abs().amax(-1) <= 1)
+
+
+def look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
+    """Pictures `[V, 3, H, W]` of the sources from other cameras and where they are covered `[V, H, W]`.
+
+    Sources stand oldest first; older ones only show what newer ones don't, so what has moved since leaves no ghost.
+    What none shows continues what is around it smoothly.
+    """
+    picture, covered = look_from(sources[-1], views_V44, lens)
+    for source in reversed(sources[:-1]):
+        if covered.all():
+            break
+        older, visible = look_from(source, views_V44, lens)
+        picture = torch.where(covered[:, None], picture, older)
+        covered = covered | visible
+    return fill(picture, covered[:, None].float()), covered
+
+
+def fill(picture: Tensor, known: Tensor) -> Tensor:
+    """Pictures `[V, 3, H, W]` whose unknown pixels (`known` `[V, 1, H, W]` is 0) continue the known ones smoothly."""
+    H, W = picture.shape[-2:]
+    if min(H, W) < 2:
+        weight = known.sum((-2, -1), keepdim=True).clamp_min(1e-6)
+        return torch.where(known > 0, picture, (picture * known).sum((-2, -1), keepdim=True) / weight)
+    share = F.avg_pool2d(known, 2, ceil_mode=True)
+    small = F.avg_pool2d(picture * known, 2, ceil_mode=True) / share.clamp_min(1e-6)
+    coarse = fill(small, (share > 0).float())
+    wide = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :H, :W]
+    return torch.where(known > 0, picture, wide)
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """Of T latents: what the network sees `[T, C + 4, Y, X]`, and the frames it was encoded from, `[T, 4, 3, H, W]` in
+    [-1, 1] with their coverage `[T, 4, H, W]`, which the compositor sees.
+
+    The first C channels are the encoded frames, the last four how much of each cell every frame has covered (0..1).
+    """
+
+    latents: Tensor
+    frames: Tensor
+    covered: Tensor
+
+
+@torch.inference_mode()
+def make_guide(
+    vae: Vae, sources: Sequence[Surface], before: NDArray[np.float64], latents_T44: NDArray[np.float64], lens: Lens
+) -> Guide:
+    """Guide of latents with cameras `[T, 4, 4]`, the latent before them seen from `before`."""
+    T = len(latents_T44)
+    picture, covered = look(sources, cameras_between(before, latents_T44).reshape(-1, 4, 4), lens)
+    frames, covered = (x.unflatten(0, (T, FRAMES_PER_LATENT)) for x in (picture, covered))
+    share = F.avg_pool2d(covered.float(), SPATIAL_FACTOR)
+    return Guide(torch.cat([vae.encode(frames.flatten(1, 2)[None])[0], share], 1), frames, covered)

@@ -1,0 +1,107 @@
+"""Surfaces of past latents: pictures with depth, from which the guide of the next chunk is drawn.
+
+The picture of a chunk's last latent is the one that was shown, which its record keeps; that of any other latent is
+decoded anew (a frame of the decoder depends on its own latent and the two before it, nothing else). Both come back
+exactly from the journal, and so does the guide.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.depth import estimate
+from engine.geometry import POCKET_LENS
+from engine.guide import Guide, Surface, lifted, make_guide
+from engine.precision import autocast
+from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
+from engine.weights import PocketWeights
+
+CAPACITY = 64
+"""Surfaces kept: more than any context lifts."""
+_REACH = 2
+"""Latents before its own that a frame depends on."""
+
+
+class Surfaces:
+    """Least recently used surfaces by latent.
+
+    `latent(i)` gives latent i of the world, `[C, Y, X]`; `picture(i)` what was shown there, or None if it isn't kept.
+    """
+
+    def __init__(
+        self,
+        weights: PocketWeights,
+        latent: Callable[[int], Tensor],
+        picture: Callable[[int], NDArray[np.uint8] | None],
+    ) -> None:
+        self.weights, self._latent, self._picture = weights, latent, picture
+        self._kept: OrderedDict[int, Surface] = OrderedDict()
+
+    def forget_from(self, index: int) -> None:
+        """Drops this latent and all later ones (rewind)."""
+        for i in [i for i in self._kept if i >= index]:
+            del self._kept[i]
+
+    def get(self, index: int, world_from_camera: NDArray[np.float64]) -> Surface:
+        """The surface of latent `index`, seen from that camera `[4, 4]`."""
+        if index not in self._kept:
+            self._kept[index] = self._lift(index, world_from_camera)
+        self._kept.move_to_end(index)
+        while len(self._kept) > CAPACITY:
+            self._kept.popitem(last=False)
+        return self._kept[index]
+
+    @torch.inference_mode()
+    def guide(self, path: NDArray[np.float64], context: Sequence[int], current: int) -> Guide:
+        """Guide of the latents `current ..` of `path` `[current + T, 4, 4]`, lifted from `context`.
+
+        The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it.
+        """
+        first = max(current, 1)
+        nothing = self._nothing(first - current)
+        if first == len(path):
+            return nothing
+        sources = [self.get(i, path[i]) for i in lifted(context or [0])]
+        shown = make_guide(self.weights.vae, sources, path[first - 1], path[first:], POCKET_LENS)
+        return Guide(
+            torch.cat([nothing.latents, shown.latents]),
+            torch.cat([nothing.frames, shown.frames]),
+            torch.cat([nothing.covered, shown.covered]),
+        )
+
+    def _nothing(self, latents: int) -> Guide:
+        """A guide that covers nothing."""
+        weights, device = self.weights, self.weights.vae.mean.device
+        frames = (latents, FRAMES_PER_LATENT)
+        return Guide(
+            torch.zeros(latents, weights.model.guide_channels, *weights.grid, device=device),
+            torch.zeros(*frames, 3, weights.height, weights.width, device=device),
+            torch.zeros(*frames, weights.height, weights.width, dtype=torch.bool, device=device),
+        )
+
+    @torch.inference_mode()
+    def _lift(self, index: int, world_from_camera: NDArray[np.float64]) -> Surface:
+        assert self.weights.depth is not None, "a guided transformer comes with a depth network"
+        latent, shown = self._latent(index), self._picture(index)
+        if shown is None:
+            shown = self._decode(index)
+        with autocast(latent.device):
+            disparity = estimate(self.weights.depth, latent[None], world_from_camera[None]).seen()[0]
+        picture = torch.from_numpy(shown.copy()).to(latent.device).permute(2, 0, 1).float() / 127.5 - 1
+        return Surface(picture, disparity, world_from_camera)
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        state: DecoderState | None = None
+        frames = None
+        for i in range(max(0, index - _REACH), index + 1):
+            latent = self._latent(i)
+            with autocast(latent.device):
+                frames, state = self.weights.vae.decode(latent[None], state)
+        assert frames is not None
+        return to_uint8(frames[0, -1].float()).cpu().numpy()

@@ -1,0 +1,114 @@
+"""Guides of training clips, made once: what play would show the network before it makes each chunk of a clip.
+
+`guides-00000.safetensors` holds `guides` float16 [n, T, C + 4, Y, X] for the latent shard of the same number: chunks of
+four latents begin at multiples of four, and each guide is lifted from the context that the streamer's own memory
+selects there. Half of the clips are lifted from true pictures (as after a start from a picture), half from what the
+autoencoder makes of them (as in a long walk). Smaller chunks train on the same guides: their own are only fresher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.checkpoint import write_atomically
+from engine.depth import DepthHead, estimate
+from engine.errors import WanderError
+from engine.geometry import POCKET_LENS, rigid_inverse
+from engine.guide import Guide, Surface, lifted, make_guide
+from engine.memory import pocket, select_context
+from engine.transformer import COVERAGE
+from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, to_uint8
+
+CHUNK = 4
+_LATENTS, _GUIDES, _FRAMES = "latents-", "guides-", "clips-"
+
+
+@torch.inference_mode()
+def guides_of(
+    vae: Vae, head: DepthHead, latents_TCYX: Tensor, pictures_THW3: NDArray[np.uint8], poses: NDArray[np.float64]
+) -> Guide:
+    """Guides of one clip; `pictures` are what its latents' last frames are taken to show. Latent 0 has none (zeros)."""
+    T, C, Y, X = latents_TCYX.shape
+    disparity = estimate(head, latents_TCYX, poses).seen()
+    frames = torch.from_numpy(pictures_THW3.copy()).to(disparity.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    surfaces = [Surface(frames[t], disparity[t], poses[t]) for t in range(T)]
+    H, W = frames.shape[-2:]
+    parts = [
+        Guide(
+            torch.zeros(1, C + COVERAGE, Y, X),
+            torch.zeros(1, FRAMES_PER_LATENT, 3, H, W),
+            torch.zeros(1, FRAMES_PER_LATENT, H, W, dtype=torch.bool),
+        )
+    ]
+    for start in range(0, T, CHUNK):
+        context = select_context(rigid_inverse(poses), start, min(CHUNK, T - start), pocket()) if start else [0]
+        first, last = max(start, 1), min(start + CHUNK, T)
+        sources = [surfaces[i] for i in lifted(context)]
+        parts.append(make_guide(vae, sources, poses[first - 1], poses[first:last], POCKET_LENS))
+    return Guide(*(torch.cat([getattr(part, name) for part in parts]) for name in ("latents", "frames", "covered")))
+
+
+def make_guides(
+    vae: Vae,
+    head: DepthHead,
+    frames: Path,
+    latents: Path,
+    with_frames: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Writes the guides of every latent shard of a folder that has none yet; `frames` holds the shards of pictures.
+
+    The first `with_frames` shards keep the drawn frames as well: `frames` uint8 [n, T, 4, H, W, 3] and `covered` bool
+    [n, T, 4, H, W], which the compositor is trained on.
+
+    Raises `WanderError` if there are no latent shards.
+    """
+    shards = sorted(latents.glob(f"{_LATENTS}*.safetensors"))
+    if not shards:
+        raise WanderError(f"there are 0 latent shards in {latents}; make some with 'launch.py train encode'")
+    for done, path in enumerate(shards):
+        target = path.with_name(path.name.replace(_LATENTS, _GUIDES))
+        if not target.is_file():
+            with safe_open(path, framework="pt") as file:
+                clips, poses = file.get_tensor("latents").float(), file.get_tensor("poses").numpy()
+            with safe_open(frames / path.name.replace(_LATENTS, _FRAMES), framework="np") as file:
+                truth = file.get_tensor("frames")[:, ::FRAMES_PER_LATENT]
+            found = []
+            for i, clip in enumerate(clips):
+                with torch.inference_mode():
+                    seen = truth[i] if i % 2 else decode_clip(vae, clip[None])[0, ::FRAMES_PER_LATENT].numpy()
+                found.append(guides_of(vae, head, clip, seen, poses[i]))
+            tensors = {"guides": torch.stack([guide.latents.half() for guide in found])}
+            if done < with_frames:
+                tensors["frames"] = torch.stack([to_uint8(guide.frames) for guide in found])
+                tensors["covered"] = torch.stack([guide.covered for guide in found])
+            write_atomically(target, lambda part, tensors=tensors: save_file(tensors, part))
+        progress(done + 1, len(shards))
+
+
+def load_guides(folder: Path) -> Tensor:
+    """All guides of a folder, half `[n, T, C + 4, Y, X]`, in the order of its latents.
+
+    Raises `WanderError` when a latent shard has none.
+    """
+    shards = sorted(folder.glob(f"{_LATENTS}*.safetensors"))
+    found = [path.with_name(path.name.replace(_LATENTS, _GUIDES)) for path in shards]
+    missing = [path.name for path in found if not path.is_file()]
+    if missing:
+        raise WanderError(
+            f"{len(missing)} of {len(found)} latent shards in {folder} have no guides ({missing[0]}); "
+            "make them with 'launch.py train guide'"
+        )
+    parts = []
+    for path in found:
+        with safe_open(path, framework="pt") as file:
+            parts.append(file.get_tensor("guides"))
+    return torch.cat(parts)

@@ -1,0 +1,102 @@
+"""The guide moves known surfaces as the camera moves, covers nothing it does not know, and leaves no ghosts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.actions import KEY_D, KEY_LEFT, KEY_RIGHT, KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
+from engine.depth import ground_disparity
+from engine.geometry import POCKET_LENS
+from engine.guide import Surface, cameras_between, fill, lifted, look
+from tests.engine.tiny import play, tiny_weights, tiny_world
+
+H, W = 48, 80
+
+
+def ground_picture(camera: np.ndarray) -> Surface:
+    """A checkered plane under a sky that is brighter to the east, drawn exactly."""
+    x = ((np.arange(W) + 0.5) / W - 0.5) / POCKET_LENS.fx
+    y = ((np.arange(H) + 0.5) / H - 0.5) / POCKET_LENS.fy
+    rays = np.stack([*np.meshgrid(x, y), np.ones((H, W))], -1) @ camera[:3, :3].T
+    disparity = np.maximum(ground_disparity(camera, H, W, POCKET_LENS).numpy(), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        place = camera[:3, 3] + rays / disparity[..., None]
+        checks = np.sin(place[..., 0] * 0.5) * np.sin(place[..., 2] * 0.5)
+    sky = np.arctan2(rays[..., 0], rays[..., 2]) / np.pi
+    picture = np.where(disparity > 0, np.where(np.isfinite(checks), checks, 0), sky)
+    return Surface(torch.from_numpy(np.stack([picture] * 3)).float(), torch.from_numpy(disparity).float(), camera)
+
+
+@pytest.mark.parametrize("keys", [KEY_W, KEY_D, KEY_LEFT, KEY_RIGHT | KEY_W, KEY_UP])
+def test_a_plane_seen_from_the_next_cameras_is_the_plane_drawn_from_them(keys):
+    path = frame_poses([Step(keys=keys)] * 2, POCKET, start_pose(POCKET))
+    picture, covered = look([ground_picture(path[0])], path[[4, 8]], POCKET_LENS)
+    for found, seen, camera in zip(picture, covered, path[[4, 8]], strict=True):
+        error = (found[0] - ground_picture(camera).picture[0]).abs()
+        near = (ground_picture(camera).disparity > 0.08) & seen
+        assert seen.float().mean() > 0.7
+        assert error[near].mean() < 0.06
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from([0, KEY_W, KEY_D, KEY_LEFT, KEY_RIGHT | KEY_W]), st.floats(-0.05, 0.05), st.integers(1, 3))
+def test_cameras_between_two_latents_are_those_of_their_frames(keys, yaw, count):
+    steps = [Step(keys=keys, yaw=yaw)] * count
+    path = frame_poses(steps, POCKET, start_pose(POCKET))
+    found = cameras_between(path[0], path[4::4]).reshape(-1, 4, 4)
+    assert np.abs(found - path[1:]).max() < 0.02
+
+
+def test_a_still_camera_sees_its_own_picture():
+    surface = ground_picture(start_pose(POCKET))
+    picture, covered = look([surface], start_pose(POCKET)[None], POCKET_LENS)
+    assert covered.float().mean() > 0.97
+    assert torch.where(covered, (picture[0] - surface.picture).abs(), torch.zeros(())).max() < 0.02
+
+
+def test_what_has_moved_since_leaves_no_ghost():
+    camera = start_pose(POCKET)
+    now, before = ground_picture(camera), ground_picture(camera)
+    picture, disparity = before.picture.clone(), before.disparity.clone()
+    picture[:, 20:44, 30:40], disparity[20:44, 30:40] = 5.0, 0.5
+    picture_after, _ = look([Surface(picture, disparity, camera), now], camera[None], POCKET_LENS)
+    assert picture_after.max() < 2
+
+
+def test_turning_round_covers_nothing_from_one_source_and_all_of_it_from_an_older_one():
+    ahead, behind = start_pose(POCKET), start_pose(POCKET)
+    behind[:3, :3] = np.diag([-1.0, 1.0, -1.0])
+    _, none = look([ground_picture(ahead)], behind[None], POCKET_LENS)
+    picture, both = look([ground_picture(behind), ground_picture(ahead)], behind[None], POCKET_LENS)
+    assert none.float().mean() == 0
+    assert both.float().mean() > 0.97
+    assert torch.allclose(picture[0][:, 40:], ground_picture(behind).picture[:, 40:], atol=0.05)
+
+
+def test_holes_continue_what_is_around_them_and_known_pixels_stay():
+    picture, known = torch.rand(2, 3, 13, 21), (torch.rand(2, 1, 13, 21) > 0.6).float()
+    filled = fill(picture, known)
+    assert torch.equal(filled * known, picture * known)
+    assert filled.min() >= 0 and filled.max() <= 1
+
+
+def test_the_newest_and_every_fourth_latent_before_it_are_lifted():
+    assert lifted(range(12)) == [3, 7, 11]
+    assert lifted([0, 1, 2, 3, 20, 21, 22, 23, 24, 25, 26, 27]) == [3, 23, 27]
+    assert lifted([0]) == [0]
+
+
+def test_a_world_shows_its_network_the_surfaces_it_knows():
+    weights = tiny_weights()
+    seen = []
+    weights.model.register_forward_pre_hook(lambda _, a: seen.append(a[5] if len(a) > 5 else None))
+    world = tiny_world(weights, image=np.full((32, 64, 3), 90, np.uint8))
+    play(world, 2)
+    guides = [g for g in seen if g is not None]
+    assert guides and all(g.shape[2:] == (8, 2, 4) for g in guides)
+    assert float(guides[0][0, 0].abs().max()) == 0, "the given latent has no guide"
+    assert float(guides[-1][0, :, 4:].max()) > 0.5, "the second chunk is covered by the first"
