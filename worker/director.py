@@ -18,7 +18,7 @@ from worker.archive import Archive, notice
 from worker.entries import ChunkEntry, Entry, KeepEntry, WeightsEntry, chunk_entry
 from worker.errors import WanderError, WireError
 from worker.history import History
-from worker.host import MAX_RESTARTS, ModelHost
+from worker.host import ModelHost
 from worker.jobs import job_for, outcome
 from worker.journal import Contents, Journal
 from worker.mailbox import Mailbox
@@ -336,10 +336,14 @@ class Director:
             self._drop(at_hand, f"The model stopped before this was done: {words}.")
         if self.session is None or self._closing:
             return
-        if not self.host.may_restart():
-            self._give_up(f"The model stopped {MAX_RESTARTS + 1} times; open the world again or start Wander anew.")
+        remedy = self.host.remedy(self.session)
+        if not remedy.again:
+            self._give_up(remedy.sentence)
             return
-        self._veil(f"The model stopped. Restarting ({self.host.restarts} of {MAX_RESTARTS})\N{HORIZONTAL ELLIPSIS}")
+        self._veil(remedy.sentence)
+        if remedy.chunk is not None:  # a chunk of the old size would only run out of memory again
+            self.session = replace(self.session, making=None)
+            self._waiting.appendleft(wire.SetChunk(id=NOBODY, chunk=remedy.chunk))
         self._rebuild(self.session)
 
     def _rebuild(self, session: Session) -> None:

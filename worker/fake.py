@@ -47,6 +47,10 @@ class FakeConfig:
     """Sentence with which opening fails."""
     crash: bool = False
     """Die while opening."""
+    memory_for: int = 64
+    """Latents that fit into memory at once; opening takes none."""
+    starve_at: int | None = None
+    """The call of `step`, counted from 1 in each process, that runs out of memory once."""
 
 
 def config_from_environment() -> FakeConfig:
@@ -75,6 +79,7 @@ class FakeWorld:
         self._prompt = records[-1].prompt if records else spec.prompt
         self._pending: ChunkRecord | None = None
         self._fresh = not records
+        self._calls = 0
         time.sleep(config.open_seconds)
         if config.crash:
             os.abort()
@@ -105,6 +110,9 @@ class FakeWorld:
         """Yield the pictures of each latent, uint8 [1 | 4, H, W, 3]; the first latent of a world is one picture."""
         if len(steps) != self.chunk:
             raise ValueError(f"a chunk takes {self.chunk} steps, got {len(steps)}")
+        self._calls += 1
+        if self.chunk > self.config.memory_for or self._calls == self.config.starve_at:
+            raise MemoryError(f"{self.chunk} latents do not fit")
         if self._fresh and self.config.spin_at == self.chunks:
             _spin()
         first = not self._records

@@ -9,13 +9,26 @@ from worker import model_protocol as model
 from worker import transport
 from worker.codec import unpack
 from worker.errors import LaunchError
+from worker.ladder import LADDER, OUT_OF_MEMORY, next_rung, ran_out
 from worker.protocol import Data
+from worker.session import Session
 from worker.supervisor import Deadlines, ModelProcess, Watchdog, percentile
 from worker.transport import MODEL_LIMITS
 
 MAX_RESTARTS = 3
 HEALTHY_CHUNKS = 20
 """After so many chunks the restarts before them are forgotten."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remedy:
+    """What to do about a process that is gone."""
+
+    sentence: str
+    again: bool
+    """Whether to start another one."""
+    chunk: int | None = None
+    """Most latents that it may make at once, if that is to change."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -28,6 +41,10 @@ class ModelHost:
     process: ModelProcess | None = None
     restarts: int = 0
     """Restarts since the model last did well."""
+    rung: int = 0
+    """How far down the ladder of memory the model is; see `worker.ladder`."""
+    starved: bool = False
+    """Whether the last process ended because memory ran out."""
     _healthy: int = field(default=0)
     _warned: bool = False
 
@@ -49,6 +66,7 @@ class ModelHost:
         if self.process is None:
             return "it was not running"
         self.process.end(timeout)
+        self.starved = self.process.status == OUT_OF_MEMORY
         words = self.process.last_words()
         self.process = None
         return words
@@ -80,6 +98,7 @@ class ModelHost:
             "chunk_ms_p50": 1e3 * percentile(self.watchdog.durations, 0.5),
             "chunk_ms_p95": 1e3 * percentile(self.watchdog.durations, 0.95),
             "restarts": self.restarts,
+            "memory_saved_by": LADDER[self.rung].words if self.rung else "",
             "router_pid": os.getpid(),
             "model_pid": self.process.pid if self.process else 0,
         }
@@ -89,6 +108,19 @@ class ModelHost:
         self.restarts += 1
         self._healthy = 0
         return self.restarts <= MAX_RESTARTS
+
+    def remedy(self, session: Session) -> Remedy:
+        """What to do after the process of `session` was lost: one rung down where memory ran out, else a restart."""
+        if self.starved:
+            chunk, rung = session.spec.chunk, next_rung(self.rung, session.spec.chunk)
+            sentence = ran_out(session.width, session.height, chunk, rung)
+            self.rung = rung or 0
+            return Remedy(sentence=sentence, again=rung is not None, chunk=LADDER[rung].chunk if rung else None)
+        if self.may_restart():
+            sentence = f"The model stopped. Restarting ({self.restarts} of {MAX_RESTARTS})\N{HORIZONTAL ELLIPSIS}"
+            return Remedy(sentence=sentence, again=True)
+        sentence = f"The model stopped {MAX_RESTARTS + 1} times; open the world again or start Wander anew."
+        return Remedy(sentence=sentence, again=False)
 
     def news(self) -> tuple[bool, str | None]:
         """Whether the process hangs for good, and what to tell the window if that has changed ("": all is well)."""

@@ -134,6 +134,11 @@ class ModelProcess:
         self._process.wait()
         return True
 
+    @property
+    def status(self) -> int | None:
+        """Exit status; None while it runs."""
+        return self._process.returncode
+
     def last_words(self) -> str:
         """How it ended, with the last line that it wrote to its log."""
         lines = (

@@ -21,7 +21,7 @@ from worker.errors import LaunchError
 from worker.keys import KeyFault, KeyPair, Keyring, fingerprint
 from worker.lease import PARK_SECONDS
 from worker.protocol import Closed, Open, Reply, Status, Welcome, WorkerState, World, WorldSpec
-from worker.transport import Address
+from worker.transport import Address, Lane
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
@@ -98,7 +98,10 @@ def walking(server) -> Iterator[Callable[..., Walker]]:
 
 def ending(walker: Walker) -> str:
     """The sentence with which a connection ends."""
-    return walker.until(lambda: walker.last(Closed), PATIENCE).sentence
+    try:
+        return walker.until(lambda: walker.last(Closed), PATIENCE).sentence
+    finally:
+        walker.close()
 
 
 def test_a_known_window_walks_over_the_network(walking):
@@ -189,7 +192,7 @@ def test_a_window_that_nobody_allowed_is_told_what_to_run_over_there(server, tmp
 def test_a_port_that_does_not_encrypt_is_told_apart(tmp_path):
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     plain, port = context.socket(zmq.ROUTER), free_port()
-    plain.bind(f"tcp://127.0.0.1:{port}")
+    plain.bind(Address("127.0.0.1", port).endpoint(Lane.REQUESTS))
     ring = Keyring(tmp_path)
     ring.new()
     ring.trust(f"127.0.0.1:{port}", KeyPair.generate().public)
@@ -201,7 +204,7 @@ def test_a_window_without_keys_is_not_heard_by_the_server(server):
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     plain = context.socket(zmq.DEALER)
     plain.setsockopt(zmq.LINGER, 0)
-    plain.connect(Address.parse(server.address).endpoint(next(iter(serve.Lane))))
+    plain.connect(Address.parse(server.address).endpoint(Lane.REQUESTS))
     plain.send(b"let me in")
     assert not plain.poll(400)
     context.destroy(linger=0)
