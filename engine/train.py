@@ -63,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--batch", type=int, default=12)
     top.add_argument("--latents", type=int, default=24, help="window of a clip in latents")
     top.add_argument(
+        "--chunks", type=int, nargs="+", metavar="N", help="chunk lengths of base, one a step (1, 2, 4, 16)"
+    )
+    top.add_argument(
         "--resume", action="store_true", help="go on from the newest state in --out (or from the committed weights)"
     )
     top.add_argument("--export", action="store_true", help="write the averaged weights to models/pocket at the end")
@@ -195,7 +198,8 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
     clips, held_out = load_latents(options.data, checksum), load_latents(options.heldout or options.data, checksum)
     autoencoder, (head, _) = load_vae(VAE_FILE), load_depth(DEPTH_FILE)
-    config = base.BaseTraining(batch=options.batch, latents=options.latents)
+    chunks = tuple(options.chunks or base.BaseTraining().chunks)
+    config = base.BaseTraining(batch=options.batch, latents=options.latents, chunks=chunks)
     model = Pocket(PocketConfig(latent_channels=autoencoder.config.latent_channels))
     run = Run(model, _run_config(options, 0.9985, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), say)
     if options.resume and not run.resume() and TRANSFORMER_FILE.is_file():
@@ -210,7 +214,7 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     _train_base(run, model, base.BatchSampler(clips, config, guides), config, evaluate)
     if options.export:
         evaluation = evaluate()
-        say(str(export_base(run, model, held_out, checksum, evaluation, TRANSFORMER_FILE)))
+        say(str(export_base(run, model, held_out, checksum, evaluation, config, TRANSFORMER_FILE)))
 
 
 def _train_base(

@@ -88,7 +88,15 @@ def save_strips(truth: NDArray[np.uint8], made: NDArray[np.uint8], path: Path) -
     Image.fromarray(np.concatenate(rows)).save(path)
 
 
-def export_base(run: Run, model: Pocket, clips: LatentClips, vae_checksum: str, evaluation: Json, path: Path) -> Json:
+def export_base(
+    run: Run,
+    model: Pocket,
+    clips: LatentClips,
+    vae_checksum: str,
+    evaluation: Json,
+    config: BaseTraining,
+    path: Path,
+) -> Json:
     """Writes the averaged weights and their manifest, which is returned."""
     Y, X = clips.latents.shape[-2:]
     recipe = {
@@ -97,6 +105,9 @@ def export_base(run: Run, model: Pocket, clips: LatentClips, vae_checksum: str, 
         "lr": run.config.lr,
         "ema": run.config.ema,
         "optimiser": "muon + adamw",
+        "batch": config.batch,
+        "latents": config.latents,
+        "chunks": list(config.chunks),
     }
     manifest = {
         "kind": "pocket-transformer",
