@@ -55,7 +55,7 @@ class CloudScreen:
         """Take the mouse and the keys, and draw the card with the choices; returns what the person asked for."""
         self._steer(view, ui)
         imgui.set_next_window_pos((theme.px(18), theme.px(18)))
-        imgui.set_next_window_size((theme.px(390), 0))
+        imgui.set_next_window_size((theme.px(440), 0))
         imgui.begin("##cloud", None, FIXED | imgui.WindowFlags_.always_auto_resize)
         cloud = self._shown.cloud if self._shown else None
         room = imgui.get_content_region_avail().x

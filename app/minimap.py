@@ -48,7 +48,7 @@ def draw_map(theme: Theme, view: View) -> None:
     spots = [(middle[0] + scale * right, middle[1] - scale * up) for right, up in points]
     for spot, heading in list(zip(spots, headings, strict=True))[:-1:_GLANCE]:
         _wedge(draw, spot, heading, theme.px(11), (*look.INK[:3], 0.13))
-    draw.add_polyline([imgui.ImVec2(*spot) for spot in spots], look.u32((*look.ACCENT[:3], 0.9)), 0, theme.px(2))
+    draw.add_polyline([imgui.ImVec2(*spot) for spot in spots], look.u32((*look.ACCENT[:3], 0.9)), theme.px(2), 0)
     _wedge(draw, middle, 0.0, theme.px(26), (*look.ACCENT[:3], 0.35))
     draw.add_circle_filled(middle, theme.px(4), look.u32(look.INK))
     draw.pop_clip_rect()

@@ -40,9 +40,7 @@ def test_views_from_one_place_have_no_partners_and_no_confidence():
 
 def test_census_is_blind_to_brightness():
     picture = grey(speckled(pose())[0])
-    assert np.array_equal(census(picture), census(0.5 * picture + 80)) or (
-        np.bitwise_count(census(picture) ^ census(0.5 * picture + 80)).mean() < 2
-    )
+    assert np.array_equal(census(picture), census(picture + 64)) and census(picture).std() > 0
 
 
 def test_the_parabola_finds_a_minimum_between_planes():
