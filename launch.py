@@ -82,6 +82,14 @@ def replay(arguments: list[str]) -> int | None:
     return 1 if outcome.differing else 0
 
 
+def plan(arguments: list[str]) -> int | None:
+    """What fits on which GPUs, and how fast it should run."""
+    from engine.plan import run
+
+    print(run(arguments))
+    return 0
+
+
 def test(arguments: list[str]) -> int | None:
     """The tests, with pytest's own arguments."""
     import pytest
@@ -340,6 +348,11 @@ VERBS = {
         "what a chunk costs here and how fast worlds are made",
         ("launch.py bench --json", "launch.py bench --seconds 20 --engine-only"),
         environment=STEADY_MEMORY,
+    ),
+    "plan": Verb(
+        plan,
+        "what of a released model fits on which GPUs, and how fast",
+        ("launch.py plan --preset worldplay-8b --gpus 2x24GB", "launch.py plan --preset worldplay-5b --gpus 24GB --json"),
     ),
     "test": Verb(
         test,

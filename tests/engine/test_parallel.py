@@ -1,0 +1,158 @@
+"""Ranks that share the heads of one world: real gloo processes on the loopback device."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import WanderError
+from engine.geometry import WORLDPLAY_LENS, image_from_camera
+from engine.kv_cache import CommitMixer, Committed, DenoiseMixer, read_context
+from engine.memory import MemoryConfig, select_context
+from engine.parallel import Agreed, HeadParallel, Ranks, agree, agree_on_text, join
+from engine.prope import frustums
+from engine.transformer import Pocket, PocketConfig
+from tests.engine.tiny import wake
+
+ROOT = Path(__file__).resolve().parents[2]
+GRID = (4, 6)
+STEP = Agreed(generation=3, seed=(1 << 53) - 1, chunk=7, keys=(1, 16), looks=((0.125, -0.5), (0.0, 1e-9)))
+TEXT = "下雪的村庄, then rain"
+
+
+def network(camera: str) -> Pocket:
+    """Three heads: two ranks do not divide them."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Pocket(PocketConfig(width=48, heads=3, depth=2, latent_channels=4, text_width=8, camera=camera))
+    wake(model, 1.0)
+    return model.eval().requires_grad_(False)
+
+
+def places(first: int, count: int):
+    cameras = torch.eye(4).repeat(1, count, 1, 1)
+    cameras[0, :, 2, 3] = -0.3 * torch.arange(first, first + count)
+    return frustums(cameras, torch.from_numpy(image_from_camera(WORLDPLAY_LENS)))
+
+
+@torch.inference_mode()
+def work(ranks: Ranks, camera: str, *, lose: bool = False) -> dict[str, object]:
+    """Commit four latents, make two beside them; what came out, and what was exchanged and kept for it."""
+    model = network(camera)
+    generator = torch.Generator().manual_seed(5)
+    clean, noisy = (torch.randn(1, count, 4, *GRID, generator=generator) for count in (4, 2))
+    text = model.read_prompt(torch.randn(1, 3, 8, generator=generator), torch.tensor([3]))
+    geometry = model.geometry(torch.arange(4.0), GRID, places(0, 4))
+    commit = CommitMixer(model.positions, geometry)
+    model(clean, torch.zeros(1, 4), torch.zeros(1, 4, dtype=torch.int64), text, HeadParallel(commit, ranks))
+    if lose and ranks.rank == 1:
+        os._exit(9)
+    kept = Committed(commit.keys, commit.values, 4, 0)
+    context = read_context(model.positions, [(kept, latent) for latent in range(4)], geometry)
+    beside = model.geometry(torch.arange(4.0, 6.0), GRID, places(4, 2))
+    mixer = HeadParallel(DenoiseMixer(model.positions, beside, context), ranks)
+    velocity = model(noisy, torch.full((1, 2), 0.5), torch.full((1, 2), 9), text, mixer)
+    said = agree(ranks, STEP if ranks.rank == 0 else None)
+    poses = np.tile(np.eye(4), (40, 1, 1))
+    poses[:, 2, 3] = -0.3 * np.arange(40) * said.chunk
+    return {
+        "velocity": velocity.flatten().tolist(),
+        "heads_kept": commit.keys[0].shape[2],
+        "collectives": ranks.traffic.collectives,
+        "received": ranks.traffic.received,
+        "agreed": said == STEP,
+        "text": agree_on_text(ranks, TEXT if ranks.rank == 0 else ""),
+        "memory": select_context(poses, 36, 4, MemoryConfig()).tolist(),
+    }
+
+
+def start(size: int, camera: str, *, lose: bool = False) -> list[subprocess.Popen[bytes]]:
+    """`size` ranks that do the work."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    base = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size)}
+    command = [sys.executable, "-m", "tests.engine.test_parallel", camera, "lose" if lose else "stay"]
+    return [subprocess.Popen(command, cwd=ROOT, env=base | {"RANK": str(rank), "PYTHONPATH": str(ROOT)},
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE) for rank in range(size)]  # fmt: skip
+
+
+def finish(ranks: list[subprocess.Popen[bytes]]) -> list[tuple[int, bytes, bytes]]:
+    """Status, output and errors of each; none is left behind."""
+    try:
+        return [(each.wait(), out, err) for each in ranks for out, err in [each.communicate(timeout=240)]]
+    finally:
+        for each in ranks:
+            each.kill()
+
+
+@pytest.mark.parametrize(("size", "camera"), [(2, "split"), (3, "branch")])
+def test_ranks_that_share_the_heads_make_what_one_makes_and_choose_the_same_memory(size, camera):
+    alone = work(Ranks(), camera)
+    results = [json.loads(out) for _, out, _ in finish(start(size, camera))]
+    assert len(results) == size
+    for result in results:
+        torch.testing.assert_close(torch.tensor(result["velocity"]), torch.tensor(alone["velocity"]), atol=1e-5, rtol=0)
+        assert result["memory"] == alone["memory"]
+        assert (result["agreed"], result["text"]) == (True, TEXT)
+    assert sum(result["heads_kept"] for result in results) == 3
+
+
+def test_a_call_costs_one_exchange_a_block_and_a_step_one_more():
+    [first, _] = [json.loads(out) for _, out, _ in finish(start(2, "split"))]
+    tokens, most_heads, width = 2 * 3 * (4 + 2), 2, 16
+    assert first["collectives"] == 2 * 2 + 1
+    assert first["received"] == 2 * tokens * most_heads * width * 4
+
+
+def test_a_rank_that_dies_in_the_middle_fails_the_others_with_a_sentence():
+    (survivor, _, errors), (dead, _, _) = finish(start(2, "split", lose=True))
+    assert dead == 9
+    assert survivor == 70
+    assert b"one of 2 ranks does not answer rank 0" in errors
+
+
+@pytest.mark.parametrize(("heads", "size"), [(3, 2), (16, 3), (24, 5), (4, 4), (7, 1)])
+def test_heads_are_dealt_out_whole_in_order_and_evenly(heads, size):
+    parts = [Ranks(rank, size).heads(heads) for rank in range(size)]
+    assert [head for part in parts for head in range(part.start, part.stop)] == list(range(heads))
+    lengths = [part.stop - part.start for part in parts]
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_more_ranks_than_heads_are_refused():
+    with pytest.raises(WanderError, match="5 GPUs cannot share 4 heads"):
+        Ranks(0, 5).heads(4)
+
+
+def test_alone_nothing_is_exchanged():
+    alone = Ranks()
+    assert agree(alone, STEP) == STEP
+    assert agree_on_text(alone, TEXT) == TEXT
+    assert alone.traffic.collectives == 0
+
+
+def main(camera: str, how: str) -> int:
+    """One rank's part, for the processes that `start` makes."""
+    try:
+        sys.stdout.write(json.dumps(work(join(timeout=60.0, backend="gloo"), camera, lose=how == "lose")))
+    except WanderError as error:
+        sys.stderr.write(str(error))
+        return 70
+    return 0
+
+
+if __name__ == "__main__":
+    sys.stdout.flush()
+    status = main(*sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
