@@ -9,7 +9,10 @@ from app.theme import Icon, Theme
 from app.view import CancelScan, Intent, ShowScan, StartScan, UiState, View
 from app.widgets import button, heading, primary, progress, segments, text, toggle
 
-SPANS = (("Whole walk", 0), ("Last 30 s", 30), ("Last 10 s", 10))
+_ONE_VIEW = -1
+SPANS = (("Whole walk", 0), ("Last 10 s", 10), ("This view", _ONE_VIEW))
+"""What to scan, in seconds of the end of the walk; 0 is all of it."""
+_LATENT_S = 1 / 6
 FORMATS = ("ply", "glb", "colmap", "nerfstudio", "gaussian")
 _LABELS = (("PLY", 0), ("GLB", 1), ("COLMAP", 2))
 _MORE_LABELS = (("nerfstudio", 3), ("Gaussians", 4))
@@ -46,7 +49,8 @@ def _doing(theme: Theme, view: View, ui: UiState, room: float) -> list[Intent]:
     scan = view.walk.scan
     if not scan.running:
         mesh = ui.scan_mesh and ui.scan_format in _WITH_MESH
-        ask = StartScan(seconds=float(ui.scan_seconds), format=FORMATS[ui.scan_format], mesh=mesh)
+        seconds = _LATENT_S if ui.scan_seconds == _ONE_VIEW else float(ui.scan_seconds)
+        ask = StartScan(seconds=seconds, format=FORMATS[ui.scan_format], mesh=mesh)
         return [ask] if primary("Scan##scan", (room, 0), enabled=view.walk.picture is not None) else []
     progress(theme, scan.fraction, room)
     text(theme, f"{scan.stage}  ·  {100 * scan.fraction:.0f} %", size=look.SMALL, colour=look.MUTED)

@@ -131,8 +131,9 @@ class PointCloudView:
 
 def spacing(xyz: NDArray[np.floating]) -> float:
     """About how far points `[N, 3]` are apart, units: from how many cells of half a unit they fill and how densely."""
-    cells, counts = np.unique(np.floor(xyz / 0.5).astype(np.int64), axis=0, return_counts=True)
-    return float(np.clip(0.5 / np.sqrt(max(1.0, np.median(counts))), 0.02, 0.5)) if len(cells) else 0.1
+    cells = np.floor(xyz / 0.5).astype(np.int64) @ [1 << 42, 1 << 21, 1]
+    counts = np.unique(cells, return_counts=True)[1]
+    return float(np.clip(0.5 / np.sqrt(max(1.0, np.median(counts))), 0.02, 0.5)) if len(counts) else 0.1
 
 
 def walk_lines(cameras: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -83,15 +83,15 @@ class Scans:
         if process is None:
             return
         assert process.stdin is not None and process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        process.terminate()
+        process.terminate()  # before the lifeline is cut, so that it can take its temporary files away
         try:
             process.wait(timeout=_GOODBYE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
 
     def _lines(self) -> list[dict[str, Any]]:
         """The lines that have arrived since the last call."""

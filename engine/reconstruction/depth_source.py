@@ -47,16 +47,23 @@ def network(pictures: Pictures, advance: Advance) -> DepthViews:
             f"the depth network's weights {WEIGHTS} are missing (0 of 1 file); restore them with "
             "'git checkout -- models/pocket', or scan with --depth stereo"
         )
-    from engine.depth import estimate_depth
+    import torch
 
-    parts = []
+    from engine.depth import confidence, estimate
+    from engine.weights import load_depth
+
+    head, _ = load_depth(WEIGHTS)
+    depth, sure = (np.empty(pictures.rgb.shape[:3], dtype=np.float32) for _ in range(2))
     for start in range(0, len(pictures.latents), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        parts.append(estimate_depth(pictures.latents[part], pictures.poses[part]))
+        found = estimate(head, torch.from_numpy(pictures.latents[part].astype(np.float32)), pictures.poses[part])
+        seen = found.seen().numpy()
+        with np.errstate(divide="ignore"):
+            depth[part] = np.where(seen > 0, 1 / seen, np.inf)
+        sure[part] = confidence(found).numpy()
         advance(min(1.0, (start + _AT_ONCE) / len(pictures.latents)))
-    maps = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("depth", "confidence", "static")}
-    return DepthViews(**maps, rgb=pictures.rgb, world_from_camera=pictures.poses, lens=parts[0].lens,
-                      frame_ids=pictures.ids)  # fmt: skip
+    return DepthViews(rgb=pictures.rgb, depth=depth, confidence=sure, static=np.isfinite(depth),
+                      world_from_camera=pictures.poses, lens=pictures.lens, frame_ids=pictures.ids)  # fmt: skip
 
 
 def stereo(pictures: Pictures, advance: Advance) -> DepthViews:

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -97,6 +98,15 @@ def test_names_end_as_the_format_wants(tmp_path):
     assert scan_path(tmp_path, "walk", "ply").name.startswith("walk-")
     endings = [scan_path(tmp_path, "walk", name).name[11:] for name in ("ply", "glb", "gaussian", "colmap")]
     assert endings == [".ply", ".glb", ".gaussians.ply", "-colmap"]
+
+
+def test_window_wire_command_line_and_engine_name_the_same_formats():
+    from app.panel_scan import FORMATS as offered
+    from engine.scan import FORMAT_NAMES
+    from worker.scan_process import FORMATS
+
+    told = get_args(get_type_hints(wire.Scan)["format"])
+    assert set(told) == set(offered) == set(FORMATS) == set(FORMAT_NAMES)
 
 
 def chunk(index, *cameras):
