@@ -22,6 +22,7 @@ from app.input import InputState, MouseLook
 from app.overlays import HINT_S
 from app.panel import covered_by_panel, parse_seed
 from app.panel_story import words_of
+from app.saved import keep_picture
 from app.screen import Screen, Turned
 from app.settings import Settings
 from app.starting import Starting
@@ -101,7 +102,14 @@ class Explorer:
         self.walk.open(spec)
         self.state.ui.menu = menu
 
+    def _keep_picture(self) -> None:
+        """Remember where this walk ended, for the start screen."""
+        walk = self.walk.state
+        if walk.world is not None and walk.picture is not None:
+            keep_picture(walk.world.session, walk.picture.pixels)
+
     def _opened(self, spec: WorldSpec) -> None:
+        self._keep_picture()
         self.state.paused = False
         self.open(spec, menu=False)
 
@@ -144,6 +152,7 @@ class Explorer:
 
     def close(self) -> None:
         """Give the window and the dialog back."""
+        self._keep_picture()
         self._starting.close()
         self.screen.close()
         self.window.close()

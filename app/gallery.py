@@ -36,6 +36,8 @@ class Start:
     image: Path
     thumbnail: np.ndarray
     """uint8 RGB [192, 320, 3]."""
+    session: str = ""
+    """A session file to go on with, for a start that is none of the gallery's."""
 
 
 def load_gallery(folder: Path = STARTS) -> tuple[list[Start], list[str]]:

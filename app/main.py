@@ -76,12 +76,14 @@ def _headless(options: argparse.Namespace, show: Callable[[str], object]) -> int
 def _window(options: argparse.Namespace) -> int:
     from app.explorer import Explorer
     from app.gallery import load_gallery
+    from app.saved import load_saved
     from app.window import Window
 
     path = settings_path()
     settings, warning = load_settings(path)
     settings = replace(settings, chunk=options.chunk or settings.chunk)
     starts, problems = load_gallery()
+    walks = [] if options.connect else load_saved(options.sessions)
     if options.world is None and starts:  # what lies behind the start screen looks like a place
         chosen = random.choice(starts)
         card = chosen.card
@@ -91,7 +93,9 @@ def _window(options: argparse.Namespace) -> int:
     link = _link(options)
     try:
         window = Window((settings.width, settings.height), fullscreen=options.fullscreen or settings.fullscreen)
-        explorer = Explorer(window=window, walk=Walk(link), settings=settings, preset=options.preset, starts=starts)
+        explorer = Explorer(
+            window=window, walk=Walk(link), settings=settings, preset=options.preset, starts=walks + starts
+        )
         explorer.notify(warning, *problems)
         explorer.open(spec, menu=options.world is None)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from imgui_bundle import imgui
@@ -74,26 +75,40 @@ def _gallery(theme: Theme, view: View) -> list[Intent]:
     if not view.starts:
         return []
     imgui.dummy((0, theme.px(10)))
-    text(theme, "PLACES TO START", size=look.SMALL, colour=look.MUTED, bold=True)
-    gap = theme.px(_CARD_GAP)
     imgui.begin_child("##gallery")
-    imgui.push_style_var(imgui.StyleVar_.item_spacing, imgui.ImVec2(gap, gap))
-    columns = _COLUMNS if view.size[0] >= theme.px(820) else 2
-    width = (imgui.get_content_region_avail().x - gap * (columns - 1)) / columns
-    intents: list[Intent] = []
-    for place, (start, texture) in enumerate(view.starts):
-        if place % columns:
-            imgui.same_line(0, gap)
-        if _card(theme, start, texture, width):
-            card = start.card
-            intents.append(StartWorld(seed=card.seed, prompt=card.prompt, image=start.image))
-    imgui.pop_style_var()
+    walks = [pair for pair in view.starts if pair[0].session]
+    places = [pair for pair in view.starts if not pair[0].session]
+    intents = _cards(theme, "WALK ON", walks, view) + _cards(theme, "PLACES TO START", places, view)
     imgui.end_child()
     return intents
 
 
+def _cards(theme: Theme, title: str, starts: Sequence[tuple[Start, imgui.ImTextureRef]], view: View) -> list[Intent]:
+    """A heading and its cards, four in a row; nothing without cards."""
+    if not starts:
+        return []
+    text(theme, title, size=look.SMALL, colour=look.MUTED, bold=True)
+    gap = theme.px(_CARD_GAP)
+    imgui.push_style_var(imgui.StyleVar_.item_spacing, imgui.ImVec2(gap, gap))
+    columns = _COLUMNS if view.size[0] >= theme.px(820) else 2
+    width = (imgui.get_content_region_avail().x - gap * (columns - 1)) / columns
+    intents: list[Intent] = []
+    for place, (start, texture) in enumerate(starts):
+        if place % columns:
+            imgui.same_line(0, gap)
+        if _card(theme, start, texture, width):
+            card = start.card
+            if start.session:
+                intents.append(StartWorld(session=start.session))
+            else:
+                intents.append(StartWorld(seed=card.seed, prompt=card.prompt, image=start.image))
+    imgui.pop_style_var()
+    imgui.dummy((0, theme.px(6)))
+    return intents
+
+
 def _card(theme: Theme, start: Start, texture: imgui.ImTextureRef, width: float) -> bool:
-    """A picture with its title on a dark foot; lifts its edge when pointed at."""
+    """A picture with its title in a corner; lifts its edge when pointed at."""
     height = width * 0.6
     at = imgui.get_cursor_screen_pos()
     pressed = imgui.invisible_button(f"##card {start.image}", imgui.ImVec2(width, height))
@@ -101,12 +116,13 @@ def _card(theme: Theme, start: Start, texture: imgui.ImTextureRef, width: float)
     draw = imgui.get_window_draw_list()
     low, high, round_ = (at.x, at.y), (at.x + width, at.y + height), theme.px(look.ROUND)
     draw.add_image_rounded(texture, low, high, (0, 0), (1, 1), look.u32((1, 1, 1, 1)), round_)
-    foot = at.y + height - theme.px(34)
-    shade = look.u32((*look.SHADE[:3], 0.78))
-    draw.add_rect_filled((at.x, foot), high, shade, round_, imgui.ImDrawFlags_.round_bottom)
-    with font(theme, look.BODY, bold=hovered):
+    with font(theme, look.SMALL, bold=True):
+        extent, inset, pad = imgui.calc_text_size(start.card.title), theme.px(8), theme.px(8)
+        left, foot = at.x + inset, at.y + height - inset
+        label = (left, foot - extent.y - pad), (left + extent.x + 2 * pad, foot)
+        draw.add_rect_filled(*label, look.u32((*look.SHADE[:3], 0.82)), theme.px(7))
         ink = look.ACCENT if hovered else look.INK
-        draw.add_text((at.x + theme.px(12), foot + theme.px(7)), look.u32(ink), start.card.title)
+        draw.add_text((left + pad, foot - extent.y - pad / 2), look.u32(ink), start.card.title)
     if hovered:
         draw.add_rect(low, high, look.u32(look.ACCENT), round_, theme.px(2))
     return pressed

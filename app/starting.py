@@ -46,6 +46,9 @@ class Starting:
 
     def start(self, wish: StartWorld, clip: bytes = b"") -> None:
         """Open the world that is wished for; one that goes on from a video when that has been read."""
+        if wish.session:
+            self._open(WorldSpec(preset=self._preset, chunk=wish.chunk, session=wish.session))
+            return
         image = None if clip else wish.image
         if isinstance(image, Path) and is_video(image):
             self._wish = wish

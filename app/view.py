@@ -33,6 +33,8 @@ class StartWorld:
     prompt: str = ""
     image: Path | bytes | None = None
     """A picture or video file, or the bytes of a picture."""
+    session: str = ""
+    """A session file to go on with; then the rest counts for nothing."""
     chunk: int = 4
     """Latents per chunk, which the explorer fills in."""
 

@@ -42,9 +42,9 @@ class Process:
         self._model._do(job)
         return [(unpack(frames[0], model.ModelMessage, UPLOAD), b"".join(frames[1:])) for frames in self.sent]
 
-    def generate(self, chunk: int) -> tuple[bytes, Entry]:
+    def generate(self, chunk: int, generation: int = 1) -> tuple[bytes, Entry]:
         """Pixels of the next chunk, and its journal entry."""
-        answers = self.answer(model.Generate(generation=1, chunk=chunk, index=0, seq=0, steps=STEPS))
+        answers = self.answer(model.Generate(generation=generation, chunk=chunk, index=0, seq=0, steps=STEPS))
         done, latents = answers[-1]
         assert isinstance(done, model.Committed)
         return b"".join(body for head, body in answers if isinstance(head, Frames)), chunk_entry(done, latents, chunk)
