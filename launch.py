@@ -7,6 +7,7 @@ Every verb is a thin function that imports what it runs when it runs. This is th
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -52,12 +53,14 @@ def serve(arguments: list[str]) -> int | None:
     return run(arguments, say)
 
 
-def keys(arguments: list[str]) -> int | None:
-    """Key files: this machine's, those that may connect, those that are trusted."""
-    from worker.keys_command import run
+def printing(module: str) -> Callable[[list[str]], int]:
+    """A verb that prints the text which `run` of `module` makes of the arguments."""
 
-    print(run(arguments))
-    return 0
+    def verb(arguments: list[str]) -> int:
+        print(importlib.import_module(module).run(arguments))
+        return 0
+
+    return verb
 
 
 def replay(arguments: list[str]) -> int | None:
@@ -80,14 +83,6 @@ def replay(arguments: list[str]) -> int | None:
         outcome = replay.play(branch, verify=options.verify, show=shown)
     print(json.dumps(dataclasses.asdict(outcome)) if options.json else replay.sentence(outcome))
     return 1 if outcome.differing else 0
-
-
-def plan(arguments: list[str]) -> int | None:
-    """What fits on which GPUs, and how fast it should run."""
-    from engine.plan import run
-
-    print(run(arguments))
-    return 0
 
 
 def test(arguments: list[str]) -> int | None:
@@ -217,7 +212,7 @@ def bench(arguments: list[str]) -> int | None:
     print(bench.card(cost, bench.peak_gflops(), weights, options.chunk), flush=True)
     engine = bench.measure(weights, clip, cost, seconds=options.seconds, chunk=options.chunk)
     chunks = [] if options.engine_only else sorted({1, options.chunk})
-    plays = {chunk: play_script(bench.script(options.seconds), chunk, options.seconds) for chunk in chunks}
+    plays = {chunk: bench.play(ROOT, chunk, options.seconds) for chunk in chunks}
     figures = bench.combine(engine, plays, options.chunk)
     print(json.dumps(figures) if options.json else bench.lines(figures))
     return 0
@@ -253,23 +248,6 @@ def held_out(request: Any) -> Path:
     return folder
 
 
-def play_script(lines: list[dict[str, Any]], chunk: int, seconds: float) -> dict[str, Any]:
-    """The figures of `play --headless` on a script, all three processes; what went wrong, if it did."""
-    import json
-    import subprocess
-
-    folder = ROOT / "data" / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    script = folder / "script.jsonl"
-    script.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    command = [sys.executable, str(ROOT / "launch.py"), "play", "--headless", "--json", "--world", "seed:7"]
-    command += ["--chunk", str(chunk), "--script", str(script), "--seconds", str(seconds), "--sessions", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        return {"problem": (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]}
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def scan(arguments: list[str]) -> int | None:
     """A 3D scan of a session."""
     from worker.scan_process import run
@@ -278,89 +256,50 @@ def scan(arguments: list[str]) -> int | None:
 
 
 VERBS = {
-    "play": Verb(
-        play,
-        "walk through a generated world (the default verb)",
-        (
-            "launch.py",
-            'launch.py play --world text:"a lighthouse at dusk"',
-            "launch.py play --world image:holiday.jpg --chunk 1",
-        ),
-        environment=STEADY_MEMORY,
-    ),
-    "serve": Verb(
-        serve,
-        "let windows on other machines walk with this machine's model",
-        ("launch.py serve --listen 192.168.1.20:5600",),
-        environment=STEADY_MEMORY,
-    ),
-    "keys": Verb(
-        keys,
-        "this machine's key, who may connect, which workers are trusted",
-        ("launch.py keys new", "launch.py keys allow laptop KEY", "launch.py keys trust 192.168.1.20:5600 KEY"),
-    ),
-    "replay": Verb(
-        replay,
-        "a session again, its pictures recorded or compared with what was shown",
-        ("launch.py replay harbour --verify", "launch.py replay harbour --branch 'the fire' --record fire.mp4"),
-        environment=STEADY_MEMORY,
-    ),
-    "scan": Verb(
-        scan,
-        "a session's world as a point cloud or mesh",
-        (
-            "launch.py scan harbour --out harbour.ply",
-            "launch.py scan harbour --out harbour.glb --mesh --last 20",
-            "launch.py scan harbour --out harbour-colmap --format colmap",
-        ),
-        environment=STEADY_MEMORY,
-    ),
+    "play": Verb(play, "walk through a generated world (the default verb)", (
+        "launch.py", 'launch.py play --world text:"a lighthouse at dusk"',
+        "launch.py play --world image:holiday.jpg --chunk 1",
+    ), environment=STEADY_MEMORY),
+    "serve": Verb(serve, "let windows on other machines walk with this machine's model", (
+        "launch.py serve --listen 192.168.1.20:5600",
+    ), environment=STEADY_MEMORY),
+    "keys": Verb(printing("worker.keys_command"), "this machine's key, who may connect, which workers are trusted", (
+        "launch.py keys new", "launch.py keys allow laptop KEY", "launch.py keys trust 192.168.1.20:5600 KEY",
+    )),
+    "replay": Verb(replay, "a session again, its pictures recorded or compared with what was shown", (
+        "launch.py replay harbour --verify", "launch.py replay harbour --branch 'the fire' --record fire.mp4",
+    ), environment=STEADY_MEMORY),
+    "scan": Verb(scan, "a session's world as a point cloud or mesh", (
+        "launch.py scan harbour --out harbour.ply", "launch.py scan harbour --out harbour.glb --mesh --last 20",
+        "launch.py scan harbour --out harbour-colmap --format colmap",
+    ), environment=STEADY_MEMORY),
     "doctor": Verb(doctor, "what this machine can do, in one screen", ("launch.py doctor", "launch.py doctor --json")),
-    "data": Verb(
-        data,
-        "ground-truth worlds: clips for training, or one to walk through",
-        (
-            "launch.py data preview --seed 7 --biome village",
-            "launch.py data make --out data/train --clips 2000",
-            "launch.py data make --out data/heldout --split heldout --depth",
-        ),
-    ),
-    "train": Verb(
-        train,
-        "train a stage of the model; stops and resumes at any second",
-        (
-            "launch.py train vae --data data/train --heldout data/heldout --out runs/vae --minutes 120 --resume",
-            "launch.py train base --data data/latents --heldout data/heldout-latents --out runs/base --resume",
-        ),
-        environment=STEADY_MEMORY,
-    ),
-    "evaluate": Verb(
-        evaluate,
-        "the paper's tables at our scale, on held-out worlds",
-        (
-            "launch.py evaluate --protocol short --html report.html",
-            "launch.py evaluate --clips 12 --seed 5 --json out.json",
-        ),
-        environment=STEADY_MEMORY,
-    ),
-    "bench": Verb(
-        bench,
-        "what a chunk costs here and how fast worlds are made",
-        ("launch.py bench --json", "launch.py bench --seconds 20 --engine-only"),
-        environment=STEADY_MEMORY,
-    ),
-    "plan": Verb(
-        plan,
-        "what of a released model fits on which GPUs, and how fast",
-        ("launch.py plan --preset worldplay-8b --gpus 2x24GB", "launch.py plan --preset worldplay-5b --gpus 24GB --json"),
-    ),
-    "test": Verb(
-        test,
-        "set-up and all tests; pytest's arguments",
-        ("launch.py test", "launch.py test tests/engine -k memory", "launch.py test -m slow"),
-        sections=("play", "test"),
-    ),
-}
+    "models": Verb(printing("engine.models"), "the released weights: what is needed, verified, converted", (
+        "launch.py models", "launch.py models verify worldplay-5b",
+        "launch.py models convert worldplay-5b model.pt",
+    )),
+    "plan": Verb(printing("engine.plan"), "what of a released model fits on which GPUs, and how fast", (
+        "launch.py plan --preset worldplay-8b --gpus 2x24GB", "launch.py plan --preset worldplay-5b --gpus 24GB",
+    )),
+    "data": Verb(data, "ground-truth worlds: clips for training, or one to walk through", (
+        "launch.py data preview --seed 7 --biome village", "launch.py data make --out data/train --clips 2000",
+        "launch.py data make --out data/heldout --split heldout --depth",
+    )),
+    "train": Verb(train, "train a stage of the model; stops and resumes at any second", (
+        "launch.py train vae --data data/train --heldout data/heldout --out runs/vae --minutes 120 --resume",
+        "launch.py train base --data data/latents --heldout data/heldout-latents --out runs/base --resume",
+    ), environment=STEADY_MEMORY),
+    "evaluate": Verb(evaluate, "the paper's tables at our scale, on held-out worlds", (
+        "launch.py evaluate --protocol short --html report.html",
+        "launch.py evaluate --clips 12 --seed 5 --json out.json",
+    ), environment=STEADY_MEMORY),
+    "bench": Verb(bench, "what a chunk costs here and how fast worlds are made", (
+        "launch.py bench --json", "launch.py bench --seconds 20 --engine-only",
+    ), environment=STEADY_MEMORY),
+    "test": Verb(test, "set-up and all tests; pytest's arguments", (
+        "launch.py test", "launch.py test tests/engine -k memory", "launch.py test -m slow",
+    ), sections=("play", "test")),
+}  # fmt: skip
 
 
 def overview() -> str:

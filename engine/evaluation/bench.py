@@ -9,7 +9,10 @@ processes (frames shown, intervals, action to photon) is measured by the caller 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -232,6 +235,20 @@ def script(seconds: float, seed: int = 0) -> list[Json]:
         lines.append({"t": round(t, 3), "keys": moves + turns})
         t += float(rng.uniform(1.0, 2.0))
     return lines
+
+
+def play(root: Path, chunk: int, seconds: float) -> Json:
+    """The figures of `play --headless` on the script, through all three processes; what went wrong, if it did."""
+    folder = root / "data" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "script.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in script(seconds)))
+    command = [sys.executable, str(root / "launch.py"), "play", "--headless", "--json", "--world", "seed:7"]
+    command += ["--chunk", str(chunk), "--script", str(path), "--seconds", str(seconds), "--sessions", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        return {"problem": (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]}
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def combine(engine: Json, plays: Mapping[int, Json], chunk: int) -> Json:
