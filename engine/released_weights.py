@@ -47,7 +47,7 @@ def weight_files(path: Path) -> list[Path]:
     return files
 
 
-def _read_shapes(files: list[Path]) -> dict[Path, Shapes]:
+def read_shapes(files: list[Path]) -> dict[Path, Shapes]:
     """Names and shapes of each file, from its header alone."""
     found: dict[Path, Shapes] = {}
     for path in files:
@@ -70,17 +70,22 @@ def check_names(expected: Shapes, found: Shapes, where: str) -> None:
                           "choose the preset that the weights were made for")
 
 
+def blank(build: Callable[[], Network], released: Callable[[str], str] = str) -> tuple[Network, dict[str, str], Shapes]:
+    """The network without memory, its own name of each of the checkpoint's tensors, and their shapes."""
+    with torch.device("meta"):
+        network = build()
+    own = {released(name): name for name in network.state_dict()}
+    return network, own, {name: tuple(network.state_dict()[own[name]].shape) for name in own}
+
+
 def load_released(build: Callable[[], Network], path: Path, *, dtype: torch.dtype, device: torch.device,
                   released: Callable[[str], str] = str) -> Network:
     """The network that `build` makes with the weights at `path`, in evaluation mode.
 
     `released` gives the checkpoint's name of a tensor of the network. Raises `WanderError` if anything doesn't fit.
     """
-    with torch.device("meta"):
-        network = build()
-    own = {released(name): name for name in network.state_dict()}
-    shapes = {name: tuple(network.state_dict()[own[name]].shape) for name in own}
-    files = _read_shapes(weight_files(path))
+    network, own, shapes = blank(build, released)
+    files = read_shapes(weight_files(path))
     found = {name: shape for part in files.values() for name, shape in part.items()}
     stored = sum(map(len, files.values()))
     if stored > len(found):

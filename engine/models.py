@@ -1,0 +1,161 @@
+"""The verb `models`: what the released presets need, whether it is all there, and the 5B's conversion.
+
+Nothing is ever downloaded here. The licences are the weights' own: what stands below says what to look for, the text in
+the repository counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from engine.checkpoint import sha256_of, write_atomically
+from engine.convert import convert
+from engine.errors import WanderError
+from engine.released_weights import blank, check_names, read_shapes, weight_files
+from engine.vae_hunyuan import HunyuanVae, HunyuanVaeConfig
+from engine.vae_wan import WanVae, WanVaeConfig
+from engine.worldplay_5b import Config5B, WorldPlay5B
+from engine.worldplay_8b import Config8B, WorldPlay8B, released_name
+
+FOLDER = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "wander/models"
+SUMS = "sha256.json"
+TENCENT = "Tencent's community licence: not granted in the European Union, the United Kingdom and South Korea"
+APACHE = "Apache-2.0"
+CONVERTED = "model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One download of a preset; `build` makes the network that reads it, None for what this program does not read yet.
+
+    Sizes are of the numbers in 16 bits, from parameter counts where this program has the network, else as published.
+    """
+
+    folder: str
+    repository: str
+    files: str
+    gigabytes: float
+    licence: str
+    build: Callable[[], nn.Module] | None = None
+    released: Callable[[str], str] = str
+    note: str = ""
+
+
+PRESETS = {
+    "worldplay-5b": (
+        Part(folder="transformer", repository="tencent/HY-WorldPlay", files="wan_distilled_model/model.pt",
+             gigabytes=10.6, licence=TENCENT, build=lambda: WorldPlay5B(Config5B()),
+             note="a pickle: launch.py models convert worldplay-5b model.pt"),
+        Part(folder="vae", repository="Wan-AI/Wan2.2-TI2V-5B-Diffusers", files="vae/ with config.json", gigabytes=1.4,
+             licence=APACHE, build=lambda: WanVae(WanVaeConfig())),
+        Part(folder="text", repository="Wan-AI/Wan2.2-TI2V-5B-Diffusers", files="text_encoder/, tokenizer/ (UMT5-XXL)",
+             gigabytes=11.4, licence=APACHE),
+    ),
+    "worldplay-8b": (
+        Part(folder="transformer", repository="tencent/HY-WorldPlay",
+             files="ar_distilled_action_model/model.safetensors", gigabytes=17.1, licence=TENCENT,
+             build=lambda: WorldPlay8B(Config8B()), released=released_name),
+        Part(folder="vae", repository="tencent/HunyuanVideo-1.5", files="vae/", gigabytes=2.5, licence=TENCENT,
+             build=lambda: HunyuanVae(HunyuanVaeConfig())),
+        Part(folder="text", repository="Qwen/Qwen2.5-VL-7B-Instruct", files="all", gigabytes=16.6, licence=APACHE),
+        Part(folder="quotes", repository="google/byt5-small with Glyph-SDXL-v2", files="all", gigabytes=0.4,
+             licence="byt5-small Apache-2.0; read Glyph-SDXL-v2's own"),
+        Part(folder="image", repository="SigLIP so400m 384/14, as HunyuanVideo-1.5 names it", files="image encoder",
+             gigabytes=0.9, licence="that of the repository it is taken from; read it"),
+    ),
+}  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    """The actions of `models`."""
+    options = argparse.ArgumentParser(prog="launch.py models", description="The released weights on this machine.")
+    options.add_argument("--folder", type=Path, default=FOLDER, metavar="DIR",
+                         help="where the presets' folders are (default: %(default)s)")  # fmt: skip
+    actions = options.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("list", help="what each preset needs (the default action)")
+    verify = actions.add_parser("verify", help="names, shapes and checksums of what is there")
+    verify.add_argument("preset", metavar="PRESET", help=" | ".join(PRESETS))
+    made = actions.add_parser("convert", help="the 5B's pickled file as safetensors")
+    made.add_argument("preset", metavar="PRESET", help="worldplay-5b")
+    made.add_argument("source", type=Path, metavar="MODEL.PT")
+    return options
+
+
+def run(arguments: Sequence[str]) -> str:
+    """What to print. Raises `WanderError` for what the person can mend."""
+    options = parser().parse_args(list(arguments))
+    if options.action == "verify":
+        return verify(options.preset, options.folder)
+    if options.action == "convert":
+        if options.preset != "worldplay-5b":
+            raise WanderError(f"{options.preset} needs no conversion, 1 preset does: worldplay-5b")
+        target = options.folder / options.preset / "transformer" / CONVERTED
+        how = convert(options.source, target)
+        return f"{target} was written, {target.stat().st_size / 1e9:.1f} GB, by a process {how}"
+    return "\n".join(line for preset in PRESETS for line in needed(preset, options.folder))
+
+
+def parts_of(preset: str) -> tuple[Part, ...]:
+    """What a preset needs. Raises `WanderError` for an unknown one."""
+    if preset not in PRESETS:
+        raise WanderError(f"there are no weights for {preset!r}; the {len(PRESETS)} presets are {', '.join(PRESETS)}")
+    return PRESETS[preset]
+
+
+def needed(preset: str, folder: Path) -> list[str]:
+    """Lines that say what a preset needs and what of it is there."""
+    parts = parts_of(preset)
+    lines = [f"{preset}: {sum(part.gigabytes for part in parts):.1f} GB in {folder / preset}"]
+    for part in parts:
+        there = "there" if (folder / preset / part.folder).is_dir() else "missing"
+        lines.append(f"  {part.folder + '/':<13}{there:<9}{part.gigabytes:5.1f} GB  {part.repository}: {part.files}")
+        lines += [f"{'':31}{text}" for text in (part.licence, part.note) if text]
+    return lines
+
+
+def verify(preset: str, folder: Path) -> str:
+    """Compare names and shapes with the networks, and checksums with those of the first time.
+
+    The makers publish no list of checksums that this program could carry, so the first verification writes them down
+    beside the weights and every later one compares. Raises `WanderError` at the first thing that is wrong.
+    """
+    lines, home = [], folder / preset
+    before = _noted(home / SUMS)
+    sums: dict[str, str] = {}
+    for part in parts_of(preset):
+        place = home / part.folder
+        if part.build is None:
+            lines.append(f"{part.folder}: not read by this program yet")
+            continue
+        files = weight_files(place)
+        found = {name: shape for shapes in read_shapes(files).values() for name, shape in shapes.items()}
+        _, _, expected = blank(part.build, part.released)
+        check_names(expected, found, str(place))
+        for file in files:
+            name = file.relative_to(home).as_posix()
+            sums[name] = sha256_of(file)
+            if before.get(name, sums[name]) != sums[name]:
+                now, then = sums[name][:12], before[name][:12]
+                raise WanderError(f"{file} has changed: sha256 {now} expected {then}; download it again, or delete "
+                                  f"{home / SUMS} if you replaced it yourself")  # fmt: skip
+        new = "" if all(name in before for name in sums) else ", checksums written down"
+        lines.append(f"{part.folder}: {len(found)} tensors in {len(files)} files, all as expected{new}")
+    write_atomically(home / SUMS, lambda path: path.write_text(json.dumps(before | sums, indent=1, sort_keys=True)))
+    return "\n".join(lines)
+
+
+def _noted(path: Path) -> dict[str, str]:
+    """The checksums of the first verification; none if there was none."""
+    try:
+        return {str(name): str(value) for name, value in json.loads(path.read_text()).items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError):
+        raise WanderError(f"{path} is damaged; delete it to have the checksums written down anew") from None
