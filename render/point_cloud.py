@@ -111,15 +111,15 @@ class PointCloudView:
         self._ctx.viewport = (0, 0, *size)
         target.clear(*BACKGROUND, depth=1.0)
         clip = np.diag([1.0, -1.0, 1.0, 1.0]) @ clip_from_world(world_from_camera, size[0] / size[1])
-        matrix = clip.T.astype(np.float32).tobytes()
+        matrix = tuple(clip.T.ravel())  # column by column
         self._ctx.enable(moderngl.DEPTH_TEST | moderngl.PROGRAM_POINT_SIZE)
-        self._points["clip_from_world"].write(matrix)
+        self._points["clip_from_world"] = matrix
         self._points["pixels_per_unit"] = size[0] / 2 / np.tan(FIELD_OF_VIEW / 2)
         self._points["spacing"] = self._spacing
         self._points["colouring"] = int(colouring)
         self._cloud.render(moderngl.POINTS)
         if walk and len(self.cloud.cameras):
-            self._lines["clip_from_world"].write(matrix)
+            self._lines["clip_from_world"] = matrix
             self._walk.render(moderngl.LINES)
         self._ctx.disable(moderngl.DEPTH_TEST | moderngl.PROGRAM_POINT_SIZE)
 

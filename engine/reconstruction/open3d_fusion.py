@@ -27,6 +27,8 @@ from engine.reconstruction.views import look_at
 Arrays = dict[str, NDArray[Any]]
 JOB, RESULT = "job.safetensors", "result.safetensors"
 _PR_SET_PDEATHSIG = 1
+_SUPPORT = 4.0
+"""Voxels from a vertex of the mesh to the nearest point, at most."""
 _BLOCK = 8
 """Voxels along the side of a block."""
 _CAPACITY = 4_000
@@ -131,12 +133,15 @@ def points(grid: Any, job: Job) -> Any:
 
 
 def poisson(o3d: Any, cloud: Any, job: Job) -> Arrays:
-    """A closed surface through the points (Kazhdan 2013), cut away where few points support it."""
+    """A surface through the points (Kazhdan 2013), cut away where it closes over what no point supports."""
+    supported = cloud.to_legacy()
     surface, density = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
-        cloud.to_legacy(), depth=job.poisson_depth, n_threads=1
+        supported, depth=job.poisson_depth, n_threads=1
     )
     density = np.asarray(density)
-    surface.remove_vertices_by_mask(density < np.quantile(density, job.density_trim))
+    away = np.asarray(o3d.geometry.PointCloud(surface.vertices).compute_point_cloud_distance(supported))
+    thin = density < np.quantile(density, job.density_trim)
+    surface.remove_vertices_by_mask(thin | (away > _SUPPORT * job.voxel))
     surface.remove_unreferenced_vertices()
     surface.compute_vertex_normals()
     mesh = o3d.t.geometry.TriangleMesh.from_legacy(surface)

@@ -121,7 +121,7 @@ def warp(other: Gray, points: NDArray[np.float64], lens: Lens) -> tuple[Gray, ND
     inside = (depth > 1e-6) & (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     x, y = np.clip(x, 0, width - 1.001).astype(np.float32), np.clip(y, 0, height - 1.001).astype(np.float32)
     left, top = x.astype(np.intp), y.astype(np.intp)
-    across, down = x - left, y - top
+    across, down = (x - left).astype(np.float32), (y - top).astype(np.float32)
     flat, first = other.ravel(), top * width + left
     upper = flat[first] * (1 - across) + flat[first + 1] * across
     lower = flat[first + width] * (1 - across) + flat[first + width + 1] * across

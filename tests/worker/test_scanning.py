@@ -5,15 +5,17 @@ import sys
 import time
 from typing import get_args, get_type_hints
 
+import msgspec
 import numpy as np
 import pytest
 
 import worker.scanning as scanning
 from worker import protocol as wire
 from worker.codec import pack, unpack
-from worker.entries import ChunkEntry
+from worker.entries import ChunkEntry, Header, RewindEntry
 from worker.errors import WanderError
-from worker.protocol import RequestLaneEvent, Step
+from worker.journal import Journal
+from worker.protocol import RequestLaneEvent, Step, WorldSpec
 from worker.scanning import Scans, scan_path
 from worker.trail import MAX_PLACES, trail
 
@@ -107,6 +109,23 @@ def test_window_wire_command_line_and_engine_name_the_same_formats():
 
     told = get_args(get_type_hints(wire.Scan)["format"])
     assert set(told) == set(offered) == set(FORMATS) == set(FORMAT_NAMES)
+
+
+def test_a_session_is_read_as_the_walk_that_stands(tmp_path):
+    from worker.scan_process import recording
+
+    journal = Journal.create(tmp_path / "a.wander", Header(spec=WorldSpec(preset="pocket", seed=7, prompt="a wall")))
+    for index in range(3):
+        here = np.eye(4)
+        here[0, 3] = index
+        entry = chunk(index, here, here)
+        latents = np.full((2, 1, 1, 1), index, np.float16).tobytes()
+        journal.append(msgspec.structs.replace(entry, latents=latents, prompt="a wall\nrain"))
+    journal.append(RewindEntry(chunks=2))
+    journal.close()
+    walk = recording(tmp_path / "a.wander")
+    assert walk.latents.ravel().tolist() == [0, 0, 1, 1] and walk.poses[:, 0, 3].tolist() == [0, 0, 1, 1]
+    assert (walk.preset, walk.seed, walk.prompt) == ("pocket", 7, "a wall\nrain")
 
 
 def chunk(index, *cameras):
