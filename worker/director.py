@@ -122,6 +122,8 @@ class Director:
                 case _ if len(self._waiting) >= MAX_WAITING:
                     raise WanderError(f"{MAX_WAITING} requests wait already, no more fit; ask again later.")
                 case _:
+                    if isinstance(request, wire.SetPrompt) and self._at_hand is not None:
+                        self.host.foresee(request.text)
                     self._waiting.append(request)
         except WanderError as error:
             self._reply(request, error=str(error))

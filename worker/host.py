@@ -77,6 +77,11 @@ class ModelHost:
             raise LaunchError("The model process takes no more work; open the world again.")
         self.watchdog.begin(job, time.monotonic())
 
+    def foresee(self, text: str) -> None:
+        """Let the process encode words that it will be asked to read after the job at hand."""
+        if self.process is not None:
+            self.process.give(model.Foresee(text=text))
+
     def answers(self) -> Iterator[tuple[model.ModelMessage, list[bytes]]]:
         """What the process has sent: each message with the frames it came in. Raises `WireError` for nonsense."""
         while self.process is not None and (frames := transport.receive(self.process.socket)) is not None:

@@ -26,7 +26,7 @@ from worker import model_protocol as model
 from worker import transport
 from worker.codec import UPLOAD, pack, unpack
 from worker.entries import ChunkEntry, SwitchEntry
-from worker.errors import WanderError
+from worker.errors import WanderError, WireError
 from worker.history import Branch
 from worker.journal import read
 from worker.ladder import OUT_OF_MEMORY, free, short_of_memory
@@ -45,7 +45,7 @@ class Model:
 
     def __init__(self, socket: transport.Socket, preset: str) -> None:
         self._socket = socket
-        self._open_world = engine_of(preset)
+        self._open_world, self._read_words = engine_of(preset), reader_of(preset)
         self._world: Any = None
         self._chunk_ms = 0.0
         self._pictured = False
@@ -53,7 +53,10 @@ class Model:
     def serve(self) -> None:
         """Do the jobs that come, for ever. An error that the engine did not foresee ends the process."""
         while True:
-            job: model.Job = unpack(self._socket.recv(), model.Job, UPLOAD)
+            job: model.Order = unpack(self._socket.recv(), model.Order, UPLOAD)
+            if isinstance(job, model.Foresee):
+                self._read_words(job.text)
+                continue
             try:
                 if not self._fits(job):
                     free()
@@ -72,6 +75,14 @@ class Model:
             log.warning("out of memory, freed and tried again: %s", error)
             return False
         return True
+
+    def _look_ahead(self) -> None:
+        """Between two latents: encode the words that came meanwhile, so that the next chunk need not wait for them."""
+        if self._socket.poll(0):
+            order = unpack(self._socket.recv(), model.Order, UPLOAD)
+            if not isinstance(order, model.Foresee):
+                raise WireError(f"A {type(order).__name__} came before the last job was answered.")
+            self._read_words(order.text)
 
     def _do(self, job: model.Job) -> None:
         match job:
@@ -133,6 +144,7 @@ class Model:
             self._pictured = True
             self._send(header, pixels)
             shown.update(pixels)
+            self._look_ahead()
             index += len(frames)
         record = self._world.commit()
         self._chunk_ms = 1e3 * (time.perf_counter() - started)
@@ -171,6 +183,15 @@ def engine_of(preset: str) -> Callable[[Any, Sequence[Any]], Any]:
     from engine import world
 
     return world.open_world
+
+
+def reader_of(preset: str) -> Callable[[str], object]:
+    """What reads the words of a prompt ahead of the chunk that is made under them."""
+    if preset == "fake":
+        return len
+    from engine.text import encode
+
+    return lambda words: encode(("", words))
 
 
 def user_errors() -> tuple[type[Exception], ...]:

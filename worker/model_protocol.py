@@ -74,7 +74,17 @@ class ApplyReset(Message, frozen=True, kw_only=True, tag="apply_reset"):
     seed: Seed
 
 
+class Foresee(Message, frozen=True, kw_only=True, tag="foresee"):
+    """Words that the model will be asked to read after the job at hand: it encodes them meanwhile. Not answered."""
+
+    text: Prompt
+
+
 Job = Load | Generate | ApplyPrompt | ApplyRewind | ApplyReset
+
+
+Order = Job | Foresee
+"""What the model process is sent."""
 
 
 class Loaded(Message, frozen=True, kw_only=True, tag="loaded"):

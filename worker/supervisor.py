@@ -20,7 +20,7 @@ import zmq
 from worker import transport
 from worker.codec import pack
 from worker.errors import LaunchError
-from worker.model_protocol import Generate, Job, Load
+from worker.model_protocol import Generate, Job, Load, Order
 from worker.transport import MODEL_LIMITS
 
 REMEMBERED_CHUNKS = 200
@@ -122,7 +122,7 @@ class ModelProcess:
         """Process id."""
         return self._process.pid
 
-    def give(self, job: Job) -> bool:
+    def give(self, job: Order) -> bool:
         """Hand over a job; False if the process does not take it."""
         return transport.send(self.socket, [pack(job)], MODEL_LIMITS)
 

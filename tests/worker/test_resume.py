@@ -9,7 +9,7 @@ import pytest
 from engine.actions import KEY_RIGHT, KEY_W
 from tests.engine.tiny import tiny_weights
 from worker import model_protocol as model
-from worker.codec import UPLOAD, unpack
+from worker.codec import UPLOAD, pack, unpack
 from worker.entries import Entry, Header, PromptEntry, RewindEntry, chunk_entry
 from worker.journal import Journal
 from worker.model_process import Model
@@ -30,11 +30,18 @@ class Process:
 
     def __init__(self, journal: Path) -> None:
         self.sent: list[list[bytes]] = []
+        self.coming: list[bytes] = []
         self._model = Model(self, "pocket")  # type: ignore[arg-type]
         self.answer(model.Load(spec=SPEC, journal=str(journal)))
 
     def send_multipart(self, frames: list[bytes]) -> None:
         self.sent.append(frames)
+
+    def poll(self, timeout: int) -> bool:
+        return bool(self.coming)
+
+    def recv(self) -> bytes:
+        return self.coming.pop(0)
 
     def answer(self, job: model.Job) -> list[tuple[Message, bytes]]:
         """Messages of a job, each with what rides behind it."""
@@ -100,3 +107,11 @@ def test_an_undo_takes_a_pending_prompt_back_also_after_the_resume(journal):
         journal.append(entry)
     pixels, entry = process.generate(1)
     assert Process(journal.path).generate(1) == (pixels, entry) and entry.prompt == "a village"  # type: ignore[union-attr]
+
+
+def test_words_that_come_while_a_chunk_is_made_are_encoded_before_it_ends(journal, monkeypatch):
+    process, read = Process(journal.path), []
+    monkeypatch.setattr(process._model, "_read_words", lambda words: read.append((words, len(process.sent))))
+    process.coming.append(pack(model.Foresee(text="it starts to rain")))
+    process.generate(0)
+    assert read == [("it starts to rain", 1)], "after the first pictures have left, before the others are made"
