@@ -26,6 +26,7 @@ from engine.training import base, compositor, depth, vae
 from engine.training.guides import load_guides, make_guides
 from engine.training.latents import encode_shards, load_latents
 from engine.training.loop import Run, RunConfig
+from engine.training.pictures import drifting_clips
 from engine.training.rollout import evaluate_base, export_base
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
@@ -33,6 +34,8 @@ from engine.weights import POCKET_FOLDER, load_compositor, load_depth, load_vae
 
 Say = Callable[[str], None]
 VAE_FILE, TRANSFORMER_FILE = POCKET_FOLDER / "vae.safetensors", POCKET_FOLDER / "transformer.safetensors"
+PHOTO_CLIPS = 80
+"""Clips made of pictures for the autoencoder."""
 DEPTH_FILE, COMPOSITOR_FILE = POCKET_FOLDER / "depth.safetensors", POCKET_FOLDER / "compositor.safetensors"
 
 
@@ -46,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=Path, required=True, help="folder of shards (frames for vae and encode, latents for the others)"
     )
     top.add_argument("--heldout", type=Path, help="the same, of held-out worlds")
+    top.add_argument("--also", type=Path, nargs="+", default=[], help="more folders of frames, of any size (vae)")
+    top.add_argument("--photos", type=Path, help="a folder of pictures to mix in (vae)")
     top.add_argument("--frames", type=Path, help="frames that --data was encoded from (depth, guide)")
     top.add_argument("--heldout-frames", type=Path, help="frames that --heldout was encoded from (depth)")
     top.add_argument("--out", type=Path, required=True, help="folder of the run (or of the latents)")
@@ -111,7 +116,11 @@ def train_vae(options: argparse.Namespace, say: Say) -> None:
     config = vae.VaeTraining()
     if options.resume and not run.resume() and VAE_FILE.is_file():
         model.load_state_dict(load_vae(VAE_FILE).state_dict())
-    sampler, rng = vae.CropSampler(frame_shards(options.data), config), np.random.default_rng(options.seed + run.step)
+    rng = np.random.default_rng(options.seed + run.step)
+    sources = [shard for folder in (options.data, *options.also) for shard in frame_shards(folder)]
+    if options.photos:
+        sources.append(drifting_clips(options.photos, PHOTO_CLIPS, rng))
+    sampler = vae.CropSampler(sources, config)
     run.train(
         lambda generator: vae.vae_loss(model, sampler.batch(rng), config, generator),
         lambda: vae.evaluate(run, model, held_out),

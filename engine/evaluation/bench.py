@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
+from engine.depth import estimate
 from engine.errors import WanderError
 from engine.evaluation.clips import TrueClip
 from engine.evaluation.command import ClipRequest
@@ -79,6 +80,7 @@ def prepare(options: argparse.Namespace) -> tuple[PocketWeights, ClipRequest]:
 class Cost:
     """Operations of one chunk with full memory, counted in GFLOP (a multiply-add is two)."""
 
+    guide: float
     denoise: float
     commit: float
     decode: float
@@ -88,7 +90,7 @@ class Cost:
     @property
     def total(self) -> float:
         """GFLOP a chunk."""
-        return self.denoise + self.commit + self.decode
+        return self.guide + self.denoise + self.commit + self.decode
 
 
 def full_world(weights: PocketWeights, clip: TrueClip, chunk: int) -> tuple[PocketWorld, int]:
@@ -119,11 +121,27 @@ def cost_of_chunk(weights: PocketWeights, clip: TrueClip, chunk: int) -> Cost:
     world, latent = full_world(weights, clip, chunk)
     step, commit = (_gflop(run) for run in (lambda: advance(world, clip, latent), lambda: world.commit()))
     picture = torch.zeros(1, weights.vae.config.latent_channels, *weights.grid)
+    frames = torch.zeros(1, FRAMES_PER_LATENT, 3, weights.height, weights.width)
     with torch.inference_mode(), autocast(picture.device):
         _, state = weights.vae.decode(picture, None)
-        decode = chunk * _gflop(lambda: weights.vae.decode(picture, state))
-    count = sum(p.numel() for network in (weights.model, weights.vae) for p in network.parameters())
-    return Cost(denoise=step - decode, commit=commit, decode=decode, frames=chunk * FRAMES_PER_LATENT, parameters=count)
+        decode, guide = chunk * _gflop(lambda: weights.vae.decode(picture, state)), 0.0
+        if weights.depth is not None:
+            depth = weights.depth
+            guide = chunk * _gflop(lambda: weights.vae.encode(frames.flatten(1, 2)[None]))
+            guide += _gflop(lambda: estimate(depth, picture, None))
+        if weights.compositor is not None:
+            compositor = weights.compositor
+            decode += chunk * _gflop(lambda: compositor(frames, frames, frames[:, :, 0] > 0))
+    networks = (weights.model, weights.vae, weights.depth, weights.compositor)
+    count = sum(p.numel() for network in networks if network is not None for p in network.parameters())
+    return Cost(
+        guide=guide,
+        denoise=step - decode - guide,
+        commit=commit,
+        decode=decode,
+        frames=chunk * FRAMES_PER_LATENT,
+        parameters=count,
+    )
 
 
 def _gflop(run: Callable[[], object]) -> float:
@@ -146,7 +164,8 @@ def card(cost: Cost, peak: float, weights: PocketWeights, chunk: int) -> str:
     return "\n".join(
         (
             f"pocket at {size}, chunks of {chunk} latents ({cost.frames} frames)",
-            f"  denoise  {cost.denoise:9.2f} GFLOP a chunk (all Euler steps, memory full)",
+            f"  guide    {cost.guide:9.2f} GFLOP a chunk (depth, encoding of what is drawn)",
+            f"  denoise  {cost.denoise:9.2f} GFLOP (all Euler steps, memory full)",
             f"  commit   {cost.commit:9.2f} GFLOP",
             f"  decode   {cost.decode:9.2f} GFLOP",
             f"  machine  {peak:9.0f} GFLOP/s of matrix products ({precision}, {torch.get_num_threads()} threads)",

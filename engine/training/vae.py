@@ -2,8 +2,7 @@
 
 The loss is L1 on pixels, on their spatial differences (edges) and on their differences in time (no flicker), with a
 small pull of the latents towards zero and noise on them, so that the decoder forgives the small errors of a generated
-latent. Some samples keep only the first half of the channels: the most important information gathers there, which a
-diffusion model learns first.
+latent.
 """
 
 from __future__ import annotations
@@ -32,12 +31,10 @@ class VaeTraining:
 
     batch: int = 8
     crop: tuple[int, int] = (96, 160)
-    small: float = 0.25
-    """Share of batches made from pictures of half the size (the 160x96 stage)."""
-    noise: float = 0.1
+    small: float = 0.4
+    """Share of large pictures that are halved (the 160x96 stage)."""
+    noise: float = 0.05
     pull: float = 2e-4
-    half_channels: float = 0.25
-    """Share of samples that keep only the first half of the latent channels."""
 
 
 class CropSampler:
@@ -50,11 +47,11 @@ class CropSampler:
     def batch(self, rng: np.random.Generator) -> Tensor:
         """Groups `[B, 2, 12, h, w]` in [-1, 1]."""
         config, (h, w) = self.config, self.config.crop
-        scale = 2 if rng.random() < config.small else 1
         crops = []
         for _ in range(config.batch):
             source = self.sources[rng.choice(len(self.sources), p=self.sizes / self.sizes.sum())]
             count, frames, H, W, _ = source.shape
+            scale = 2 if min(H // h, W // w) >= 2 and rng.random() < config.small else 1
             first = int(rng.integers(0, frames - 2 * FRAMES_PER_LATENT)) if frames > 2 * FRAMES_PER_LATENT else 0
             y = int(rng.integers(0, (H - scale * h) // 8 + 1)) * 8
             x = int(rng.integers(0, (W - scale * w) // 8 + 1)) * 8
@@ -84,13 +81,10 @@ def vae_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss and numbers for groups `[B, T, 12, h, w]`."""
     B, T = groups_BT.shape[:2]
-    device = groups_BT.device
-    with autocast(device):
+    with autocast(groups_BT.device):
         raw = vae.encoder(groups_BT.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         noisy = raw + config.noise * torch.randn(raw.shape, generator=generator).to(raw)
-        drop = (torch.rand(B, 1, 1, 1, 1, generator=generator) < config.half_channels).to(device)
-        upper = torch.arange(raw.shape[1], device=device)[:, None, None] >= raw.shape[1] // 2
-        latents = noisy.unflatten(0, (B, T)).masked_fill(drop & upper, 0.0)
+        latents = noisy.unflatten(0, (B, T))
         state, decoded = None, []
         for t in range(T):
             frames, state = vae.decoder(latents[:, t].contiguous(memory_format=torch.channels_last), state)
@@ -98,8 +92,7 @@ def vae_loss(
     error = (torch.stack(decoded, 1).float() - groups_BT).unflatten(2, (FRAMES_PER_LATENT, 3)).flatten(1, 2)
     pixels, edges, flicker = error.abs().mean(), _edges(error), (error[:, 1:] - error[:, :-1]).abs().mean()
     loss = pixels + edges + 0.5 * flicker + config.pull * raw.float().square().mean()
-    kept = error.detach()[~drop.flatten()]
-    psnr = float(10 * torch.log10(4 / kept.square().mean())) if len(kept) else float("nan")
+    psnr = float(10 * torch.log10(4 / error.detach().square().mean()))
     return loss, {"l1": float(pixels.detach()), "psnr": psnr, "std": float(raw.detach().float().std())}
 
 
