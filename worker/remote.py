@@ -4,6 +4,8 @@ A connection that breaks is taken up again by itself. The worker keeps the sessi
 with its `Welcome`; the token is kept beside the keys, so that it also outlives this process.
 """
 
+import contextlib
+import socket
 import time
 from collections.abc import Callable
 from enum import Enum, auto
@@ -22,6 +24,8 @@ ANSWER_SECONDS = 10.0
 REFUSALS = 3
 """Handshakes in a row that must break before the key is blamed: one may break because the worker is just ending."""
 RECONNECT_MS = (200, 2_000)
+GREETING = bytes([0xFF, *[0] * 8, 0x7F, 3, 1])
+"""How a ZMTP 3.1 connection begins (RFC 37): signature and version; 20 bytes that name the mechanism follow."""
 
 
 class State(Enum):
@@ -61,17 +65,17 @@ class RemoteLink:
         self._open: set[int] = set()
         context: Context = zmq.Context()
         sockets = open_lanes(context)
-        for socket in sockets.values():
-            transport.over_network(socket, address)
-            socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a connection that is not there
-            socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS[0])
-            socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS[1])
-            socket.setsockopt(zmq.CURVE_SERVERKEY, bytes.fromhex(server))
-            socket.setsockopt(zmq.CURVE_PUBLICKEY, bytes.fromhex(own.public))
-            socket.setsockopt(zmq.CURVE_SECRETKEY, bytes.fromhex(own.secret))
+        for each in sockets.values():
+            transport.over_network(each, address)
+            each.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a connection that is not there
+            each.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS[0])
+            each.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS[1])
+            each.setsockopt(zmq.CURVE_SERVERKEY, bytes.fromhex(server))
+            each.setsockopt(zmq.CURVE_PUBLICKEY, bytes.fromhex(own.public))
+            each.setsockopt(zmq.CURVE_SECRETKEY, bytes.fromhex(own.secret))
         self._monitor = Monitor(sockets[Lane.REQUESTS])
-        for lane, socket in sockets.items():
-            socket.connect(address.endpoint(lane))
+        for lane, each in sockets.items():
+            each.connect(address.endpoint(lane))
         self._lanes = Lanes(context, sockets)
         self.control = self._lanes.control
 
@@ -113,16 +117,12 @@ class RemoteLink:
             case Happening.WRONG_KEY:
                 self._refusals += 1
                 if self._refusals >= REFUSALS:
-                    return [Closed(sentence=self._wrong_key())]
+                    encrypted = offers_encryption(self._address)
+                    return [Closed(sentence=self._wrong_key() if encrypted else self._not_encrypted())]
             case Happening.NOT_ALLOWED:
                 return [Closed(sentence=self._not_allowed())]
             case Happening.NOT_ENCRYPTED:
-                return [
-                    Closed(
-                        sentence=f"{self._address} does not encrypt as Wander does, so no key could be compared; check "
-                        "the port, 'launch.py serve' prints it."
-                    )
-                ]
+                return [Closed(sentence=self._not_encrypted())]
             case _:
                 pass
         return []
@@ -165,8 +165,29 @@ class RemoteLink:
             f"'launch.py keys list' there. If the key was changed: launch.py keys trust --replace {self._address} KEY"
         )
 
+    def _not_encrypted(self) -> str:
+        return (
+            f"{self._address} does not encrypt as Wander does, so no key could be compared; check the port, "
+            "'launch.py serve' prints it."
+        )
+
     def _not_allowed(self) -> str:
         return (
             f"{self._address} does not let this machine's key {fingerprint(self._own)} in; "
             f"there: launch.py keys allow NAME {self._own}"
         )
+
+
+def offers_encryption(address: Address, seconds: float = 1.0) -> bool:
+    """Whether the peer's greeting names CURVE, or cannot be read.
+
+    Where a worker does not encrypt, both sides break the handshake off, and whichever is second only sees a connection
+    that ends, as with a wrong key: so the greeting is read once more, by hand.
+    """
+    target = (address.host, address.port + list(Lane).index(Lane.REQUESTS))
+    heard = b""
+    with contextlib.suppress(OSError), socket.create_connection(target, seconds) as peer:
+        peer.sendall(GREETING)
+        while len(heard) < 32 and (more := peer.recv(32 - len(heard))):
+            heard += more
+    return len(heard) < 32 or heard[12:32].rstrip(b"\0") == b"CURVE"

@@ -21,7 +21,8 @@ from worker.errors import LaunchError
 from worker.keys import KeyFault, KeyPair, Keyring, fingerprint
 from worker.lease import PARK_SECONDS
 from worker.protocol import Closed, Open, Reply, Status, Welcome, WorkerState, World, WorldSpec
-from worker.transport import Address, Lane
+from worker.remote import offers_encryption
+from worker.transport import Address, Context, Lane
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
@@ -94,6 +95,13 @@ def walking(server) -> Iterator[Callable[..., Walker]]:
     yield walk
     for walker in walkers:
         walker.close()
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    context: Context = zmq.Context()
+    yield context
+    context.destroy(linger=0)
 
 
 def ending(walker: Walker) -> str:
@@ -189,25 +197,28 @@ def test_a_window_that_nobody_allowed_is_told_what_to_run_over_there(server, tmp
     assert f"launch.py keys allow NAME {own.public}" in sentence
 
 
-def test_a_port_that_does_not_encrypt_is_told_apart(tmp_path):
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+def test_a_port_that_does_not_encrypt_is_told_apart(tmp_path, context):
     plain, port = context.socket(zmq.ROUTER), free_port()
     plain.bind(Address("127.0.0.1", port).endpoint(Lane.REQUESTS))
     ring = Keyring(tmp_path)
     ring.new()
     ring.trust(f"127.0.0.1:{port}", KeyPair.generate().public)
     assert "does not encrypt as Wander does" in ending(Walker(reach(f"127.0.0.1:{port}", keys=ring.folder)))
-    context.destroy(linger=0)
 
 
-def test_a_window_without_keys_is_not_heard_by_the_server(server):
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+def test_what_a_peer_offers_is_read_from_its_greeting(context, server):
+    plain, port = context.socket(zmq.ROUTER), free_port()
+    plain.bind(Address("127.0.0.1", port).endpoint(Lane.REQUESTS))
+    assert not offers_encryption(Address("127.0.0.1", port))
+    assert offers_encryption(Address.parse(server.address))
+
+
+def test_a_window_without_keys_is_not_heard_by_the_server(server, context):
     plain = context.socket(zmq.DEALER)
     plain.setsockopt(zmq.LINGER, 0)
     plain.connect(Address.parse(server.address).endpoint(Lane.REQUESTS))
     plain.send(b"let me in")
     assert not plain.poll(400)
-    context.destroy(linger=0)
 
 
 def test_a_key_that_is_forgotten_is_refused_from_the_next_handshake_on(server, tmp_path):
