@@ -206,7 +206,8 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     """Stages 4 and 5: action and memory."""
     checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
     clips, held_out = load_latents(options.data, checksum), load_latents(options.heldout or options.data, checksum)
-    autoencoder, (head, _) = load_vae(VAE_FILE), load_depth(DEPTH_FILE)
+    autoencoder = load_vae(VAE_FILE)
+    frozen = autoencoder, load_depth(DEPTH_FILE)[0], load_compositor(COMPOSITOR_FILE)[0]
     chunks = tuple(options.chunks or base.BaseTraining().chunks)
     config = base.BaseTraining(batch=options.batch, latents=options.latents, chunks=chunks)
     model = Pocket(PocketConfig(latent_channels=autoencoder.config.latent_channels))
@@ -218,7 +219,7 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     guides, held_guides = load_guides(options.data), load_guides(options.heldout or options.data)
 
     def evaluate() -> Json:
-        return evaluate_base(run, model, (autoencoder, head), held_out, held_guides, config)
+        return evaluate_base(run, model, frozen, held_out, held_guides, config)
 
     _train_base(run, model, base.BatchSampler(clips, config, guides), config, evaluate)
     if options.export:

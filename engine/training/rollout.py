@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.checkpoint import Json, save_weights
+from engine.compositor import Compositor
 from engine.depth import DepthHead
 from engine.memory import pocket as pocket_memory
 from engine.streamer import PocketWorld
@@ -44,22 +45,25 @@ def dream(
     return np.concatenate(frames)
 
 
-def weights_of(model: Pocket, vae: Vae, head: DepthHead, clips: LatentClips) -> PocketWeights:
+Frozen = tuple[Vae, DepthHead, Compositor]
+"""The networks that are trained before the transformer."""
+
+
+def weights_of(model: Pocket, frozen: Frozen, clips: LatentClips) -> PocketWeights:
     """Networks at hand, at the clips' size."""
     Y, X = clips.latents.shape[-2:]
-    return PocketWeights(vae, head, None, model, X * SPATIAL_FACTOR, Y * SPATIAL_FACTOR, "training")
+    return PocketWeights(*frozen, model, X * SPATIAL_FACTOR, Y * SPATIAL_FACTOR, "training")
 
 
 def evaluate_base(
     run: Run,
     model: Pocket,
-    frozen: tuple[Vae, DepthHead],
+    frozen: Frozen,
     held_out: LatentClips,
     guides: Tensor,
     config: BaseTraining,
 ) -> Json:
     """Held-out loss at fixed noise for each chunk length, PSNR of rollouts, and a PNG of strips."""
-    vae, head = frozen
     averaged = run.averaged(Pocket(model.config))
     scores: Json = {}
     with torch.inference_mode():
@@ -71,8 +75,8 @@ def evaluate_base(
                 for _ in range(2)
             ]
             scores[f"loss{chunk}"] = round(float(np.mean(losses)), 4)
-        truth = decode_clip(vae, held_out.latents[:6, :24].float()).numpy()
-    weights = weights_of(averaged, vae, head, held_out)
+        truth = decode_clip(frozen[0], held_out.latents[:6, :24].float()).numpy()
+    weights = weights_of(averaged, frozen, held_out)
     made = np.stack([dream(weights, held_out, i) for i in range(len(truth))])
     error = ((made.astype(np.float32) - truth) ** 2).mean((2, 3, 4))
     scores["psnr"] = {
