@@ -16,6 +16,7 @@ from app.settings import Settings, load_settings, save_settings, settings_path
 from app.walk import Walk
 from app.world_spec import KINDS, parse_world, spec_for
 from worker.client import SESSIONS, WorldLink, connect, launch_local, reach
+from worker.protocol import WorldSpec
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,7 +57,7 @@ def _headless(options: argparse.Namespace, show: Callable[[str], object]) -> int
     if not 0 < options.seconds < 1e6:
         raise AppError(f"--seconds {options.seconds} is not between 0 and 1000000.")
     cues: tuple[Cue, ...] = read_script(options.script) if options.script else ()
-    spec = parse_world(options.world, options.preset, options.chunk or Settings().chunk)
+    spec = _world(options, options.chunk or Settings().chunk)
     record = options.record
     if record is not None and not record.absolute().parent.is_dir():
         raise AppError(f"There is no folder {record.absolute().parent} for the recording; make it first.")
@@ -89,7 +90,7 @@ def _window(options: argparse.Namespace) -> int:
         card = chosen.card
         spec = spec_for(options.preset, seed=card.seed, prompt=card.prompt, image=chosen.image, chunk=settings.chunk)
     else:
-        spec = parse_world(options.world, options.preset, settings.chunk)
+        spec = _world(options, settings.chunk)
     link = _link(options)
     try:
         window = Window((settings.width, settings.height), fullscreen=options.fullscreen or settings.fullscreen)
@@ -106,6 +107,10 @@ def _window(options: argparse.Namespace) -> int:
     finally:
         link.close()
     return 0
+
+
+def _world(options: argparse.Namespace, chunk: int) -> WorldSpec:
+    return parse_world(options.world, options.preset, chunk, elsewhere=options.connect is not None)
 
 
 def _link(options: argparse.Namespace) -> WorldLink:

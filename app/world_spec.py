@@ -29,8 +29,11 @@ def spec_for(
     return WorldSpec(preset=preset, seed=seed, prompt=prompt, image=picture, video=video, chunk=chunk)
 
 
-def parse_world(words: str | None, preset: str, chunk: int) -> WorldSpec:
-    """The world of `--world`; None is a random seed. Raises `AppError` with the valid forms."""
+def parse_world(words: str | None, preset: str, chunk: int, *, elsewhere: bool = False) -> WorldSpec:
+    """The world of `--world`; None is a random seed. Raises `AppError` with the valid forms.
+
+    Where the worker is `elsewhere`, its session files are too: they go by name.
+    """
     seed = random.randrange(1 << 31)
     if words is None:
         return spec_for(preset, seed=seed, chunk=chunk)
@@ -44,6 +47,8 @@ def parse_world(words: str | None, preset: str, chunk: int) -> WorldSpec:
             return spec_for(preset, seed=seed, image=Path(value).expanduser(), chunk=chunk)
         case "video" if value:
             return spec_for(preset, seed=seed, video=read_clip(Path(value).expanduser()), chunk=chunk)
+        case "session" if value and elsewhere:
+            return WorldSpec(preset=preset, chunk=chunk, session=value)
         case "session" if value:
             path = Path(value).expanduser()
             if not path.is_file():

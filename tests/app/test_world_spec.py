@@ -62,3 +62,9 @@ def test_a_missing_session_is_one_sentence(tmp_path):
 def test_a_description_that_is_too_long_is_refused_with_both_numbers():
     with pytest.raises(AppError, match=r"2001 .* 2000"):
         spec_for("pocket", seed=1, prompt="x" * 2001)
+
+
+def test_a_session_on_another_machine_goes_by_its_name():
+    assert parse_world("session:harbour", "pocket", 4, elsewhere=True).session == "harbour"
+    with pytest.raises(AppError, match="no session file"):
+        parse_world("session:harbour", "pocket", 4)
