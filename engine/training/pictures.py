@@ -41,6 +41,6 @@ def _drift(picture: Image.Image, rng: np.random.Generator, frames: int, size: tu
     for frame in range(frames):
         reach = np.minimum(half * zoom**frame, whole / 2)
         middle = np.clip(centre + frame * speed, reach, whole - reach)
-        box = (*(middle - reach), *(middle + reach))
-        shots.append(np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=tuple(float(x) for x in box))))
+        (left, top), (right, bottom) = (middle - reach).tolist(), (middle + reach).tolist()
+        shots.append(np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=(left, top, right, bottom))))
     return np.stack(shots)
