@@ -2,8 +2,9 @@
 
 Every rank holds all weights and all tokens and computes the same projections; each attends with its own heads alone and
 keeps only their keys and values, then the ranks exchange what they attended. Heads that the ranks do not divide are
-dealt out as evenly as possible. The transformer and the cache know nothing of it: `HeadParallel` stands between them,
-at the `Mixer` boundary. All that is random or comes from outside is said by rank 0 (`agree`), as tensors.
+dealt out as evenly as possible. `pocket` and its cache know nothing of it: `HeadParallel` stands between them, at the
+`Mixer` boundary; the released networks have it in their two-branch attention. All that is random or comes from outside
+is said by rank 0 (`agree`), as tensors.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.attention import attend
+from engine.parallel import Ranks
 from engine.prope import apply_per_latent, frustums
 from engine.rope import RopeConfig, rope_table, rotate
 from engine.transformer import QKV, Geometry
@@ -81,18 +82,28 @@ def attend_tokens(q_BLNH: Tensor, k_BKNH: Tensor, v_BKNH: Tensor) -> Tensor:
 
 
 def two_branch_attention(own: QKV, geometry: Geometry, index: int, context: ContextCache | None = None,
-                         plain: PlainKeys | None = None) -> tuple[Tensor, Tensor]:
-    """Rotary and projective attention of one block over [plain | context | own] keys, each `[B, L, N, H]`."""
+                         plain: PlainKeys | None = None, ranks: Ranks | None = None) -> tuple[Tensor, Tensor]:
+    """Rotary and projective attention of one block over [plain | context | own] keys, each `[B, L, N, H]`.
+
+    `ranks` share the heads; the context then holds this rank's heads alone, all else holds all.
+    """
+    ranks, heads = ranks or Ranks(), own.q.shape[2]
+    own = ranks.mine(own)
     keys, values = [branch_keys(own.k, geometry)], [branch_values(own.v, geometry)]
     if context is not None:
         keys.append(branch_keys(context.keys[index], context.geometry))
         values.append(branch_values(context.values[index], context.geometry))
     if plain is not None:
-        keys.append(plain.keys.repeat(2, 1, 1, 1))
-        values.append(plain.values.repeat(2, 1, 1, 1))
+        mine = ranks.heads(heads)
+        keys.append(plain.keys[:, :, mine].repeat(2, 1, 1, 1))
+        values.append(plain.values[:, :, mine].repeat(2, 1, 1, 1))
     attended = attend_tokens(_branch_queries(own.q, geometry), torch.cat(keys, 1), torch.cat(values, 1))
     rotary, projective = attended.chunk(2)
-    return rotary, apply_per_latent(geometry.frustums.outputs, projective)
+    projective = apply_per_latent(geometry.frustums.outputs, projective)
+    if ranks.size == 1:
+        return rotary, projective
+    rotary, projective = ranks.gather(torch.cat([rotary, projective], 2), heads).chunk(2, 2)
+    return rotary, projective
 
 
 def sinusoid(number: Tensor, width: int = 256) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from engine.parallel import Ranks
 from engine.released import (
     CONTEXT_TIMESTEP,
     Clip,
@@ -124,11 +125,11 @@ class Block5B(nn.Module):
         return self.attn1.qkv(modulate(x_BTnD, shift, scale).flatten(1, 2))
 
     def forward(self, x_BTnD: Tensor, modulation_BT6D: Tensor, own: QKV, geometry: Geometry, index: int,
-                text: PlainKeys, context: ContextCache | None) -> Tensor:
-        """The block's output `[B, T, n, D]`; `own` are the call's queries, keys and values."""
+                text: PlainKeys, context: ContextCache | None, ranks: Ranks) -> Tensor:
+        """The block's output `[B, T, n, D]`; `own` are the call's queries, keys and values of all heads."""
         _, _, gate1, shift2, scale2, gate2 = self.parts(modulation_BT6D)
         n = x_BTnD.shape[2]
-        rotary, projective = two_branch_attention(own, geometry, index, context)
+        rotary, projective = two_branch_attention(own, geometry, index, context, ranks=ranks)
         mixed = self.attn1.to_out[0](rotary.flatten(2)) + self.attn1.to_out_prope[0](projective.flatten(2))
         x = x_BTnD + gate1 * mixed.unflatten(1, (-1, n))
         q = self.attn2.split(self.attn2.norm_q(self.attn2.to_q(self.norm2(x).flatten(1, 2))))
@@ -155,6 +156,8 @@ class WorldPlay5B(nn.Module):
     def __init__(self, config: Config5B) -> None:
         super().__init__()
         self.config = config
+        self.ranks = Ranks()
+        """The processes that share the heads; set it before the first call."""
         D = config.width
         self.patch_embedding = nn.Conv3d(config.latent_channels, D, (1, 2, 2), (1, 2, 2))
         self.condition_embedder = ConditionEmbedder(config)
@@ -178,10 +181,11 @@ class WorldPlay5B(nn.Module):
         keys, values = [], []
         for index, block in enumerate(self.blocks):
             own = block.own(x, modulation)
-            keys.append(own.k)
-            values.append(own.v)
+            mine = self.ranks.mine(own)
+            keys.append(mine.k)
+            values.append(mine.v)
             if index + 1 < len(self.blocks):
-                x = block(x, modulation, own, clip.geometry, index, text[index], None)
+                x = block(x, modulation, own, clip.geometry, index, text[index], None, self.ranks)
         return ContextCache(keys, values, clip.geometry)
 
     def velocity(self, clip: Clip, timesteps: float | Tensor, text: list[PlainKeys],
@@ -189,7 +193,8 @@ class WorldPlay5B(nn.Module):
         """Velocity `[B, T, C, Y, X]` of noisy latents at one time, or one time per latent, on the 0..1000 scale."""
         x, embedding, modulation = self._embed(clip, timesteps)
         for index, block in enumerate(self.blocks):
-            x = block(x, modulation, block.own(x, modulation), clip.geometry, index, text[index], context)
+            own = block.own(x, modulation)
+            x = block(x, modulation, own, clip.geometry, index, text[index], context, self.ranks)
         shift, scale = (self.scale_shift_table + embedding.unsqueeze(-2)).unsqueeze(-2).unbind(2)
         y = self.proj_out(modulate(x, shift, scale)).float()
         Y, X = clip.latents.shape[-2:]

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.parallel import Ranks
 from engine.released import (
     CONTEXT_TIMESTEP,
     Clip,
@@ -147,6 +148,8 @@ class WorldPlay8B(nn.Module):
     def __init__(self, config: Config8B) -> None:
         super().__init__()
         self.config = config
+        self.ranks = Ranks()
+        """The processes that share the heads of vision; set it before the first call."""
         D = config.width
         self.img_in = LatentEmbedder(2 * config.latent_channels + 1, D)
         self.time_in, self.action_in = ScalarEmbedder(D), ScalarEmbedder(D)
@@ -190,10 +193,11 @@ class WorldPlay8B(nn.Module):
         for index, block in enumerate(self.double_blocks):
             parts = block.img.mod(condition)
             own = block.img.qkv(x, parts)
-            keys.append(own.k)
-            values.append(own.v)
+            mine = self.ranks.mine(own)
+            keys.append(mine.k)
+            values.append(mine.v)
             if index + 1 < len(self.double_blocks):
-                branches = two_branch_attention(own, clip.geometry, index, None, text[index])
+                branches = two_branch_attention(own, clip.geometry, index, None, text[index], self.ranks)
                 x = block.img.finish(x, block.img.project(*branches), parts)
         return ContextCache(keys, values, clip.geometry)
 
@@ -203,7 +207,8 @@ class WorldPlay8B(nn.Module):
         x, condition = self._embed(clip, timesteps)
         for index, block in enumerate(self.double_blocks):
             parts = block.img.mod(condition)
-            branches = two_branch_attention(block.img.qkv(x, parts), clip.geometry, index, context, text[index])
+            own = block.img.qkv(x, parts)
+            branches = two_branch_attention(own, clip.geometry, index, context, text[index], self.ranks)
             x = block.img.finish(x, block.img.project(*branches), parts)
         return self._velocity(x, condition, clip)
 
@@ -216,7 +221,8 @@ class WorldPlay8B(nn.Module):
         for index, block in enumerate(self.double_blocks):
             parts, text_parts = block.img.mod(condition), block.txt.mod(text_condition)
             own, text = block.img.qkv(x, parts), block.txt.qkv(y, text_parts)
-            branches = two_branch_attention(own, clip.geometry, index, None, PlainKeys(text.k, text.v))
+            plain = PlainKeys(text.k, text.v)
+            branches = two_branch_attention(own, clip.geometry, index, None, plain, self.ranks)
             read = attend_tokens(text.q, torch.cat([rotate(own.k, clip.geometry.table), text.k], 1),
                                  torch.cat([own.v, text.v], 1))
             x = block.img.finish(x, block.img.project(*branches), parts)

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from engine.memory import MemoryConfig, select_context
 from engine.parallel import Agreed, HeadParallel, Ranks, agree, agree_on_text, join
 from engine.prope import frustums
 from engine.transformer import Pocket, PocketConfig
+from tests.engine.test_cost import TINY_5B, TINY_8B, clip, read
+from tests.engine.test_cost import network as tiny_network
 from tests.engine.tiny import wake
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +44,25 @@ def places(first: int, count: int):
     cameras = torch.eye(4).repeat(1, count, 1, 1)
     cameras[0, :, 2, 3] = -0.3 * torch.arange(first, first + count)
     return frustums(cameras, torch.from_numpy(image_from_camera(WORLDPLAY_LENS)))
+
+
+RELEASED = ("5b", "8b")
+
+
+@torch.inference_mode()
+def released(ranks: Ranks, name: str) -> dict[str, object]:
+    """The velocity of a released network beside a context, with three heads."""
+    torch.manual_seed(0)
+    works = {"5b": replace(TINY_5B, config=replace(TINY_5B.config, width=72, heads=3)),
+             "8b": replace(TINY_8B, config=replace(TINY_8B.config, width=48, heads=3))}  # fmt: skip
+    shape = works[name]
+    model = tiny_network(shape).eval()
+    model.ranks = ranks
+    text = read(model, shape)
+    seen, new = clip(model, shape, 0, 5), clip(model, shape, 5, 4)
+    context = model.remember(seen, text)
+    velocity = model.velocity(new, 500.0, text, context)
+    return {"velocity": velocity.flatten().tolist(), "heads_kept": context.keys[0].shape[2]}
 
 
 @torch.inference_mode()
@@ -106,6 +128,16 @@ def test_ranks_that_share_the_heads_make_what_one_makes_and_choose_the_same_memo
     assert sum(result["heads_kept"] for result in results) == 3
 
 
+@pytest.mark.parametrize(("size", "name"), [(2, "5b"), (3, "8b")])
+def test_ranks_share_the_heads_of_the_released_networks_too(size, name):
+    alone = released(Ranks(), name)
+    results = [json.loads(out) for _, out, _ in finish(start(size, name))]
+    assert len(results) == size
+    for result in results:
+        torch.testing.assert_close(torch.tensor(result["velocity"]), torch.tensor(alone["velocity"]), atol=1e-5, rtol=0)
+    assert sum(result["heads_kept"] for result in results) == 3
+
+
 def test_a_call_costs_one_exchange_a_block_and_a_step_one_more():
     [first, _] = [json.loads(out) for _, out, _ in finish(start(2, "split"))]
     tokens, most_heads, width = 2 * 3 * (4 + 2), 2, 16
@@ -143,7 +175,9 @@ def test_alone_nothing_is_exchanged():
 def main(camera: str, how: str) -> int:
     """One rank's part, for the processes that `start` makes."""
     try:
-        sys.stdout.write(json.dumps(work(join(timeout=60.0, backend="gloo"), camera, lose=how == "lose")))
+        ranks = join(timeout=60.0, backend="gloo")
+        result = released(ranks, camera) if camera in RELEASED else work(ranks, camera, lose=how == "lose")
+        sys.stdout.write(json.dumps(result))
     except WanderError as error:
         sys.stderr.write(str(error))
         return 70
