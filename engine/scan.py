@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS, Matrix
 from engine.reconstruction.depth_source import SOURCES, DepthSource, Pictures
-from engine.reconstruction.formats import FORMATS, format_of, save
 from engine.reconstruction.formats.content import Content, Origin
+from engine.reconstruction.formats.registry import FORMATS, format_of, save
 from engine.reconstruction.fusion import FusionConfig, fuse
 from engine.reconstruction.views import DepthViews
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 from engine.errors import WanderError
 from engine.reconstruction.cloud import Mesh
-from engine.reconstruction.formats import FORMATS, format_of, save
 from engine.reconstruction.formats.content import UPRIGHT, Content, Origin
 from engine.reconstruction.formats.glb import linear
+from engine.reconstruction.formats.registry import FORMATS, format_of, save
 from engine.reconstruction.formats.rotation import quaternions, turning_z_to
 from engine.reconstruction.fusion import FusionConfig, fuse
 from tests.engine.reconstruction.scene import HEIGHT, LENS, WIDTH, walk
