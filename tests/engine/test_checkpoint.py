@@ -12,22 +12,34 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.checkpoint import load_state, manifest_path, read_manifest, save_state, save_weights, sha256_of
+from engine.compositor import Compositor
+from engine.depth import DepthHead
 from engine.errors import WanderError
-from engine.weights import load_pocket, load_transformer, load_vae
+from engine.transformer import Pocket
+from engine.weights import PocketWeights, load_pocket, load_transformer, load_vae
 from tests.engine.tiny import tiny_weights
 
-VAE, TRANSFORMER = "vae.safetensors", "transformer.safetensors"
+VAE, DEPTH, COMPOSITOR, TRANSFORMER = (
+    f"{name}.safetensors" for name in ("vae", "depth", "compositor", "transformer")
+)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The two weight files of a tiny `pocket`."""
+    """The weight files of a tiny `pocket`."""
     weights = tiny_weights()
     save_weights(tmp_path / VAE, weights.vae.state_dict(), {"kind": "pocket-vae", "config": asdict(weights.vae.config)})
     facts = {"width": 64, "height": 32, "vae_sha256": sha256_of(tmp_path / VAE)}
-    manifest = {"kind": "pocket-transformer", "config": asdict(weights.model.config)} | facts
-    save_weights(tmp_path / TRANSFORMER, weights.model.state_dict(), manifest)
+    for name, network in networks(weights).items():
+        manifest = {"kind": f"pocket-{name}", "config": asdict(network.config)} | facts
+        save_weights(tmp_path / f"{name}.safetensors", network.state_dict(), manifest)
     return tmp_path
+
+
+def networks(weights: PocketWeights) -> dict[str, DepthHead | Compositor | Pocket]:
+    """Those that were trained on the frozen autoencoder."""
+    assert weights.depth is not None and weights.compositor is not None
+    return {"depth": weights.depth, "compositor": weights.compositor, "transformer": weights.model}
 
 
 def flip(path: Path) -> None:
@@ -77,7 +89,7 @@ MUTATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", [VAE, TRANSFORMER])
+@pytest.mark.parametrize("name", [VAE, DEPTH, COMPOSITOR, TRANSFORMER])
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_file_that_is_not_whole_and_right_is_refused_in_one_sentence(folder, name, mutation):
     change, expected = MUTATIONS[mutation]
@@ -91,14 +103,16 @@ def test_what_was_saved_is_loaded_in_bfloat16_precision(folder):
     weights = tiny_weights()
     loaded = load_pocket(folder)
     assert (loaded.width, loaded.height, loaded.grid) == (64, 32, (2, 4))
-    for network, saved in ((loaded.vae, weights.vae), (loaded.model, weights.model)):
+    pairs = zip(networks(loaded).values(), networks(weights).values(), strict=True)
+    for network, saved in ((loaded.vae, weights.vae), *pairs):
         for name, tensor in saved.state_dict().items():
             assert torch.equal(network.state_dict()[name], tensor.bfloat16().float())
         assert not network.training and not any(p.requires_grad for p in network.parameters())
 
 
-def test_a_transformer_of_another_autoencoder_is_refused(folder):
-    describe("vae_sha256", "0" * 64)(folder / TRANSFORMER)
+@pytest.mark.parametrize("name", [DEPTH, COMPOSITOR, TRANSFORMER])
+def test_a_network_of_another_autoencoder_is_refused(folder, name):
+    describe("vae_sha256", "0" * 64)(folder / name)
     with pytest.raises(WanderError, match="trained on another autoencoder"):
         load_pocket(folder)
 
