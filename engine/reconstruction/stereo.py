@@ -125,7 +125,7 @@ def warp(other: Gray, points: NDArray[np.float64], lens: Lens) -> tuple[Gray, ND
     flat, first = other.ravel(), top * width + left
     upper = flat[first] * (1 - across) + flat[first + 1] * across
     lower = flat[first + width] * (1 - across) + flat[first + width + 1] * across
-    return upper * (1 - down) + lower * down, inside
+    return (upper * (1 - down) + lower * down).astype(np.float32), inside
 
 
 def smoothed(cost: NDArray[np.float32], config: StereoConfig) -> NDArray[np.float32]:

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from engine.actions import KEY_A, KEY_LEFT, KEY_W, POCKET, Step, latent_poses
+from engine.geometry import rigid_inverse
 from engine.kv_cache import DenoiseMixer
 from engine.memory import pocket as pocket_memory
+from engine.memory import select_context
 from engine.streamer import PocketWorld, pocket_frustums
 from engine.training.base import layout_for
 from engine.training.mixer import TrainingMixer
@@ -59,7 +61,9 @@ def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: Literal["
     )
     for first in range(0, LATENTS, chunk):
         part = slice(first, first + chunk)
-        context, count = world._read_context(poses[: first + chunk], first, chunk)
+        path = poses[: first + chunk]
+        chosen = [int(i) for i in select_context(rigid_inverse(path), first, chunk, pocket_memory())]
+        context, count = world._read_context(path, chosen, first), len(chosen)
         times = torch.arange(count, count + chunk, dtype=torch.float64)
         play = DenoiseMixer(
             weights.model.positions,
