@@ -18,6 +18,9 @@ from app.world_spec import KINDS, parse_world, spec_for
 from worker.client import SESSIONS, WorldLink, connect, launch_local, reach
 from worker.protocol import WorldSpec
 
+FRONT = 8
+"""Starts of the gallery's front, one of which lies behind the start screen."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The options of `play`."""
@@ -86,7 +89,7 @@ def _window(options: argparse.Namespace) -> int:
     starts, problems = load_gallery()
     walks = [] if options.connect else load_saved(options.sessions)
     if options.world is None and starts:  # what lies behind the start screen looks like a place
-        chosen = random.choice(starts)
+        chosen = random.choice(starts[:FRONT])
         card = chosen.card
         spec = spec_for(options.preset, seed=card.seed, prompt=card.prompt, image=chosen.image, chunk=settings.chunk)
     else:

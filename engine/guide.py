@@ -26,6 +26,8 @@ from engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, Vae
 _NEAREST, _FARTHEST = 0.05, 1000.0
 _REACH = 0.8
 """Pixels, across and down, that a source pixel covers around where it falls."""
+_ENOUGH = 0.99
+"""Share of the pixels that must be covered before older sources are left out: what is missing then are seams."""
 _STEP = 0.02
 """Disparity between neighbouring pixels that may be an edge; the ground's own is less, even at the horizon."""
 _STRIDE = 4
@@ -141,7 +143,7 @@ def look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens)
     """
     picture, covered = look_from(sources[-1], views_V44, lens)
     for source in reversed(sources[:-1]):
-        if covered.all():
+        if covered.float().mean() > _ENOUGH:
             break
         older, visible = look_from(source, views_V44, lens)
         picture = torch.where(covered[:, None], picture, older)
