@@ -110,7 +110,7 @@ def data(arguments: list[str]) -> int | None:
     from render import command
 
     options = command.parser().parse_args(arguments)
-    return make_clips(options) if options.action == "make" else preview(options)
+    return {"make": make_clips, "halve": halve_clips, "preview": preview}[options.action](options)
 
 
 def make_clips(options: argparse.Namespace) -> int:
@@ -134,6 +134,15 @@ def make_clips(options: argparse.Namespace) -> int:
         progress=bar("clips"),
     )
     print(f"{options.clips} clips in {len(written)} shards under {options.out}")
+    return 0
+
+
+def halve_clips(options: argparse.Namespace) -> int:
+    """The clips of a folder at half the size."""
+    from render.shards import halve
+
+    written = halve(options.data, options.out, bar("shards"))
+    print(f"{len(written)} shards under {options.out}")
     return 0
 
 

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.actions import heading, turn
+from engine.drawing import draw
 from engine.geometry import Lens, rigid_inverse
+from engine.precision import autocast
 from engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, Vae
 
 _NEAREST, _FARTHEST = 0.05, 1000.0
@@ -141,6 +143,31 @@ def look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens)
     Sources stand oldest first; older ones only show what newer ones don't, so what has moved since leaves no ghost.
     What none shows continues what is around it smoothly.
     """
+    drawn = look_on_cpu if sources[-1].picture.device.type == "cpu" else look_through
+    picture, covered = drawn(sources, views_V44, lens)
+    return fill(picture, covered[:, None].float()), covered
+
+
+def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
+    """`look_through`, compiled, with sharper interpolation."""
+    newest_first = sources[::-1]
+    cameras = np.stack([source.world_from_camera for source in newest_first])[:, None]
+    picture, covered = draw(
+        [source.picture.numpy() for source in newest_first],
+        [source.disparity.numpy() for source in newest_first],
+        [(~flying(source.disparity)).numpy() for source in newest_first],
+        rigid_inverse(views_V44) @ cameras,
+        rigid_inverse(cameras) @ views_V44,
+        (lens.fx, lens.fy),
+        depths=(_NEAREST, _FARTHEST),
+        reach=_REACH,
+        enough=_ENOUGH,
+    )
+    return torch.from_numpy(picture), torch.from_numpy(covered)
+
+
+def look_through(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
+    """Pictures `[V, 3, H, W]` and coverage `[V, H, W]` of the sources alone, in plain tensor operations."""
     picture, covered = look_from(sources[-1], views_V44, lens)
     for source in reversed(sources[:-1]):
         if covered.float().mean() > _ENOUGH:
@@ -148,7 +175,7 @@ def look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens)
         older, visible = look_from(source, views_V44, lens)
         picture = torch.where(covered[:, None], picture, older)
         covered = covered | visible
-    return fill(picture, covered[:, None].float()), covered
+    return picture, covered
 
 
 def fill(picture: Tensor, known: Tensor) -> Tensor:
@@ -186,4 +213,6 @@ def make_guide(
     picture, covered = look(sources, cameras_between(before, latents_T44).reshape(-1, 4, 4), lens)
     frames, covered = (x.unflatten(0, (T, FRAMES_PER_LATENT)) for x in (picture, covered))
     share = F.avg_pool2d(covered.float(), SPATIAL_FACTOR)
-    return Guide(torch.cat([vae.encode(frames.flatten(1, 2)[None])[0], share], 1), frames, covered)
+    with autocast(frames.device):
+        latents = vae.encode(frames.flatten(1, 2)[None])[0].float()
+    return Guide(torch.cat([latents, share], 1), frames, covered)

@@ -23,14 +23,26 @@ def default_device() -> torch.device:
 
 
 @cache
+def _rates() -> dict[torch.dtype, float]:
+    """Matrix products on this CPU, in 10^9 operations a second, of each precision."""
+    best = dict.fromkeys((torch.float32, torch.bfloat16), 0.0)
+    for dtype in ROUNDS * tuple(best):  # in turns, so that other work on the machine can't decide
+        best[dtype] = max(best[dtype], gemm_gflops(dtype, size=384, seconds=0.01))
+    return best
+
+
+def peak_gflops() -> float:
+    """Matrix products on this CPU in the precision that is chosen, in 10^9 operations a second."""
+    return max(_rates().values())
+
+
+@cache
 def compute_dtype(device_type: str) -> torch.dtype:
     """bfloat16 or float32, whichever multiplies faster on this device (CUDA: bfloat16)."""
     if device_type == "cuda":
         return torch.bfloat16
-    best = dict.fromkeys((torch.float32, torch.bfloat16), 0.0)
-    for dtype in ROUNDS * tuple(best):  # in turns, so that other work on the machine can't decide
-        best[dtype] = max(best[dtype], gemm_gflops(dtype, size=384, seconds=0.01))
-    return torch.bfloat16 if best[torch.bfloat16] > best[torch.float32] else torch.float32
+    rates = _rates()
+    return torch.bfloat16 if rates[torch.bfloat16] > rates[torch.float32] else torch.float32
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None = None) -> contextlib.AbstractContextManager[object]:

@@ -14,6 +14,7 @@ import argparse
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
 from engine.weights import POCKET_FOLDER, load_compositor, load_depth, load_vae
 
+S, T = TypeVar("S"), TypeVar("T")
 Say = Callable[[str], None]
 VAE_FILE, TRANSFORMER_FILE = POCKET_FOLDER / "vae.safetensors", POCKET_FOLDER / "transformer.safetensors"
 PHOTO_CLIPS = 80
@@ -46,16 +48,28 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("stage", choices=tuple(STAGES))
     top.add_argument(
-        "--data", type=Path, required=True, help="folder of shards (frames for vae and encode, latents for the others)"
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folders of shards (frames for vae and encode, latents for the others); a step of depth, compositor and "
+        "base draws from one of them, so pictures of several sizes mix and a folder named twice comes twice as often",
     )
-    top.add_argument("--heldout", type=Path, help="the same, of held-out worlds")
-    top.add_argument("--also", type=Path, nargs="+", default=[], help="more folders of frames, of any size (vae)")
+    top.add_argument("--heldout", type=Path, nargs="+", help="the same, of held-out worlds (the first counts; base: all)")
     top.add_argument("--photos", type=Path, help="a folder of pictures to mix in (vae)")
-    top.add_argument("--frames", type=Path, help="frames that --data was encoded from (depth, guide)")
+    top.add_argument(
+        "--frames", type=Path, nargs="+", help="frames that each of --data was encoded from (depth, guide, compositor)"
+    )
+    top.add_argument(
+        "--control",
+        type=Path,
+        help="frames of the same walks on which nothing happens: guides of clips with an event are lifted from them, so "
+        "that the network learns to do what is said and the known pictures don't show yet (guide)",
+    )
     top.add_argument("--heldout-frames", type=Path, help="frames that --heldout was encoded from (depth)")
     top.add_argument("--out", type=Path, required=True, help="folder of the run (or of the latents)")
     top.add_argument(
-        "--with-frames", type=int, default=6, help="shards whose guides keep the drawn frames (guide, for compositor)"
+        "--with-frames", type=int, default=6, help="shards, spread evenly, whose guides keep the drawn frames (guide)"
     )
     top.add_argument("--minutes", type=float, default=60.0)
     top.add_argument("--lr", type=float, default=1e-3)
@@ -98,6 +112,29 @@ def _run_config(options: argparse.Namespace, ema: float, adam_only: tuple[str, .
     )
 
 
+def _pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
+    """Folders of frames, each with what was encoded from them. `WanderError` when they aren't as many."""
+    frames = options.frames or []
+    if len(frames) != len(options.data):
+        raise WanderError(
+            f"the stage {options.stage} got {len(options.data)} folders of latents and {len(frames)} of frames; give "
+            "--frames, for each of --data the folder that it was encoded from"
+        )
+    return list(zip(frames, options.data, strict=True))
+
+
+def _held_out(options: argparse.Namespace) -> tuple[Path, Path]:
+    """Frames and latents of held-out worlds; those of the first training folder where none are given."""
+    frames, latents = _pairs(options)[0]
+    return options.heldout_frames or frames, options.heldout[0] if options.heldout else latents
+
+
+def _each(folders: Sequence[T], load: Callable[[T], S]) -> list[S]:
+    """What is loaded from each folder; a folder that is named twice is loaded once."""
+    found = {folder: load(folder) for folder in dict.fromkeys(folders)}
+    return [found[folder] for folder in folders]
+
+
 def frame_shards(folder: Path) -> list[vae.Clips]:
     """Frames of every shard of a folder, memory-mapped as far as the format allows."""
     from safetensors import safe_open
@@ -110,14 +147,14 @@ def frame_shards(folder: Path) -> list[vae.Clips]:
 
 def train_vae(options: argparse.Namespace, say: Say) -> None:
     """Stage 1: the autoencoder."""
-    held_out = np.concatenate(frame_shards(options.heldout or options.data))[:16, :29]
+    held_out = np.concatenate(frame_shards((options.heldout or options.data)[0]))[:16, :29]
     model = Vae(VaeConfig())
     run = Run(model, _run_config(options, 0.995, ("encoder.layers.0.", "decoder.head.")), say)
     config = vae.VaeTraining()
     if options.resume and not run.resume() and VAE_FILE.is_file():
         model.load_state_dict(load_vae(VAE_FILE).state_dict())
     rng = np.random.default_rng(options.seed + run.step)
-    sources = [shard for folder in (options.data, *options.also) for shard in frame_shards(folder)]
+    sources = [shard for folder in options.data for shard in frame_shards(folder)]
     if options.photos:
         sources.append(drifting_clips(options.photos, PHOTO_CLIPS, rng))
     sampler = vae.CropSampler(sources, config)
@@ -133,36 +170,29 @@ def train_vae(options: argparse.Namespace, say: Say) -> None:
 def encode(options: argparse.Namespace, say: Say) -> None:
     """Frames to latents, once."""
     checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
-    clips = encode_shards(
-        load_vae(VAE_FILE),
-        checksum,
-        options.data,
-        options.out,
-        lambda done, total: say(f"encoded {done} of {total} shards"),
-    )
-    say(f"{clips} clips in {options.out}")
-
-
-def _frames_of(options: argparse.Namespace) -> Path:
-    if options.frames is None:
-        raise WanderError(
-            f"the stage {options.stage} needs 2 folders, got 1; add --frames, what --data was encoded from"
+    for folder in options.data:
+        clips = encode_shards(
+            load_vae(VAE_FILE),
+            checksum,
+            folder,
+            options.out,
+            lambda done, total: say(f"encoded {done} of {total} shards"),
         )
-    return options.frames
+        say(f"{clips} clips in {options.out}")
 
 
 def train_depth(options: argparse.Namespace, say: Say) -> None:
     """Stage 2: depth from frozen latents."""
     checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
-    samples = depth.load_samples(_frames_of(options), options.data)
-    held_out = depth.load_samples(options.heldout_frames or options.frames, options.heldout or options.data)
-    head = DepthHead(DepthConfig(latent_channels=samples.latents.shape[2]))
+    sources = _each(_pairs(options), lambda pair: depth.load_samples(*pair))
+    held_out = depth.load_samples(*_held_out(options))
+    head = DepthHead(DepthConfig(latent_channels=held_out.latents.shape[2]))
     run = Run(head, _run_config(options, 0.995, ("stem.", "ground.", "head.")), say)
     if options.resume and not run.resume() and DEPTH_FILE.is_file():
         head.load_state_dict(load_depth(DEPTH_FILE)[0].state_dict())
     rng = random.Random(options.seed + run.step)
     run.train(
-        lambda generator: depth.loss_of(head, samples, rng, options.batch, generator),
+        lambda generator: depth.loss_of(head, rng.choice(sources), rng, options.batch, generator),
         lambda: depth.evaluate_depth(run, head, held_out),
         300,
     )
@@ -172,32 +202,38 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
 
 def guide(options: argparse.Namespace, say: Say) -> None:
     """What play would show the network, for every training clip, once."""
-    make_guides(
-        load_vae(VAE_FILE),
-        load_depth(DEPTH_FILE)[0],
-        _frames_of(options),
-        options.data,
-        options.with_frames,
-        lambda done, total: say(f"guided {done} of {total} shards"),
-    )
+    for frames, latents in _pairs(options):
+        make_guides(
+            load_vae(VAE_FILE),
+            load_depth(DEPTH_FILE)[0],
+            frames,
+            latents,
+            control=options.control,
+            with_frames=options.with_frames,
+            progress=lambda done, total: say(f"guided {done} of {total} shards"),
+        )
 
 
 def train_compositor(options: argparse.Namespace, say: Say) -> None:
     """Stage 3: the compositor."""
     checksum, autoencoder = read_manifest(VAE_FILE, "pocket-vae")["sha256"], load_vae(VAE_FILE)
-    samples = compositor.load_samples(autoencoder, _frames_of(options), options.data)
-    held_frames, held = options.heldout_frames or options.frames, options.heldout or options.data
-    held_out = compositor.load_samples(autoencoder, held_frames, held)
+    sources = _each(_pairs(options), lambda pair: compositor.load_samples(autoencoder, *pair))
+    held_out = compositor.load_samples(autoencoder, *_held_out(options))
     model = Compositor(CompositorConfig())
     run = Run(model, _run_config(options, 0.995, ("stem.", "head.")), say)
     if options.resume and not run.resume() and COMPOSITOR_FILE.is_file():
         model.load_state_dict(load_compositor(COMPOSITOR_FILE)[0].state_dict())
-    rng = random.Random(options.seed + run.step)
+    rng, config = random.Random(options.seed + run.step), compositor.CompositorTraining(batch=options.batch)
+    critic = compositor.Critic(config, options.out)
 
     def evaluate() -> Json:
+        critic.save()
         return compositor.evaluate_compositor(run, model, held_out)
 
-    run.train(lambda generator: compositor.loss_of(model, samples, rng, options.batch, generator), evaluate, 300)
+    def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        return compositor.loss_of(model, critic, rng.choice(sources), rng, config, generator)
+
+    run.train(loss, evaluate, 300)
     if options.export:
         say(str(compositor.export_compositor(run, model, checksum, evaluate(), COMPOSITOR_FILE)))
 
@@ -205,7 +241,6 @@ def train_compositor(options: argparse.Namespace, say: Say) -> None:
 def train_base(options: argparse.Namespace, say: Say) -> None:
     """Stages 4 and 5: action and memory."""
     checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
-    clips, held_out = load_latents(options.data, checksum), load_latents(options.heldout or options.data, checksum)
     autoencoder = load_vae(VAE_FILE)
     frozen = autoencoder, load_depth(DEPTH_FILE)[0], load_compositor(COMPOSITOR_FILE)[0]
     chunks = tuple(options.chunks or base.BaseTraining().chunks)
@@ -216,19 +251,26 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
         from engine.weights import load_transformer
 
         model.load_state_dict(load_transformer(TRANSFORMER_FILE)[0].state_dict())
-    guides, held_guides = load_guides(options.data), load_guides(options.heldout or options.data)
+
+    def load(folder: Path) -> base.GuidedClips:
+        return base.GuidedClips(load_latents(folder, checksum), load_guides(folder))
+
+    sources, held_out = _each(options.data, load), _each(options.heldout or options.data[:1], load)
 
     def evaluate() -> Json:
-        return evaluate_base(run, model, frozen, held_out, held_guides, config)
+        return evaluate_base(run, model, frozen, held_out, config)
 
-    _train_base(run, model, base.BatchSampler(clips, config, guides), config, evaluate)
+    _train_base(run, model, base.samplers(sources, config), config, evaluate)
     if options.export:
-        evaluation = evaluate()
-        say(str(export_base(run, model, held_out, checksum, evaluation, config, TRANSFORMER_FILE)))
+        say(str(export_base(run, model, sources, checksum, evaluate(), config, TRANSFORMER_FILE)))
 
 
 def _train_base(
-    run: Run, model: Pocket, sampler: base.BatchSampler, config: base.BaseTraining, evaluate: Callable[[], Json]
+    run: Run,
+    model: Pocket,
+    samplers: Sequence[base.BatchSampler],
+    config: base.BaseTraining,
+    evaluate: Callable[[], Json],
 ) -> None:
     from engine.memory import pocket as pocket_memory
 
@@ -236,7 +278,8 @@ def _train_base(
     memory = pocket_memory()
 
     def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        return base.base_loss(model, sampler.draw(rng), rng.choice(config.chunks), config, memory, generator)
+        batch = rng.choice(samplers).draw(rng)
+        return base.base_loss(model, batch, rng.choice(config.chunks), config, memory, generator)
 
     run.train(loss, evaluate, 600)
 

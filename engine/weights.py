@@ -13,16 +13,21 @@ from engine.checkpoint import Json, load_weights, manifest_path, read_manifest, 
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
+from engine.precision import peak_gflops
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
 
 ConfigT = TypeVar("ConfigT")
+Size = tuple[int, int]
+"""Width and height of pictures."""
+LARGE_GFLOPS = 250.0
+"""Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
 POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
 
 
 @dataclass(frozen=True, slots=True)
 class PocketWeights:
-    """The networks in evaluation mode, the size that they were trained for, and what the files say of themselves."""
+    """The networks in evaluation mode, the size of the pictures they make, and what the files say of themselves."""
 
     vae: Vae
     depth: DepthHead | None
@@ -77,7 +82,7 @@ def load_compositor(path: Path = POCKET_FOLDER / "compositor.safetensors") -> tu
 def load_transformer(path: Path = POCKET_FOLDER / "transformer.safetensors") -> tuple[Pocket, Json]:
     """The transformer and its manifest. Raises `WanderError` as `load_vae`."""
     manifest = read_manifest(path, "pocket-transformer")
-    missing = [name for name in ("vae_sha256", "width", "height") if name not in manifest]
+    missing = [name for name in ("vae_sha256", "sizes") if not manifest.get(name)]
     if missing:
         raise WanderError(f"the manifest {manifest_path(path)} has no {missing[0]}; restore it with 'git checkout'")
     model = Pocket(_config(PocketConfig, manifest, path))
@@ -85,8 +90,27 @@ def load_transformer(path: Path = POCKET_FOLDER / "transformer.safetensors") -> 
     return model.eval().requires_grad_(False), manifest
 
 
-def load_pocket(folder: Path = POCKET_FOLDER, device: torch.device | None = None) -> PocketWeights:
-    """Everything `pocket` needs, checked to belong together."""
+def chosen_size(sizes: list[Size], wanted: Size | None, device: torch.device) -> Size:
+    """The wanted one of the sizes (width, height) that a transformer was trained for, or, where none is wanted, the
+    largest that this machine makes in real time, at least the smallest.
+
+    Raises `WanderError` if it was not trained for the wanted one.
+    """
+    if wanted is None:
+        fast = device.type == "cuda" or peak_gflops() >= LARGE_GFLOPS
+        return max(sizes) if fast else min(sizes)
+    if wanted not in sizes:
+        known = ", ".join(f"{width}x{height}" for width, height in sizes)
+        raise WanderError(
+            f"pictures of {wanted[0]}x{wanted[1]} were asked for, the model makes {known}; choose one of these"
+        )
+    return wanted
+
+
+def load_pocket(
+    folder: Path = POCKET_FOLDER, device: torch.device | None = None, size: Size | None = None
+) -> PocketWeights:
+    """Everything `pocket` needs, checked to belong together, for pictures of `size` (see `chosen_size`)."""
     vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(folder / "transformer.safetensors")
     depth = compositor = None
     parts = {"transformer": manifest}
@@ -105,4 +129,6 @@ def load_pocket(folder: Path = POCKET_FOLDER, device: torch.device | None = None
     for network in (vae, depth, compositor, model):
         if network is not None:
             network.to(target)
-    return PocketWeights(vae, depth, compositor, model, manifest["width"], manifest["height"], manifest["sha256"])
+    sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
+    width, height = chosen_size(sizes, size, target)
+    return PocketWeights(vae, depth, compositor, model, width, height, manifest["sha256"])

@@ -41,6 +41,8 @@ class WorldSpec:
     """A clip to go on from, RGB `[F, H, W, 3]` at 24 frames a second: its end becomes the first chunks."""
     chunk: int = 4
     """Latents generated at once: 4 is smoothest, 1 answers soonest."""
+    size: tuple[int, int] | None = None
+    """Width and height of the pictures; None for the largest that this machine makes in real time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -128,8 +130,17 @@ def open_world(spec: WorldSpec, records: Sequence[ChunkRecord] = ()) -> World:
     from engine.weights import load_pocket
 
     load_encoder()
+    weights = load_pocket(size=size_of(records) or spec.size)
     if spec.video is not None:
         from engine.continuation import ContinuedWorld
 
-        return ContinuedWorld(load_pocket(), spec, records)
-    return PocketWorld(load_pocket(), spec, records)
+        return ContinuedWorld(weights, spec, records)
+    return PocketWorld(weights, spec, records)
+
+
+def size_of(records: Sequence[ChunkRecord]) -> tuple[int, int] | None:
+    """Width and height of the pictures of a world that has chunks."""
+    if not records:
+        return None
+    Y, X = records[0].latents.shape[-2:]
+    return 16 * X, 16 * Y

@@ -11,9 +11,9 @@ SHORTEST = 13
 
 
 def parser() -> argparse.ArgumentParser:
-    """Options of `data make` and `data preview`; `options.action` says which."""
+    """Options of `data make`, `data halve` and `data preview`; `options.action` says which."""
     top = argparse.ArgumentParser(prog="launch.py data", description="Ground-truth worlds, drawn and not generated.")
-    actions = top.add_subparsers(dest="action", required=True, metavar="make|preview")
+    actions = top.add_subparsers(dest="action", required=True, metavar="make|halve|preview")
     make = actions.add_parser("make", help="render clips into shards; goes on where it was stopped")
     make.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the shards")
     make.add_argument("--clips", type=at_least_one, default=32, help="how many clips (32)")
@@ -21,6 +21,9 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--events", type=share, default=0.5, help="share of clips in which something happens (0.5)")
     make.add_argument("--depth", action="store_true", help="keep true depth as well")
     make.add_argument("--biome", action="append", default=[], choices=tuple(BIOMES), help="only this; may be repeated")
+    half = actions.add_parser("halve", help="the clips of a folder at half the size")
+    half.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of shards")
+    half.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the smaller ones")
     preview = actions.add_parser("preview", help="walk through a world with the explorer's keys")
     preview.add_argument("--biome", choices=tuple(BIOMES), help="kind of place (drawn from the seed)")
     for action in (make, preview):

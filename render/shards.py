@@ -95,6 +95,48 @@ def make(
     return paths
 
 
+def halve(source: Path, out: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
+    """The same clips at half the size: pictures box-filtered, of depth the nearest of four pixels; resumes like `make`.
+
+    Raises:
+        ValueError: there are no complete shards, or their sides are odd.
+    """
+    shards, paths = sorted(source.glob("clips-*.json")), []
+    if not shards:
+        raise ValueError(f"there are 0 complete shards in {source}; make some with 'launch.py data make'")
+    out.mkdir(parents=True, exist_ok=True)
+    for done, sidecar in enumerate(shards):
+        shard, path = read_shard(sidecar.with_suffix(".safetensors")), out / sidecar.with_suffix(".safetensors").name
+        width, height = shard.meta["width"], shard.meta["height"]
+        if width % 2 or height % 2:
+            raise ValueError(f"pictures of {width}x{height} can't be halved; both sides must be even")
+        paths.append(path)
+        if not _complete(path, len(shard.meta["clips"])):
+            arrays = {"frames": np.stack([_halved(clip) for clip in shard.frames])}
+            arrays |= {"poses": shard.poses, "keys": shard.keys, "mouse": shard.mouse}
+            if shard.depth is not None:
+                arrays["depth"] = np.stack([_nearest(clip) for clip in shard.depth])
+            _write_shard(path, arrays, shard.meta | {"width": width // 2, "height": height // 2})
+        progress(done + 1, len(shards))
+    return paths
+
+
+def _quarters(pictures: NDArray) -> list[NDArray]:
+    """The four pixels of each 2x2 cell of pictures [F, H, W, ...]."""
+    return [pictures[:, y::2, x::2] for y in (0, 1) for x in (0, 1)]
+
+
+def _halved(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    total = np.full((len(frames), frames.shape[1] // 2, frames.shape[2] // 2, 3), 2, np.uint16)
+    for part in _quarters(frames):
+        total += part
+    return (total // 4).astype(np.uint8)
+
+
+def _nearest(depth: NDArray[np.float16]) -> NDArray[np.float16]:
+    return np.minimum.reduce(_quarters(depth))
+
+
 def _complete(path: Path, count: int) -> bool:
     """Whether a shard with this many clips is already there."""
     sidecar = path.with_suffix(".json")
@@ -113,8 +155,11 @@ def _write(path: Path, clips: list[Clip], about: dict[str, Any]) -> None:
     depths = [clip.depth for clip in clips if clip.depth is not None]
     if depths:
         arrays["depth"] = np.stack(depths).astype(np.float16)
-    meta = {"format": FORMAT, **about, "fps": FPS, "intrinsics": intrinsics(about["width"], about["height"]).tolist()}
-    meta["clips"] = [clip.about for clip in clips]
+    _write_shard(path, arrays, {"format": FORMAT, **about, "fps": FPS, "clips": [clip.about for clip in clips]})
+
+
+def _write_shard(path: Path, arrays: dict[str, NDArray], about: dict[str, Any]) -> None:
+    meta = {**about, "intrinsics": intrinsics(about["width"], about["height"]).tolist()}
     text = json.dumps(meta, ensure_ascii=False, indent=1)
     _replace(path, lambda temporary: save_file(arrays, temporary))
     _replace(path.with_suffix(".png"), lambda temporary: contact_sheet(arrays["frames"]).save(temporary, "PNG"))

@@ -208,7 +208,13 @@ def engine_spec(spec: WorldSpec) -> Any:
     image = decode_image(spec.image) if spec.image else None
     video = decode_clip(spec.video) if spec.video else None
     return EngineSpec(
-        preset=spec.preset, seed=spec.seed, prompt=spec.prompt, image=image, video=video, chunk=spec.chunk
+        preset=spec.preset,
+        seed=spec.seed,
+        prompt=spec.prompt,
+        image=image,
+        video=video,
+        chunk=spec.chunk,
+        size=spec.size,
     )
 
 

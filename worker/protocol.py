@@ -103,6 +103,8 @@ class WorldSpec(Message, frozen=True, kw_only=True, tag="spec"):
     video: Annotated[bytes, Meta(max_length=MAX_IMAGE)] = b""
     """A short clip to go on from, as `app.clip` makes it of a video file; empty for none."""
     chunk: Chunk = 4
+    size: tuple[Side, Side] | None = None
+    """Width and height of the pictures; None for the largest that the worker's machine makes in real time."""
     session: Path = ""
     """A session file to resume (then the other fields come from it), or empty for a new session."""
 

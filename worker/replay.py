@@ -22,6 +22,8 @@ from worker.model_process import engine_of, engine_spec, engine_steps
 from worker.model_protocol import fingerprint
 
 OpenWorld = Callable[[Any, list[Any]], Any]
+CELL = 16
+"""Pixels across and down that a cell of a latent shows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -84,6 +86,9 @@ def again(branch: Branch, opening: OpenWorld | None = None) -> Iterator[Played]:
     """Make the chunks of a branch anew, from its beginning."""
     opening = opening or engine_of(branch.spec.preset)
     spec, records = engine_spec(branch.spec), []
+    if branch.chunks and spec.size is None:
+        *_, rows, columns = branch.chunks[0].shape
+        spec = replace(spec, size=(CELL * columns, CELL * rows))
     world: Any = None
     for entry in branch.chunks:
         if world is None or world.chunk != len(entry.steps):

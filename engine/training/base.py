@@ -9,7 +9,8 @@ from a picture) or generated (from text).
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,30 @@ def lines_at(about: dict[str, Any], latent: int, language: str, wording: int) ->
         e for e in about["events"] if e["start_frame"] <= frame and (e["stop_frame"] is None or frame < e["stop_frame"])
     ]
     return (captions[wording % len(captions)], *(e[f"caption_{language}"] for e in active))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GuidedClips:
+    """Clips of one size and their guides half `[n, T, C + 4, Y, X]`, or None for a network that sees none."""
+
+    clips: LatentClips
+    guides: Tensor | None
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Latent rows and columns."""
+        Y, X = self.clips.latents.shape[-2:]
+        return Y, X
+
+
+def samplers(sources: Sequence[GuidedClips], config: BaseTraining) -> list[BatchSampler]:
+    """A sampler for each source; `config.batch` clips of the largest size, and as many more of a smaller one as cost
+    about the same, at most four times as many."""
+    cells = [Y * X for Y, X in (source.grid for source in sources)]
+    return [
+        BatchSampler(source.clips, replace(config, batch=config.batch * min(max(cells) // count, 4)), source.guides)
+        for source, count in zip(sources, cells, strict=True)
+    ]
 
 
 class BatchSampler:

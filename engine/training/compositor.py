@@ -1,7 +1,8 @@
 """Stage 3, the compositor: decoded frames and drawn ones against the truth.
 
 Latents are blurred by noise of many strengths before they are decoded, as those that the transformer makes are not
-perfect, so that the compositor learns when to believe the drawing instead.
+perfect, so that the compositor learns when to believe the drawing instead. The error of pixels alone would answer
+doubt with blur; an adversary that only ever sees true and composed frames asks for edges (a hinge loss on patches).
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
-from engine.checkpoint import Json, save_weights
+from engine.checkpoint import Json, load_state, save_state, save_weights
 from engine.compositor import Compositor
 from engine.errors import WanderError
+from engine.precision import autocast
 from engine.training.loop import Run
 from engine.vae import FRAMES_PER_LATENT, DecoderState, Vae, to_uint8
 
@@ -46,6 +49,16 @@ class Samples:
         )
         return truth, decoded, drawn, self.covered[rows]
 
+    def crops(self, rng: random.Random, config: CompositorTraining) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Windows of random samples, in whole cells of the compositor."""
+        (h, w), (H, W) = config.crop, self.truth.shape[2:4]
+        found = []
+        for _ in range(config.batch):
+            i, y, x = rng.randrange(len(self)), 4 * rng.randrange((H - h) // 4 + 1), 4 * rng.randrange((W - w) // 4 + 1)
+            found.append([x_[i, :, y : y + h, x : x + w] for x_ in (self.truth, self.decoded, self.drawn, self.covered)])
+        truth, decoded, drawn, covered = (torch.stack(column) for column in zip(*found, strict=True))
+        return *(x_.permute(0, 1, 4, 2, 3).float() / 127.5 - 1 for x_ in (truth, decoded, drawn)), covered
+
 
 @torch.inference_mode()
 def load_samples(
@@ -69,8 +82,9 @@ def load_samples(
             state: DecoderState | None = None
             decoded = []
             for latent in clip + noise:
-                made, state = vae.decode(latent[None], state)
-                decoded.append(to_uint8(made[0]))
+                with autocast(latent.device):
+                    made, state = vae.decode(latent[None], state)
+                decoded.append(to_uint8(made[0].float()))
             groups = truth[i, 1:].unflatten(0, (-1, FRAMES_PER_LATENT))
             parts.append((groups, torch.stack(decoded[1:]), drawn[i, 1:], covered[i, 1:]))
         progress(done + 1, len(shards))
@@ -86,16 +100,104 @@ def _steps(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.diff(dim=-1), x.diff(dim=-2)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompositorTraining:
+    """Batches and the weight of the adversary."""
+
+    batch: int = 16
+    crop: tuple[int, int] = (96, 160)
+    uncovered: float = 0.15
+    """Share of samples that are shown no drawing at all."""
+    sharpness: float = 0.5
+    """Gradient of the adversary at the composed frames, as a share of that of the error of pixels."""
+    warmup: int = 150
+    """Steps in which only the critic learns from the adversary's game."""
+    critic_lr: float = 3e-4
+
+
+class Discriminator(nn.Module):
+    """Are four frames `[B, 4, 3, h, w]` true? A logit for every patch of about 40 pixels."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(12 * FRAMES_PER_LATENT, width, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 1, 3, padding=1),
+        )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Logits `[B, 1, h / 8, w / 8]`."""
+        folded = F.pixel_unshuffle(frames.flatten(1, 2), 2).contiguous(memory_format=torch.channels_last)
+        return self.layers(folded).float()
+
+
+class Critic:
+    """The adversary: a discriminator with its own optimiser, and its state on disk beside the run's."""
+
+    def __init__(self, config: CompositorTraining, out: Path) -> None:
+        self.config, self.path, self.steps = config, out / "critic.safetensors", 0
+        self.network = Discriminator()
+        if self.path.is_file():
+            tensors, facts = load_state(self.path)
+            self.network.load_state_dict(tensors)
+            self.steps = facts["steps"]
+        self.optimiser = torch.optim.Adam(self.network.parameters(), config.critic_lr, betas=(0.5, 0.9))
+
+    def save(self) -> None:
+        """Writes the discriminator."""
+        save_state(self.path, dict(self.network.state_dict()), {"steps": self.steps})
+
+    def learn(self, truth: Tensor, made: Tensor) -> float:
+        """One step of the hinge loss; returns how well true and made frames are told apart (0.5 is chance)."""
+        self.steps += 1
+        with autocast(truth.device):
+            real, fake = self.network(torch.cat([truth, made.detach()])).chunk(2)
+        self.optimiser.zero_grad(set_to_none=True)
+        (F.relu(1 - real).mean() + F.relu(1 + fake).mean()).backward()
+        self.optimiser.step()
+        return float(((real > 0).float().mean() + (fake < 0).float().mean()) / 2)
+
+    def push(self, made: Tensor, error: Tensor) -> Tensor:
+        """A loss whose gradient at the frames is `sharpness` times that of `error`, towards what looks true."""
+        if self.steps <= self.config.warmup:
+            return torch.zeros(())
+        with autocast(made.device):
+            doubt = -self.network(made).mean()
+        pixel, adversary = (torch.autograd.grad(x, made, retain_graph=True)[0].norm() for x in (error, doubt))
+        return doubt * (self.config.sharpness * pixel / adversary.clamp_min(1e-12)).detach()
+
+
 def loss_of(
-    model: Compositor, samples: Samples, rng: random.Random, batch: int, generator: torch.Generator
+    model: Compositor,
+    critic: Critic,
+    samples: Samples,
+    rng: random.Random,
+    config: CompositorTraining,
+    generator: torch.Generator,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Mean absolute error of pixels and of their differences; a tenth of the samples is not covered at all."""
-    truth, decoded, drawn, covered = samples.of([rng.randrange(len(samples)) for _ in range(batch)])
-    covered = covered & (torch.rand(batch, 1, 1, 1, generator=generator) > 0.1)
-    error = model(decoded, drawn, covered) - truth
+    """Mean absolute error of pixels and of their differences, and the adversary's push towards what looks true."""
+    truth, decoded, drawn, covered = samples.crops(rng, config)
+    covered = covered & (torch.rand(config.batch, 1, 1, 1, generator=generator) > config.uncovered)
+    with autocast(truth.device):
+        made = model(decoded, drawn, covered).float()
+    error = made - truth
     loss = error.abs().mean() + sum(step.abs().mean() for step in _steps(error))
+    told = critic.learn(truth, made)
     psnr = float(10 * torch.log10(4 / error.detach().square().mean()))
-    return loss, {"psnr": psnr}
+    energy = _energy(made.detach()) / _energy(truth)
+    return loss + critic.push(made, loss), {"psnr": psnr, "gradient": energy, "told": told}
+
+
+def _energy(frames: Tensor) -> float:
+    return sum(float(step.square().mean()) for step in _steps(frames))
 
 
 @torch.inference_mode()
@@ -109,10 +211,7 @@ def evaluate_compositor(run: Run, model: Compositor, held_out: Samples) -> Json:
     for name, frames in (("decoded", decoded), ("drawn", drawn), ("composed", made.clamp(-1, 1))):
         mse = (frames - truth).square().mean((1, 2, 3, 4)).clamp_min(1e-5)
         scores[name] = round(float((10 * torch.log10(4 / mse)).mean()), 2)
-        energy = sum(float(s.square().mean()) for s in _steps(frames)) / sum(
-            float(s.square().mean()) for s in _steps(truth)
-        )
-        scores[f"{name}_gradient"] = round(energy, 3)
+        scores[f"{name}_gradient"] = round(_energy(frames) / _energy(truth), 3)
     picks = list(range(0, len(rows), max(len(rows) // 8, 1)))[:8]
     sheet = torch.cat([torch.cat([x[i, -1] for i in picks], 2) for x in (truth, decoded, drawn, made)], 1)
     Image.fromarray(to_uint8(sheet).numpy()).save(run.config.out / f"step{run.step:06d}.png")

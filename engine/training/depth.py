@@ -16,6 +16,7 @@ from engine.checkpoint import Json, save_weights
 from engine.depth import DepthHead, depth_loss, ground_disparity, level_camera
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS
+from engine.precision import autocast
 from engine.training.loop import Run
 from engine.vae import FRAMES_PER_LATENT
 
@@ -70,7 +71,10 @@ def loss_of(
     """Loss of one batch."""
     latents, ground, depth = samples.draw(rng, batch)
     level = NOISE * torch.rand(batch, 1, 1, 1, generator=generator)
-    return depth_loss(head(latents + level * torch.randn(latents.shape, generator=generator), ground), depth)
+    noisy = latents + level * torch.randn(latents.shape, generator=generator)
+    with autocast(latents.device):
+        found = head(noisy, ground)
+    return depth_loss(found, depth)
 
 
 @torch.inference_mode()

@@ -8,7 +8,8 @@ autoencoder makes of them (as in a long walk). Smaller chunks train on the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from engine.errors import WanderError
 from engine.geometry import POCKET_LENS, rigid_inverse
 from engine.guide import Guide, Surface, lifted, make_guide
 from engine.memory import pocket, select_context
+from engine.precision import autocast, default_device
+from engine.training.latents import encode_frames
 from engine.transformer import COVERAGE
 from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, to_uint8
 
@@ -37,7 +40,8 @@ def guides_of(
 ) -> Guide:
     """Guides of one clip; `pictures` are what its latents' last frames are taken to show. Latent 0 has none (zeros)."""
     T, C, Y, X = latents_TCYX.shape
-    disparity = estimate(head, latents_TCYX, poses).seen()
+    with autocast(latents_TCYX.device):
+        disparity = estimate(head, latents_TCYX, poses).seen()
     frames = torch.from_numpy(pictures_THW3.copy()).to(disparity.device).permute(0, 3, 1, 2).float() / 127.5 - 1
     surfaces = [Surface(frames[t], disparity[t], poses[t]) for t in range(T)]
     H, W = frames.shape[-2:]
@@ -61,37 +65,56 @@ def make_guides(
     head: DepthHead,
     frames: Path,
     latents: Path,
+    *,
+    control: Path | None = None,
     with_frames: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Writes the guides of every latent shard of a folder that has none yet; `frames` holds the shards of pictures.
 
-    The first `with_frames` shards keep the drawn frames as well: `frames` uint8 [n, T, 4, H, W, 3] and `covered` bool
-    [n, T, 4, H, W], which the compositor is trained on.
+    `with_frames` shards, spread evenly, keep the drawn frames as well: `frames` uint8 [n, T, 4, H, W, 3] and `covered`
+    bool [n, T, 4, H, W], which the compositor is trained on. `control`, a folder of shards of the same names, shows the
+    same walks without events: guides of clips in which one begins are lifted from those, as if the network had not yet
+    done what was said.
 
     Raises `WanderError` if there are no latent shards.
     """
     shards = sorted(latents.glob(f"{_LATENTS}*.safetensors"))
     if not shards:
         raise WanderError(f"there are 0 latent shards in {latents}; make some with 'launch.py train encode'")
+    keep = {int(i) for i in np.linspace(0, len(shards) - 1, min(with_frames, len(shards)))} if with_frames else set()
     for done, path in enumerate(shards):
         target = path.with_name(path.name.replace(_LATENTS, _GUIDES))
         if not target.is_file():
-            with safe_open(path, framework="pt") as file:
-                clips, poses = file.get_tensor("latents").float(), file.get_tensor("poses").numpy()
-            with safe_open(frames / path.name.replace(_LATENTS, _FRAMES), framework="np") as file:
-                truth = file.get_tensor("frames")[:, ::FRAMES_PER_LATENT]
-            found = []
-            for i, clip in enumerate(clips):
-                with torch.inference_mode():
-                    seen = truth[i] if i % 2 else decode_clip(vae, clip[None])[0, ::FRAMES_PER_LATENT].numpy()
-                found.append(guides_of(vae, head, clip, seen, poses[i]))
+            name = path.name.replace(_LATENTS, _FRAMES)
+            stale = None if control is None or not (control / name).is_file() else control / name
+            found = list(_guides_of_shard(vae, head, path, frames / name, stale))
             tensors = {"guides": torch.stack([guide.latents.half() for guide in found])}
-            if done < with_frames:
+            if done in keep:
                 tensors["frames"] = torch.stack([to_uint8(guide.frames) for guide in found])
                 tensors["covered"] = torch.stack([guide.covered for guide in found])
             write_atomically(target, lambda part, tensors=tensors: save_file(tensors, part))
         progress(done + 1, len(shards))
+
+
+@torch.inference_mode()
+def _guides_of_shard(vae: Vae, head: DepthHead, latents: Path, frames: Path, control: Path | None) -> Iterator[Guide]:
+    with safe_open(latents, framework="pt") as file:
+        clips, poses = file.get_tensor("latents").float(), file.get_tensor("poses").numpy()
+        about = json.loads(file.metadata()["about"])
+    shown = safe_open(frames, framework="np").get_slice("frames")
+    without = None if control is None else safe_open(control, framework="np").get_slice("frames")
+    device = default_device()
+    for i, clip in enumerate(clips):
+        truth = shown[i]
+        if without is not None and i < without.get_shape()[0] and any(e["start_frame"] > 0 for e in about[i]["events"]):
+            truth = without[i]
+            clip = encode_frames(vae, truth[None])[0].float()  # noqa: PLW2901
+        seen = truth[::FRAMES_PER_LATENT]
+        if not i % 2:
+            with autocast(device):
+                seen = decode_clip(vae, clip[None])[0, ::FRAMES_PER_LATENT].numpy()
+        yield guides_of(vae, head, clip, seen, poses[i])
 
 
 def load_guides(folder: Path) -> Tensor:

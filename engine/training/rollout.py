@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from engine.compositor import Compositor
 from engine.depth import DepthHead
 from engine.memory import pocket as pocket_memory
 from engine.streamer import PocketWorld
-from engine.training.base import BaseTraining, BatchSampler, base_loss, lines_at
+from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, lines_at
 from engine.training.latents import LatentClips
 from engine.training.loop import Run
 from engine.transformer import Pocket
@@ -56,19 +57,26 @@ def weights_of(model: Pocket, frozen: Frozen, clips: LatentClips) -> PocketWeigh
 
 
 def evaluate_base(
-    run: Run,
-    model: Pocket,
-    frozen: Frozen,
-    held_out: LatentClips,
-    guides: Tensor,
-    config: BaseTraining,
+    run: Run, model: Pocket, frozen: Frozen, held_out: Sequence[GuidedClips], config: BaseTraining
 ) -> Json:
-    """Held-out loss at fixed noise for each chunk length, PSNR of rollouts, and a PNG of strips."""
+    """For each size of held-out clips: loss at fixed noise of each chunk length, PSNR of rollouts, a PNG of strips."""
     averaged = run.averaged(Pocket(model.config))
-    scores: Json = {}
+    return {
+        "{}x{}".format(*size_of(source)): _scores(run, averaged, frozen, source, config) for source in held_out
+    }
+
+
+def size_of(source: GuidedClips) -> tuple[int, int]:
+    """Width and height of the pictures."""
+    Y, X = source.grid
+    return X * SPATIAL_FACTOR, Y * SPATIAL_FACTOR
+
+
+def _scores(run: Run, averaged: Pocket, frozen: Frozen, source: GuidedClips, config: BaseTraining) -> Json:
+    held_out, scores = source.clips, {}
     with torch.inference_mode():
         for chunk in sorted(set(config.chunks)):
-            sampler, rng = BatchSampler(held_out, config, guides), random.Random(0)
+            sampler, rng = BatchSampler(held_out, config, source.guides), random.Random(0)
             generator = torch.Generator().manual_seed(0)
             losses = [
                 float(base_loss(averaged, sampler.draw(rng), chunk, config, pocket_memory(), generator)[0])
@@ -82,7 +90,7 @@ def evaluate_base(
     scores["psnr"] = {
         str(f): round(float((10 * np.log10(255**2 / np.maximum(error[:, f], 1e-3))).mean()), 2) for f in STRIP
     }
-    save_strips(truth, made, run.config.out / f"step{run.step:06d}.png")
+    save_strips(truth, made, run.config.out / f"step{run.step:06d}-{truth.shape[2]}.png")
     return scores
 
 
@@ -95,14 +103,13 @@ def save_strips(truth: NDArray[np.uint8], made: NDArray[np.uint8], path: Path) -
 def export_base(
     run: Run,
     model: Pocket,
-    clips: LatentClips,
+    sources: Sequence[GuidedClips],
     vae_checksum: str,
     evaluation: Json,
     config: BaseTraining,
     path: Path,
 ) -> Json:
     """Writes the averaged weights and their manifest, which is returned."""
-    Y, X = clips.latents.shape[-2:]
     recipe = {
         "steps": run.step,
         "seconds": round(run.trained_seconds),
@@ -116,8 +123,7 @@ def export_base(
     manifest = {
         "kind": "pocket-transformer",
         "config": asdict(model.config),
-        "width": X * SPATIAL_FACTOR,
-        "height": Y * SPATIAL_FACTOR,
+        "sizes": sorted({size_of(source) for source in sources}, reverse=True),
         "vae_sha256": vae_checksum,
         "recipe": recipe,
         "evaluation": evaluation,

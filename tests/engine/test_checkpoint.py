@@ -16,7 +16,7 @@ from engine.compositor import Compositor
 from engine.depth import DepthHead
 from engine.errors import WanderError
 from engine.transformer import Pocket
-from engine.weights import PocketWeights, load_pocket, load_transformer, load_vae
+from engine.weights import LARGE_GFLOPS, PocketWeights, load_pocket, load_transformer, load_vae
 from tests.engine.tiny import tiny_weights
 
 VAE, DEPTH, COMPOSITOR, TRANSFORMER = (
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     """The weight files of a tiny `pocket`."""
     weights = tiny_weights()
     save_weights(tmp_path / VAE, weights.vae.state_dict(), {"kind": "pocket-vae", "config": asdict(weights.vae.config)})
-    facts = {"width": 64, "height": 32, "vae_sha256": sha256_of(tmp_path / VAE)}
+    facts = {"sizes": [[64, 32], [32, 32]], "vae_sha256": sha256_of(tmp_path / VAE)}
     for name, network in networks(weights).items():
         manifest = {"kind": f"pocket-{name}", "config": asdict(network.config)} | facts
         save_weights(tmp_path / f"{name}.safetensors", network.state_dict(), manifest)
@@ -101,7 +101,7 @@ def test_a_file_that_is_not_whole_and_right_is_refused_in_one_sentence(folder, n
 
 def test_what_was_saved_is_loaded_in_bfloat16_precision(folder):
     weights = tiny_weights()
-    loaded = load_pocket(folder)
+    loaded = load_pocket(folder, size=(64, 32))
     assert (loaded.width, loaded.height, loaded.grid) == (64, 32, (2, 4))
     pairs = zip(networks(loaded).values(), networks(weights).values(), strict=True)
     for network, saved in ((loaded.vae, weights.vae), *pairs):
@@ -118,9 +118,21 @@ def test_a_network_of_another_autoencoder_is_refused(folder, name):
 
 
 def test_a_manifest_without_the_frames_size_is_refused(folder):
-    describe("width", None)(folder / TRANSFORMER)
-    with pytest.raises(WanderError, match="has no width"):
+    describe("sizes", None)(folder / TRANSFORMER)
+    with pytest.raises(WanderError, match="has no sizes"):
         load_transformer(folder / TRANSFORMER)
+
+
+@pytest.mark.parametrize(("gflops", "size"), [(LARGE_GFLOPS - 1, (32, 32)), (LARGE_GFLOPS + 1, (64, 32))])
+def test_a_fast_machine_makes_large_pictures_and_a_slow_one_small(folder, monkeypatch, gflops, size):
+    monkeypatch.setattr("engine.weights.peak_gflops", lambda: gflops)
+    loaded = load_pocket(folder)
+    assert (loaded.width, loaded.height) == size
+
+
+def test_a_size_that_the_model_was_not_trained_for_is_refused_with_those_it_was(folder):
+    with pytest.raises(WanderError, match="48x48 were asked for, the model makes 64x32, 32x32"):
+        load_pocket(folder, size=(48, 48))
 
 
 def test_the_checksum_follows_a_file_that_changes(folder):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from engine.compositor import Compositor, CompositorConfig
-from engine.training.compositor import Samples, loss_of
+from engine.training.compositor import CompositorTraining, Critic, Samples, loss_of
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 
@@ -28,8 +28,10 @@ def test_where_covered_an_untrained_compositor_leans_to_the_drawn_frames():
     assert ((shown - drawn).abs() <= 0.5 * (decoded - drawn).abs() + 1e-6).all()
 
 
-def test_it_learns_which_of_the_two_is_right():
+def test_it_learns_which_of_the_two_is_right(tmp_path):
     torch.manual_seed(0)
+    config = CompositorTraining(batch=4, crop=(16, 32), warmup=1000)
+    critic = Critic(config, tmp_path)
     truth = (torch.rand(8, 4, 16, 32, 3) * 255).byte()
     wrong = 255 - truth
     model = Compositor(CompositorConfig(width=16))
@@ -37,12 +39,32 @@ def test_it_learns_which_of_the_two_is_right():
     samples = Samples(truth, truth, wrong, torch.ones(8, 4, 16, 32, dtype=torch.bool))
     losses = []
     for _ in range(40):
-        loss, _ = loss_of(model, samples, random.Random(0), 4, torch.Generator().manual_seed(0))
+        loss, _ = loss_of(model, critic, samples, random.Random(0), config, torch.Generator().manual_seed(0))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.3 * losses[0]
+
+
+def test_the_adversary_pushes_as_hard_as_it_is_told_to(tmp_path):
+    torch.manual_seed(0)
+    critic = Critic(CompositorTraining(sharpness=0.5, warmup=0), tmp_path)
+    truth, made = frames(2, 2), frames(3, 2).requires_grad_()
+    critic.learn(truth, made)
+    error = (made - truth).abs().mean()
+    (pixel,), (push,) = (torch.autograd.grad(x, made, retain_graph=True) for x in (error, critic.push(made, error)))
+    assert torch.isclose(push.norm(), 0.5 * pixel.norm(), rtol=0.02)
+
+
+def test_a_critic_goes_on_where_it_was_saved(tmp_path):
+    config = CompositorTraining()
+    critic = Critic(config, tmp_path)
+    critic.learn(frames(2, 2), frames(3, 2))
+    critic.save()
+    again = Critic(config, tmp_path)
+    assert again.steps == 1
+    assert all(torch.equal(a, b) for a, b in zip(again.network.parameters(), critic.network.parameters(), strict=True))
 
 
 def test_a_chunk_keeps_the_last_picture_that_it_showed():

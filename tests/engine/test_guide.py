@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.actions import KEY_D, KEY_LEFT, KEY_RIGHT, KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
 from engine.depth import ground_disparity
 from engine.geometry import POCKET_LENS
-from engine.guide import Surface, cameras_between, fill, lifted, look
+from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 H, W = 48, 80
@@ -100,3 +100,27 @@ def test_a_world_shows_its_network_the_surfaces_it_knows():
     assert guides and all(g.shape[2:] == (8, 2, 4) for g in guides)
     assert float(guides[0][0, 0].abs().max()) == 0, "the given latent has no guide"
     assert float(guides[-1][0, :, 4:].max()) > 0.5, "the second chunk is covered by the first"
+
+
+@pytest.mark.parametrize("keys", [KEY_W, KEY_D, KEY_LEFT, KEY_RIGHT | KEY_W, KEY_UP])
+def test_the_compiled_drawing_shows_what_the_plain_one_shows(keys):
+    path = frame_poses([Step(keys=keys)] * 8, POCKET, start_pose(POCKET))
+    sources = [ground_picture(path[0]), ground_picture(path[8])]
+    (plain, covered), (compiled, seen) = (f(sources, path[[12, 20, 32]], POCKET_LENS) for f in (look_through, look_on_cpu))
+    assert (covered == seen).float().mean() > 0.998
+    both = (covered & seen)[:, None].expand_as(plain)
+    assert (plain - compiled)[both].abs().mean() < 0.02
+
+
+def test_what_is_drawn_from_a_drawing_again_and_again_stays_sharp():
+    path = frame_poses([Step(yaw=0.004)] * 40, POCKET, start_pose(POCKET))
+    noise = torch.rand(3, H, W, generator=torch.Generator().manual_seed(0)).repeat_interleave(2, 2)[..., :W]
+
+    def energy_after(drawing) -> float:
+        surface = Surface(noise, torch.full((H, W), 0.01), path[0])
+        for camera in path[1::4]:
+            picture, _ = drawing([surface], camera[None], POCKET_LENS)
+            surface = Surface(picture[0], surface.disparity, camera)
+        return float(surface.picture[..., W // 4 : -W // 4].diff(dim=-1).square().mean())
+
+    assert energy_after(look_on_cpu) > 1.5 * energy_after(look_through)

@@ -8,7 +8,7 @@ import pytest
 
 import render.shards as shards
 from engine.trajectories import plan
-from render.shards import make, read_shard
+from render.shards import halve, make, read_shard
 
 small = partial(make, clips=3, split="train", seed=5, plan=plan, frames=9, width=64, height=40, event_rate=1.0)
 
@@ -83,3 +83,13 @@ def test_an_unfinished_shard_and_another_format_are_refused_in_a_sentence(made, 
 def test_numbers_that_make_no_clips_are_refused(tmp_path, wrong):
     with pytest.raises(ValueError, match=r"10 frames|0 clips"):
         small(tmp_path, **wrong)
+
+
+def test_halved_clips_are_the_box_filtered_ones_with_the_nearest_depth(made, tmp_path):
+    (path,) = halve(made[0].parent, tmp_path)
+    whole, half = read_shard(made[0]), read_shard(path)
+    cells = whole.frames.reshape(3, 9, 20, 2, 32, 2, 3).astype(float).mean((3, 5))
+    assert np.abs(half.frames - cells).max() <= 0.51
+    assert np.array_equal(half.depth, whole.depth.reshape(3, 9, 20, 2, 32, 2).min((3, 5)))
+    assert (half.meta["width"], half.meta["height"], half.meta["clips"]) == (32, 20, whole.meta["clips"])
+    assert np.array_equal(half.poses, whole.poses)

@@ -1,0 +1,151 @@
+"""Known surfaces drawn from other cameras on a CPU, compiled: what `engine.guide.look` does for tensors elsewhere.
+
+A view is drawn source by source, newest first. Each source is splatted into a buffer of disparities, then every pixel
+that is still bare and has one looks its colour up in the source, unless another surface stands before it there. Colours
+are interpolated with a bicubic kernel kept within the four pixels around: what is drawn from a drawing, chunk after
+chunk, stays sharp. Views are independent, so two threads share them (the compiled code holds no lock).
+
+Shape letters: V views, H W picture, S source pixels.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+_THREADS = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="drawing")
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
+def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, out):  # noqa: ANN001, ANN202  # pragma: no cover
+    """Greatest disparity of a source's kept pixels at every pixel of a view; -1 where none falls."""
+    H, W = disparity.shape
+    out[:] = -1.0
+    least = np.float32(1.0) / farthest
+    for i in range(H):
+        ry = ((i + np.float32(0.5)) / H - np.float32(0.5)) / fy
+        for j in range(W):
+            if not kept[i, j]:
+                continue
+            d = max(disparity[i, j], least)
+            rx = ((j + np.float32(0.5)) / W - np.float32(0.5)) / fx
+            pz = m[2, 0] * rx + m[2, 1] * ry + m[2, 2] + m[2, 3] * d
+            if pz <= nearest * d:
+                continue
+            inverse = np.float32(1.0) / pz
+            x = ((m[0, 0] * rx + m[0, 1] * ry + m[0, 2] + m[0, 3] * d) * inverse * fx + np.float32(0.5)) * W
+            y = ((m[1, 0] * rx + m[1, 1] * ry + m[1, 2] + m[1, 3] * d) * inverse * fy + np.float32(0.5)) * H
+            x -= np.float32(0.5)
+            y -= np.float32(0.5)
+            if x < -reach or y < -reach or x > W - 1 + reach or y > H - 1 + reach:
+                continue
+            near = d * inverse if disparity[i, j] > 0 else np.float32(0.0)
+            left, top = int(np.floor(x)), int(np.floor(y))
+            for row in range(top, top + 2):
+                if row < 0 or row >= H or abs(y - row) > reach:
+                    continue
+                for column in range(left, left + 2):
+                    if column < 0 or column >= W or abs(x - column) > reach:
+                        continue
+                    if near > out[row, column]:
+                        out[row, column] = near
+
+
+@njit(inline="always")
+def _cubic(f):  # noqa: ANN001, ANN202  # pragma: no cover
+    """Weights of four neighbours at fraction f between the middle two (Catmull-Rom)."""
+    g, h = f * f, f * f * f
+    half = np.float32(0.5)
+    return (half * (-h + 2 * g - f), half * (3 * h - 5 * g + 2), half * (-3 * h + 4 * g + f), half * (h - g))
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
+def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, out, covered):  # noqa: ANN001, ANN202  # pragma: no cover
+    """Fills the bare pixels of a view from one source; returns how many are covered then."""
+    H, W = disparity.shape
+    least, total = np.float32(1.0) / farthest, 0
+    for i in range(H):
+        ry = ((i + np.float32(0.5)) / H - np.float32(0.5)) / fy
+        for j in range(W):
+            if covered[i, j]:
+                total += 1
+                continue
+            if buffer[i, j] < 0:
+                continue
+            d = max(buffer[i, j], least)
+            rx = ((j + np.float32(0.5)) / W - np.float32(0.5)) / fx
+            pz = m[2, 0] * rx + m[2, 1] * ry + m[2, 2] + m[2, 3] * d
+            if pz <= nearest * d:
+                continue
+            inverse = np.float32(1.0) / pz
+            x = ((m[0, 0] * rx + m[0, 1] * ry + m[0, 2] + m[0, 3] * d) * inverse * fx + np.float32(0.5)) * W
+            y = ((m[1, 0] * rx + m[1, 1] * ry + m[1, 2] + m[1, 3] * d) * inverse * fy + np.float32(0.5)) * H
+            if x < 0 or y < 0 or x > W or y > H:
+                continue
+            x = min(max(x - np.float32(0.5), np.float32(0.0)), np.float32(W - 1))
+            y = min(max(y - np.float32(0.5), np.float32(0.0)), np.float32(H - 1))
+            x0, y0 = int(x), int(y)
+            x1, y1 = min(x0 + 1, W - 1), min(y0 + 1, H - 1)
+            fx_, fy_ = x - x0, y - y0
+            there = (disparity[y0, x0] * (1 - fx_) + disparity[y0, x1] * fx_) * (1 - fy_) + (
+                disparity[y1, x0] * (1 - fx_) + disparity[y1, x1] * fx_
+            ) * fy_
+            here = d * inverse if buffer[i, j] > 0 else np.float32(0.0)
+            if abs(here - there) > np.float32(0.15) * max(here, there) + np.float32(0.004):
+                continue
+            wx, wy = _cubic(fx_), _cubic(fy_)
+            for c in range(3):
+                value = np.float32(0.0)
+                for a in range(4):
+                    row = min(max(y0 - 1 + a, 0), H - 1)
+                    line = np.float32(0.0)
+                    for b in range(4):
+                        line += wx[b] * picture[c, row, min(max(x0 - 1 + b, 0), W - 1)]
+                    value += wy[a] * line
+                p, q, r, s = picture[c, y0, x0], picture[c, y0, x1], picture[c, y1, x0], picture[c, y1, x1]
+                out[c, i, j] = min(max(value, min(min(p, q), min(r, s))), max(max(p, q), max(r, s)))
+            covered[i, j] = True
+            total += 1
+    return total
+
+
+def draw(
+    pictures: Sequence[Floats],
+    disparities: Sequence[Floats],
+    kept: Sequence[NDArray[np.bool_]],
+    view_from_source: NDArray[np.floating],
+    source_from_view: NDArray[np.floating],
+    focal: tuple[float, float],
+    *,
+    depths: tuple[float, float],
+    reach: float,
+    enough: float,
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Pictures `[V, 3, H, W]` of sources, newest first, and where they are covered `[V, H, W]`; bare pixels are 0.
+
+    Pictures `[3, H, W]`, disparities and masks of what is splatted `[H, W]`, rigid transforms `[sources, V, 4, 4]`,
+    focal lengths in picture widths and heights, the depths between which surfaces are seen, the pixels that a source
+    pixel reaches, and the share of a view that is enough to look no further.
+    """
+    V, (H, W) = view_from_source.shape[1], disparities[0].shape
+    there, back = view_from_source.astype(np.float32), source_from_view.astype(np.float32)
+    fx, fy, nearest, farthest, span = (np.float32(x) for x in (*focal, *depths, reach))
+    out, covered = np.zeros((V, 3, H, W), np.float32), np.zeros((V, H, W), np.bool_)
+
+    def view(v: int) -> None:
+        buffer = np.empty((H, W), np.float32)
+        for s, (picture, disparity) in enumerate(zip(pictures, disparities, strict=True)):
+            _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, buffer)
+            seen = _look_up(picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, out[v], covered[v])
+            if seen > enough * H * W:
+                return
+
+    list(_THREADS.map(view, range(V)))
+    return out, covered
