@@ -24,7 +24,7 @@ from app.panel import covered_by_panel, parse_seed
 from app.panel_story import words_of
 from app.saved import keep_picture
 from app.screen import Screen, Turned
-from app.settings import Settings
+from app.settings import Settings, size_of
 from app.starting import Starting
 from app.view import (
     Browse,
@@ -268,6 +268,8 @@ class Explorer:
                 self.state.settings = replace(self.state.settings, chunk=latents)
                 self.walk.set_chunk(latents)
             case Change(settings):
+                if settings.picture != self.state.settings.picture:
+                    self.walk.size = size_of(settings.picture)
                 self.state.settings = settings
                 self.input.look = _look(settings)
             case StartScan(seconds=seconds, format=format, mesh=mesh):

@@ -10,6 +10,7 @@ from app.bindings import Command
 from app.panel_events import draw_events
 from app.panel_scan import draw_scan
 from app.panel_story import draw_story
+from app.settings import PictureSize
 from app.story import clock, latents_before, seconds
 from app.theme import Icon, Theme
 from app.view import Change, Do, Intent, SetChunk, StartWorld, UiState, View
@@ -19,6 +20,9 @@ WIDTH = 372.0
 """Width of the panel in pixels before the interface scale."""
 PAGES = (("Walk", 0), ("Worlds", 1), ("Scan", 2), ("View", 3))
 _CHUNKS = (("1  quick", 1), ("2", 2), ("4  smooth", 4))
+_PICTURES: tuple[tuple[str, PictureSize], ...] = (
+    ("automatic", ""), ("160x96", "160x96"), ("320x192", "320x192"),
+)  # fmt: skip
 
 
 def covered_by_panel(theme: Theme, ui: UiState) -> int:
@@ -104,7 +108,12 @@ def _view(theme: Theme, view: View) -> list[Intent]:
     heading(theme, "LATENTS PER CHUNK")
     current = view.walk.world.chunk if view.walk.world else old.chunk
     chosen = segments(_CHUNKS, current, imgui.get_content_region_avail().x)
-    new = replace(old, hud=hud, sharp=sharp, late_warp=warp, invert_y=invert, mouse_sensitivity=speed)
+    heading(theme, "PICTURES OF NEW WORLDS")
+    picture = segments(_PICTURES, old.picture, imgui.get_content_region_avail().x)
+    picture = old.picture if picture is None else picture
+    new = replace(
+        old, hud=hud, sharp=sharp, late_warp=warp, invert_y=invert, mouse_sensitivity=speed, picture=picture
+    )
     intents: list[Intent] = [] if new == old else [Change(new)]
     return intents if chosen is None else [*intents, SetChunk(chosen)]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from app.errors import AppError
 
 MAX_WORDS, MAX_LABEL = 200, 24
 Event = Annotated[str, Meta(min_length=1, max_length=MAX_WORDS)]
@@ -40,6 +43,18 @@ QUICK_EVENTS = tuple(
 
 Side = Annotated[int, Meta(ge=320, le=16384)]
 
+PictureSize = Literal["", "160x96", "320x192"]
+
+
+def size_of(picture: str) -> tuple[int, int] | None:
+    """Width and height that "320x192" names; None for an empty one. Raises `AppError` for anything else."""
+    if not picture:
+        return None
+    if not re.fullmatch(r"\d{1,4}x\d{1,4}", picture) or "0" in picture.split("x"):
+        raise AppError(f"The picture size is {picture!r}; give width and height in pixels, such as 320x192 or 160x96.")
+    width, height = picture.split("x")
+    return int(width), int(height)
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings with their defaults."""
@@ -57,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     invert_y: bool = False
     chunk: Annotated[int, Meta(ge=1, le=4)] = 4
     """Latents per chunk: 1 answers soonest, 4 runs smoothest."""
+    picture: PictureSize = ""
+    """Size of the pictures of new worlds; empty for the largest that the machine makes in real time."""
     hints_seen: bool = False
     quick_events: Annotated[tuple[QuickEvent, ...], Meta(max_length=9)] = QUICK_EVENTS
     prompt_history: Annotated[tuple[Event, ...], Meta(max_length=50)] = ()

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from app.ends import ChunkEnds
 from app.input import Controls
@@ -78,8 +79,10 @@ class WalkState:
 class Walk:
     """Drives one `WorldLink`. Call `tick` at least once per frame interval."""
 
-    def __init__(self, link: WorldLink, pacing: PacerConfig | None = None) -> None:
+    def __init__(self, link: WorldLink, pacing: PacerConfig | None = None, size: tuple[int, int] | None = None) -> None:
         self.state = WalkState()
+        self.size = size
+        """Width and height of the pictures of new worlds; None for the largest in real time."""
         self.meter = Meter()
         self.pacer: Pacer[Picture] = Pacer(pacing)
         self._link = link
@@ -100,7 +103,8 @@ class Walk:
         self.state.veil = ""
         self.state.paused = False
         self.state.asked.clear()
-        self._request(wire.Open(id=0, spec=spec))
+        sized = spec if spec.size or spec.session else replace(spec, size=self.size)
+        self._request(wire.Open(id=0, spec=sized))
 
     def prompt(self, text: str) -> None:
         """Let an event happen."""

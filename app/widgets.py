@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from imgui_bundle import imgui
 
 from app import theme as look
 from app.theme import Theme
+
+V = TypeVar("V")
 
 FIXED = (
     imgui.WindowFlags_.no_title_bar
@@ -106,7 +109,7 @@ def button(label: str, size: tuple[float, float] = (0, 0), *, enabled: bool = Tr
     return pressed
 
 
-def segments(options: Sequence[tuple[str, int]], chosen: int, width: float) -> int | None:
+def segments(options: Sequence[tuple[str, V]], chosen: V, width: float) -> V | None:
     """A row of joined choices (label, value) over `width` pixels; returns the value that was clicked, if another."""
     clicked = None
     gap = 2.0

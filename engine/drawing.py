@@ -24,7 +24,7 @@ _THREADS = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="d
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
-def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, out):  # noqa: ANN001, ANN202  # pragma: no cover
+def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, out):  # pragma: no cover
     """Greatest disparity of a source's kept pixels at every pixel of a view; -1 where none falls."""
     H, W = disparity.shape
     out[:] = -1.0
@@ -59,7 +59,7 @@ def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, out):  # noqa: 
 
 
 @njit(inline="always")
-def _cubic(f):  # noqa: ANN001, ANN202  # pragma: no cover
+def _cubic(f):  # pragma: no cover
     """Weights of four neighbours at fraction f between the middle two (Catmull-Rom)."""
     g, h = f * f, f * f * f
     half = np.float32(0.5)
@@ -67,7 +67,7 @@ def _cubic(f):  # noqa: ANN001, ANN202  # pragma: no cover
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
-def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, out, covered):  # noqa: ANN001, ANN202  # pragma: no cover
+def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, out, covered):  # pragma: no cover
     """Fills the bare pixels of a view from one source; returns how many are covered then."""
     H, W = disparity.shape
     least, total = np.float32(1.0) / farthest, 0

@@ -33,7 +33,8 @@ from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
 from engine.weights import POCKET_FOLDER, load_compositor, load_depth, load_vae
 
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 Say = Callable[[str], None]
 VAE_FILE, TRANSFORMER_FILE = POCKET_FOLDER / "vae.safetensors", POCKET_FOLDER / "transformer.safetensors"
 PHOTO_CLIPS = 80
@@ -55,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         help="folders of shards (frames for vae and encode, latents for the others); a step of depth, compositor and "
         "base draws from one of them, so pictures of several sizes mix and a folder named twice comes twice as often",
     )
-    top.add_argument("--heldout", type=Path, nargs="+", help="the same, of held-out worlds (the first counts; base: all)")
+    top.add_argument("--heldout", type=Path, nargs="+", help="the same, of held-out worlds (base: all, else the first)")
     top.add_argument("--photos", type=Path, help="a folder of pictures to mix in (vae)")
     top.add_argument(
         "--frames", type=Path, nargs="+", help="frames that each of --data was encoded from (depth, guide, compositor)"
@@ -63,8 +64,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--control",
         type=Path,
-        help="frames of the same walks on which nothing happens: guides of clips with an event are lifted from them, so "
-        "that the network learns to do what is said and the known pictures don't show yet (guide)",
+        help="frames of the same walks on which nothing happens: guides of clips with an event are lifted from them, "
+        "so that the network learns to do what is said and the known pictures don't show yet (guide)",
     )
     top.add_argument("--heldout-frames", type=Path, help="frames that --heldout was encoded from (depth)")
     top.add_argument("--out", type=Path, required=True, help="folder of the run (or of the latents)")

@@ -112,7 +112,7 @@ def halve(source: Path, out: Path, progress: Callable[[int, int], None] = lambda
             raise ValueError(f"pictures of {width}x{height} can't be halved; both sides must be even")
         paths.append(path)
         if not _complete(path, len(shard.meta["clips"])):
-            arrays = {"frames": np.stack([_halved(clip) for clip in shard.frames])}
+            arrays: dict[str, NDArray] = {"frames": np.stack([_halved(clip) for clip in shard.frames])}
             arrays |= {"poses": shard.poses, "keys": shard.keys, "mouse": shard.mouse}
             if shard.depth is not None:
                 arrays["depth"] = np.stack([_nearest(clip) for clip in shard.depth])

@@ -52,12 +52,14 @@ class Samples:
     def crops(self, rng: random.Random, config: CompositorTraining) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Windows of random samples, in whole cells of the compositor."""
         (h, w), (H, W) = config.crop, self.truth.shape[2:4]
+        parts = (self.truth, self.decoded, self.drawn, self.covered)
         found = []
         for _ in range(config.batch):
-            i, y, x = rng.randrange(len(self)), 4 * rng.randrange((H - h) // 4 + 1), 4 * rng.randrange((W - w) // 4 + 1)
-            found.append([x_[i, :, y : y + h, x : x + w] for x_ in (self.truth, self.decoded, self.drawn, self.covered)])
-        truth, decoded, drawn, covered = (torch.stack(column) for column in zip(*found, strict=True))
-        return *(x_.permute(0, 1, 4, 2, 3).float() / 127.5 - 1 for x_ in (truth, decoded, drawn)), covered
+            i, y, x = rng.randrange(len(self)), rng.randrange((H - h) // 4 + 1), rng.randrange((W - w) // 4 + 1)
+            found.append([part[i, :, 4 * y : 4 * y + h, 4 * x : 4 * x + w] for part in parts])
+        *pictures, covered = (torch.stack(column) for column in zip(*found, strict=True))
+        truth, decoded, drawn = (x.permute(0, 1, 4, 2, 3).float() / 127.5 - 1 for x in pictures)
+        return truth, decoded, drawn, covered
 
 
 @torch.inference_mode()

@@ -109,7 +109,7 @@ def _guides_of_shard(vae: Vae, head: DepthHead, latents: Path, frames: Path, con
         truth = shown[i]
         if without is not None and i < without.get_shape()[0] and any(e["start_frame"] > 0 for e in about[i]["events"]):
             truth = without[i]
-            clip = encode_frames(vae, truth[None])[0].float()  # noqa: PLW2901
+            clip = encode_frames(vae, truth[None])[0].float()
         seen = truth[::FRAMES_PER_LATENT]
         if not i % 2:
             with autocast(device):

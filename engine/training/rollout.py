@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from engine.checkpoint import Json, save_weights
 from engine.compositor import Compositor
