@@ -1,8 +1,9 @@
 """Depth from frozen latents (paper §4.3, E.1): how far away what a latent's last frame shows is.
 
-The network reads one latent and, as a prior, where the ground would be: the walkable ground is flat, so the height and
-pitch of the camera give the depth of every ground pixel. It predicts what differs from that, how sure it is, and what
-is sky. Without a pose the camera is taken to stand level at eye height ("any-prior": it is trained with and without).
+The network reads one latent, the picture that it stands for, whose edges are sharper than the latent's, and, as a
+prior, where the ground would be: the walkable ground is flat, so the height and pitch of the camera give the depth of
+every ground pixel. It predicts what differs from that, how sure it is, and what is sky. Without a pose the camera is
+taken to stand level at eye height; the picture may be missing as well ("any-prior": it is trained with and without).
 
 Disparity is 1 / depth along the camera's z axis, in 1 / units; the sky's is 0.
 """
@@ -81,19 +82,23 @@ class DepthHead(nn.Module):
         self.middle = nn.Sequential(Residual(middle), Residual(middle))
         self.up_fine = Up(middle, fine)
         self.ground = nn.Conv2d(_FINE**2, fine, 1)
+        self.picture = nn.Conv2d(3 * _FINE**2, fine, 3, padding=1)
+        nn.init.zeros_(self.picture.weight)
         self.fine = nn.Sequential(Residual(fine), Residual(fine), ChannelNorm(fine), nn.SiLU())
         self.head = nn.Conv2d(fine, 3 * _FINE**2, 3, padding=1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, latents_BCYX: Tensor, ground_BHW: Tensor) -> Depth:
-        """Depth of the last frame of each latent."""
+    def forward(self, latents_BCYX: Tensor, ground_BHW: Tensor, pictures_B3HW: Tensor | None = None) -> Depth:
+        """Depth of the last frame of each latent; pictures in [-1, 1], all 0 (as None) where there is none."""
         prior = ground_BHW[:, None].clamp(-0.5, 1.25)
         low = F.avg_pool2d(prior, SPATIAL_FACTOR)
         place = torch.cat([4 * low, torch.log(low.clamp_min(_HORIZON) * 10)], 1)
         x = self.coarse(self.stem(torch.cat([latents_BCYX, place], 1).contiguous(memory_format=torch.channels_last)))
         x = self.up_fine(self.middle(self.up_middle(x))) + self.ground(4 * F.pixel_unshuffle(prior, _FINE))
+        if pictures_B3HW is not None:
+            x = x + self.picture(F.pixel_unshuffle(pictures_B3HW, _FINE))
         difference, log_error, sky = F.pixel_shuffle(self.head(self.fine(x)), _FINE).float().unbind(1)
         disparity = prior[:, 0].clamp_min(_HORIZON) * torch.exp(difference.clamp(-6, 6))
         return Depth(disparity, log_error - 2.0, sky)
@@ -124,13 +129,24 @@ def depth_loss(found: Depth, depth_BHW: Tensor) -> tuple[Tensor, dict[str, float
 
 
 @torch.inference_mode()
-def estimate(head: DepthHead, latents_TCYX: Tensor, world_from_camera: NDArray[np.floating] | None) -> Depth:
+def estimate(
+    head: DepthHead,
+    latents_TCYX: Tensor,
+    world_from_camera: NDArray[np.floating] | None,
+    pictures_THW3: Tensor | None = None,
+) -> Depth:
     """Depth of the last frames of latents `[T, C, Y, X]` (normalised) seen from cameras `[T, 4, 4]`, or from unknown
-    ones."""
+    ones; `pictures` uint8 `[T, H, W, 3]` are what those frames show."""
     T, _, Y, X = latents_TCYX.shape
     cameras = np.broadcast_to(level_camera(), (T, 4, 4)) if world_from_camera is None else world_from_camera
     ground = ground_disparity(cameras, Y * SPATIAL_FACTOR, X * SPATIAL_FACTOR, POCKET_LENS)
-    return head(latents_TCYX.float(), ground.to(latents_TCYX.device))
+    shown = None if pictures_THW3 is None else signed(pictures_THW3.to(latents_TCYX.device))
+    return head(latents_TCYX.float(), ground.to(latents_TCYX.device), shown)
+
+
+def signed(pictures_BHW3: Tensor) -> Tensor:
+    """Pictures uint8 `[B, H, W, 3]` as the networks see them, `[B, 3, H, W]` in [-1, 1]."""
+    return pictures_BHW3.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def confidence(depth: Depth) -> Tensor:

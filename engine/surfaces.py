@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.depth import estimate
+from engine.depth import estimate, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, lifted, make_guide
 from engine.precision import autocast
@@ -91,10 +91,10 @@ class Surfaces:
         latent, shown = self._latent(index), self._picture(index)
         if shown is None:
             shown = self._decode(index)
+        picture = torch.from_numpy(shown.copy())[None].to(latent.device)
         with autocast(latent.device):
-            disparity = estimate(self.weights.depth, latent[None], world_from_camera[None]).seen()[0]
-        picture = torch.from_numpy(shown.copy()).to(latent.device).permute(2, 0, 1).float() / 127.5 - 1
-        return Surface(picture, disparity, world_from_camera)
+            disparity = estimate(self.weights.depth, latent[None], world_from_camera[None], picture).seen()[0]
+        return Surface(signed(picture)[0].contiguous(), disparity, world_from_camera)
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         state: DecoderState | None = None

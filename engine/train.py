@@ -190,7 +190,7 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
     head = DepthHead(DepthConfig(latent_channels=held_out.latents.shape[2]))
     run = Run(head, _run_config(options, 0.995, ("stem.", "ground.", "head.")), say)
     if options.resume and not run.resume() and DEPTH_FILE.is_file():
-        head.load_state_dict(load_depth(DEPTH_FILE)[0].state_dict())
+        head.load_state_dict(load_depth(DEPTH_FILE)[0].state_dict(), strict=False)
     rng = random.Random(options.seed + run.step)
     run.train(
         lambda generator: depth.loss_of(head, rng.choice(sources), rng, options.batch, generator),
@@ -282,7 +282,7 @@ def _train_base(
         batch = rng.choice(samplers).draw(rng)
         return base.base_loss(model, batch, rng.choice(config.chunks), config, memory, generator)
 
-    run.train(loss, evaluate, 600)
+    run.train(loss, evaluate, 1500)
 
 
 STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {

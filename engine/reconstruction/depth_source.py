@@ -56,7 +56,8 @@ def network(pictures: Pictures, advance: Advance) -> DepthViews:
     depth, sure = (np.empty(pictures.rgb.shape[:3], dtype=np.float32) for _ in range(2))
     for start in range(0, len(pictures.latents), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        found = estimate(head, torch.from_numpy(pictures.latents[part].astype(np.float32)), pictures.poses[part])
+        latents, shown = pictures.latents[part].astype(np.float32), np.ascontiguousarray(pictures.rgb[part])
+        found = estimate(head, torch.from_numpy(latents), pictures.poses[part], torch.from_numpy(shown))
         seen = found.seen().numpy()
         with np.errstate(divide="ignore"):
             depth[part] = np.where(seen > 0, 1 / seen, np.inf)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
 from engine.checkpoint import Json, save_weights
-from engine.depth import DepthHead, depth_loss, ground_disparity, level_camera
+from engine.depth import DepthHead, depth_loss, ground_disparity, level_camera, signed
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS
 from engine.precision import autocast
@@ -22,20 +23,26 @@ from engine.vae import FRAMES_PER_LATENT
 
 PRIOR_DROP = 0.2
 """Share of samples that are not told their camera."""
+PICTURE_DROP = 0.15
+"""Share of batches that are not shown the pictures."""
+BLUR = 0.4
+"""Share of batches whose pictures are as blurred as decoded ones."""
 NOISE = 0.1
 """Noise on latents, so that generated ones are read as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class DepthSamples:
-    """Latents half `[n, T, C, Y, X]`, true depth half `[n, T, H, W]` of their last frames, poses `[n, T, 4, 4]`."""
+    """Latents half `[n, T, C, Y, X]`, true depth half `[n, T, H, W]` and pictures uint8 `[n, T, H, W, 3]` of their last
+    frames, poses `[n, T, 4, 4]`."""
 
     latents: Tensor
     depth: Tensor
+    pictures: Tensor
     poses: np.ndarray
 
-    def draw(self, rng: random.Random, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents `[B, C, Y, X]`, ground disparity and depth `[B, H, W]` of random moments."""
+    def draw(self, rng: random.Random, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Latents `[B, C, Y, X]`, ground disparity and depth `[B, H, W]`, pictures `[B, 3, H, W]` of random moments."""
         n, T = self.latents.shape[:2]
         clips, times = zip(*((rng.randrange(n), rng.randrange(T)) for _ in range(count)), strict=True)
         cameras = self.poses[list(clips), list(times)]
@@ -45,53 +52,58 @@ class DepthSamples:
             self.latents[list(clips), list(times)].float(),
             ground_disparity(cameras, depth.shape[-2], depth.shape[-1], POCKET_LENS),
             depth,
+            signed(self.pictures[list(clips), list(times)]),
         )
 
 
 def load_samples(frames: Path, latents: Path) -> DepthSamples:
     """Latent shards with the true depth of the shards they were made from; `WanderError` where depth was not kept."""
-    parts: list[tuple[Tensor, Tensor, np.ndarray]] = []
+    parts: list[tuple[Tensor, Tensor, Tensor, np.ndarray]] = []
     for path in sorted(latents.glob("latents-*.safetensors")):
         source = frames / path.name.replace("latents-", "clips-")
         with safe_open(source, framework="pt") as file:
             if "depth" not in list(file.keys()):
                 raise WanderError(f"{source} holds no depth; make the clips with 'launch.py data make --depth'")
             depth = file.get_tensor("depth")[:, ::FRAMES_PER_LATENT].clone()
+            pictures = file.get_tensor("frames")[:, ::FRAMES_PER_LATENT].clone()
         with safe_open(path, framework="pt") as file:
-            parts.append((file.get_tensor("latents"), depth, file.get_tensor("poses").numpy()))
+            parts.append((file.get_tensor("latents"), depth, pictures, file.get_tensor("poses").numpy()))
     if not parts:
         raise WanderError(f"there are 0 latent shards in {latents}; make some with 'launch.py train encode'")
-    latents_, depths, poses = zip(*parts, strict=True)
-    return DepthSamples(torch.cat(latents_), torch.cat(depths), np.concatenate(poses))
+    latents_, depths, shown, poses = zip(*parts, strict=True)
+    return DepthSamples(torch.cat(latents_), torch.cat(depths), torch.cat(shown), np.concatenate(poses))
 
 
 def loss_of(
     head: DepthHead, samples: DepthSamples, rng: random.Random, batch: int, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of one batch."""
-    latents, ground, depth = samples.draw(rng, batch)
+    latents, ground, depth, pictures = samples.draw(rng, batch)
     level = NOISE * torch.rand(batch, 1, 1, 1, generator=generator)
     noisy = latents + level * torch.randn(latents.shape, generator=generator)
+    if rng.random() < BLUR:
+        pictures = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
     with autocast(latents.device):
-        found = head(noisy, ground)
+        found = head(noisy, ground, None if rng.random() < PICTURE_DROP else pictures)
     return depth_loss(found, depth)
 
 
 @torch.inference_mode()
 def evaluate_depth(run: Run, head: DepthHead, held_out: DepthSamples) -> Json:
-    """AbsRel, share within 1.25, sky accuracy on held-out worlds, with and without the pose; a PNG beside the log."""
+    """AbsRel, share within 1.25, sky accuracy on held-out worlds, also without pose and without picture; PNGs."""
     averaged, scores = run.averaged(DepthHead(head.config)), {}
     n, T = held_out.latents.shape[:2]
-    for name, known in (("", True), ("_no_pose", False)):
+    for name, known, seen in (("", True, True), ("_no_pose", False, True), ("_no_picture", True, False)):
         found = []
         for i in range(n):
             times = list(range(0, T, 3))
             poses = held_out.poses[i, times] if known else np.stack([level_camera()] * len(times))
             depth = held_out.depth[i, times].float()
             ground = ground_disparity(poses, depth.shape[-2], depth.shape[-1], POCKET_LENS)
-            result = averaged(held_out.latents[i, times].float(), ground)
+            pictures = signed(held_out.pictures[i, times]) if seen else None
+            result = averaged(held_out.latents[i, times].float(), ground, pictures)
             found.append(depth_loss(result, depth)[1])
-            if known and i < 6:
+            if known and seen and i < 6:
                 _picture(result.seen()[-1], depth[-1], run.config.out / f"step{run.step:06d}-{i}.png")
         for key in found[0]:
             scores[key + name] = round(float(np.nanmean([f[key] for f in found])), 4)

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.checkpoint import write_atomically
-from engine.depth import DepthHead, estimate
+from engine.depth import DepthHead, estimate, signed
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS, rigid_inverse
 from engine.guide import Guide, Surface, lifted, make_guide
@@ -40,9 +40,10 @@ def guides_of(
 ) -> Guide:
     """Guides of one clip; `pictures` are what its latents' last frames are taken to show. Latent 0 has none (zeros)."""
     T, C, Y, X = latents_TCYX.shape
+    pictures = torch.from_numpy(pictures_THW3.copy())
     with autocast(latents_TCYX.device):
-        disparity = estimate(head, latents_TCYX, poses).seen()
-    frames = torch.from_numpy(pictures_THW3.copy()).to(disparity.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        disparity = estimate(head, latents_TCYX, poses, pictures).seen()
+    frames = signed(pictures).to(disparity.device).contiguous()
     surfaces = [Surface(frames[t], disparity[t], poses[t]) for t in range(T)]
     H, W = frames.shape[-2:]
     parts = [

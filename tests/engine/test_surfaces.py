@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from engine.actions import POCKET, start_pose
+from engine.precision import autocast
 from engine.surfaces import CAPACITY, Surfaces
 from engine.vae import decode_clip
 from tests.engine.tiny import tiny_weights
@@ -17,7 +18,7 @@ SHOWN = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
 def test_the_picture_that_was_shown_is_lifted_and_elsewhere_the_decoded_one():
     weights = tiny_weights()
     surfaces = Surfaces(weights, lambda i: LATENTS[i], lambda i: SHOWN if i == 3 else None)
-    with torch.inference_mode():
+    with torch.inference_mode(), autocast(LATENTS.device):
         decoded = decode_clip(weights.vae, LATENTS[None])[0, ::4]
     for index, picture in ((3, torch.from_numpy(SHOWN)), (4, decoded[4])):
         found = surfaces.get(index, start_pose(POCKET)).picture
