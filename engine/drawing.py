@@ -149,3 +149,10 @@ def draw(
 
     list(_THREADS.map(view, range(V)))
     return out, covered
+
+
+def warm_up() -> None:
+    """Compiles what `draw` needs, or reads it from the cache of an earlier start, so that no chunk waits for it."""
+    picture, disparity = np.zeros((3, 4, 4), np.float32), np.ones((4, 4), np.float32)
+    camera = np.eye(4)[None, None]
+    draw([picture], [disparity], [disparity > 0], camera, camera, (1.0, 1.0), depths=(0.1, 10.0), reach=0.5, enough=1.0)

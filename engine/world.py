@@ -125,11 +125,13 @@ def open_world(spec: WorldSpec, records: Sequence[ChunkRecord] = ()) -> World:
         raise WanderError(f"there is no preset {spec.preset!r}; choose one of {', '.join(PRESETS)}")
     if spec.chunk not in CHUNKS:
         raise WanderError(f"a chunk has 1, 2 or 4 latents, not {spec.chunk}; choose one of these")
+    from engine.drawing import warm_up
     from engine.streamer import PocketWorld
     from engine.text import load_encoder
     from engine.weights import load_pocket
 
     load_encoder()
+    warm_up()
     weights = load_pocket(size=size_of(records) or spec.size)
     if spec.video is not None:
         from engine.continuation import ContinuedWorld
