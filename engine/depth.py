@@ -27,6 +27,8 @@ FARTHEST = 400.0
 _HORIZON = 1 / 40
 """The prior's least disparity: above and near the horizon it says "about 40 units"."""
 _FINE = 4
+_STANDS = 4.0
+"""An untrained network takes everything to stand still."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,15 +41,22 @@ class DepthConfig:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Of pictures `[..., H, W]`: disparity, the logarithm of its expected relative error, and the sky's logit."""
+    """Of pictures `[..., H, W]`: disparity, the logarithm of its expected relative error, and the logits of sky and of
+    a character that walks along."""
 
     disparity: Tensor
     log_error: Tensor
     sky: Tensor
+    moving: Tensor
 
     def seen(self) -> Tensor:
         """Disparity with the sky at 0."""
         return torch.where(self.sky > 0, 0.0, self.disparity)
+
+    def stands(self) -> Tensor:
+        """Pixels that belong to the place: not to a character, nor next to one."""
+        near = F.max_pool2d(self.moving.float().flatten(0, -3)[:, None], 5, 1, 2)[:, 0].view_as(self.moving)
+        return near <= 0
 
 
 def ground_disparity(world_from_camera: NDArray[np.floating], height: int, width: int, lens: Lens) -> Tensor:
@@ -85,7 +94,7 @@ class DepthHead(nn.Module):
         self.picture = nn.Conv2d(3 * _FINE**2, fine, 3, padding=1)
         nn.init.zeros_(self.picture.weight)
         self.fine = nn.Sequential(Residual(fine), Residual(fine), ChannelNorm(fine), nn.SiLU())
-        self.head = nn.Conv2d(fine, 3 * _FINE**2, 3, padding=1)
+        self.head = nn.Conv2d(fine, 4 * _FINE**2, 3, padding=1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -99,13 +108,14 @@ class DepthHead(nn.Module):
         x = self.up_fine(self.middle(self.up_middle(x))) + self.ground(4 * F.pixel_unshuffle(prior, _FINE))
         if pictures_B3HW is not None:
             x = x + self.picture(F.pixel_unshuffle(pictures_B3HW, _FINE))
-        difference, log_error, sky = F.pixel_shuffle(self.head(self.fine(x)), _FINE).float().unbind(1)
+        difference, log_error, sky, moving = F.pixel_shuffle(self.head(self.fine(x)), _FINE).float().unbind(1)
         disparity = prior[:, 0].clamp_min(_HORIZON) * torch.exp(difference.clamp(-6, 6))
-        return Depth(disparity, log_error - 2.0, sky)
+        return Depth(disparity, log_error - 2.0, sky, moving - _STANDS)
 
 
-def depth_loss(found: Depth, depth_BHW: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Laplace likelihood of the logarithm of depth, edges of it, and the sky, against true depth (inf in the sky)."""
+def depth_loss(found: Depth, depth_BHW: Tensor, moving_BHW: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Laplace likelihood of the logarithm of depth, edges of it, the sky and the character, against true depth (inf in
+    the sky) and the character's pixels."""
     solid = depth_BHW < FARTHEST
     truth = depth_BHW.clamp(0.05, FARTHEST).log()
     error = (-found.disparity.log() - truth).masked_fill(~solid, 0.0)
@@ -117,15 +127,23 @@ def depth_loss(found: Depth, depth_BHW: Tensor) -> tuple[Tensor, dict[str, float
         for dim, n in ((-1, error.shape[-1]), (-2, error.shape[-2]))
     ]
     sky = F.binary_cross_entropy_with_logits(found.sky, 1 - weight)
-    loss = 0.3 * likelihood + 2 * (error.abs() * weight).mean() + sum(steps) + sky
+    walks = F.binary_cross_entropy_with_logits(found.moving, moving_BHW.float())
+    loss = 0.3 * likelihood + 2 * (error.abs() * weight).mean() + sum(steps) + sky + 2 * walks
     with torch.no_grad():
         ratio = torch.exp(error)[solid]
         numbers = {
             "absrel": float((ratio - 1).abs().mean()),
             "delta": float((torch.maximum(ratio, 1 / ratio) < 1.25).float().mean()),
             "sky": float(((found.sky > 0) == ~solid).float().mean()),
+            "moving": _overlap(found.moving > 0, moving_BHW),
         }
     return loss, numbers
+
+
+def _overlap(found: Tensor, truth: Tensor) -> float:
+    """Intersection over union; nan where there is neither."""
+    union = float((found | truth).float().sum())
+    return float((found & truth).float().sum()) / union if union else float("nan")
 
 
 @torch.inference_mode()

@@ -38,11 +38,18 @@ _STRIDE = 4
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What one frame shows: picture `[3, H, W]` in [-1, 1], disparity `[H, W]` (0 in the sky), camera `[4, 4]`."""
+    """What one frame shows: picture `[3, H, W]` in [-1, 1], disparity `[H, W]` (0 in the sky), camera `[4, 4]`, and
+    which pixels belong to the place `[H, W]`, not to a character that walks along (None for all)."""
 
     picture: Tensor
     disparity: Tensor
     world_from_camera: NDArray[np.float64]
+    stands: Tensor | None = None
+
+    def kept(self) -> Tensor:
+        """Pixels `[H, W]` that are drawn from other cameras."""
+        solid = ~flying(self.disparity)
+        return solid if self.stands is None else solid & self.stands
 
 
 def lifted(context: Iterable[int]) -> list[int]:
@@ -67,7 +74,7 @@ def cameras_between(before: NDArray[np.float64], latents_T44: NDArray[np.float64
     return cameras
 
 
-def _rays(H: int, W: int, lens: Lens, device: torch.device) -> Tensor:
+def rays(H: int, W: int, lens: Lens, device: torch.device) -> Tensor:
     """Points at depth 1 through the pixel centres, `[H, W, 3]`."""
     x = ((torch.arange(W, device=device) + 0.5) / W - 0.5) / lens.fx
     y = ((torch.arange(H, device=device) + 0.5) / H - 0.5) / lens.fy
@@ -103,9 +110,9 @@ def splat(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Tensor
     """
     H, W = source.disparity.shape
     device = source.disparity.device
-    kept = ~flying(source.disparity)
+    kept = source.kept()
     depth = 1 / source.disparity[kept].clamp_min(1 / _FARTHEST)
-    points = _rays(H, W, lens, device)[kept] * depth[:, None]
+    points = rays(H, W, lens, device)[kept] * depth[:, None]
     x, y, z = _pixels(_move(points, rigid_inverse(views_V44) @ source.world_from_camera), H, W, lens)
     near = torch.where(source.disparity[kept] > 0, 1 / z.clamp_min(_NEAREST), 0.0)
     out = torch.full((len(views_V44), H * W + 1), -1.0, device=device)
@@ -125,8 +132,8 @@ def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tu
     """
     disparity = splat(source, views_V44, lens)
     V, H, W = disparity.shape
-    rays = _rays(H, W, lens, disparity.device).flatten(0, 1)
-    points = rays / disparity.flatten(1).clamp_min(1 / _FARTHEST)[..., None]  # [V, P, 3]
+    through = rays(H, W, lens, disparity.device).flatten(0, 1)
+    points = through / disparity.flatten(1).clamp_min(1 / _FARTHEST)[..., None]  # [V, P, 3]
     x, y, z = _pixels(_move(points, rigid_inverse(source.world_from_camera) @ views_V44), H, W, lens)
     at = torch.stack([(x + 0.5) * 2 / W - 1, (y + 0.5) * 2 / H - 1], -1).unflatten(1, (H, W))
     z = z.unflatten(1, (H, W))
@@ -155,7 +162,7 @@ def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens
     picture, covered = draw(
         [source.picture.numpy() for source in newest_first],
         [source.disparity.numpy() for source in newest_first],
-        [(~flying(source.disparity)).numpy() for source in newest_first],
+        [source.kept().numpy() for source in newest_first],
         rigid_inverse(views_V44) @ cameras,
         rigid_inverse(cameras) @ views_V44,
         (lens.fx, lens.fy),

@@ -93,8 +93,8 @@ class Surfaces:
             shown = self._decode(index)
         picture = torch.from_numpy(shown.copy())[None].to(latent.device)
         with autocast(latent.device):
-            disparity = estimate(self.weights.depth, latent[None], world_from_camera[None], picture).seen()[0]
-        return Surface(signed(picture)[0].contiguous(), disparity, world_from_camera)
+            depth = estimate(self.weights.depth, latent[None], world_from_camera[None], picture)
+        return Surface(signed(picture)[0].contiguous(), depth.seen()[0], world_from_camera, depth.stands()[0])
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         state: DecoderState | None = None

@@ -209,7 +209,7 @@ def group_frames(frames_BFHW3: Tensor) -> Tensor:
 
 def to_uint8(frames: Tensor) -> Tensor:
     """Float frames `[..., 3, H, W]` in [-1, 1] -> uint8 `[..., H, W, 3]`."""
-    return ((frames.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(-3, -1)
+    return ((frames.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(-3, -1)
 
 
 def decode_clip(vae: Vae, latents_BTCYX: Tensor | Sequence[Tensor]) -> Tensor:

@@ -54,6 +54,7 @@ def network(pictures: Pictures, advance: Advance) -> DepthViews:
 
     head, _ = load_depth(WEIGHTS)
     depth, sure = (np.empty(pictures.rgb.shape[:3], dtype=np.float32) for _ in range(2))
+    static = np.empty(pictures.rgb.shape[:3], dtype=bool)
     for start in range(0, len(pictures.latents), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         latents, shown = pictures.latents[part].astype(np.float32), np.ascontiguousarray(pictures.rgb[part])
@@ -62,8 +63,9 @@ def network(pictures: Pictures, advance: Advance) -> DepthViews:
         with np.errstate(divide="ignore"):
             depth[part] = np.where(seen > 0, 1 / seen, np.inf)
         sure[part] = confidence(found).numpy()
+        static[part] = found.stands().numpy() & (seen > 0)
         advance(min(1.0, (start + _AT_ONCE) / len(pictures.latents)))
-    return DepthViews(rgb=pictures.rgb, depth=depth, confidence=sure, static=np.isfinite(depth),
+    return DepthViews(rgb=pictures.rgb, depth=depth, confidence=sure, static=static,
                       world_from_camera=pictures.poses, lens=pictures.lens, frame_ids=pictures.ids)  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
@@ -17,12 +19,17 @@ from engine.checkpoint import Json, save_weights
 from engine.depth import DepthHead, depth_loss, ground_disparity, level_camera, signed
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS
+from engine.guide import rays
 from engine.precision import autocast
 from engine.training.loop import Run
 from engine.vae import FRAMES_PER_LATENT
 
 PRIOR_DROP = 0.2
 """Share of samples that are not told their camera."""
+AHEAD = 4.3
+"""Units before the camera at which a character walks (render.renderer.AHEAD)."""
+AROUND = 0.9
+"""Units around that spot which nothing else fills."""
 PICTURE_DROP = 0.15
 """Share of batches that are not shown the pictures."""
 BLUR = 0.4
@@ -34,15 +41,23 @@ NOISE = 0.1
 @dataclass(frozen=True, slots=True)
 class DepthSamples:
     """Latents half `[n, T, C, Y, X]`, true depth half `[n, T, H, W]` and pictures uint8 `[n, T, H, W, 3]` of their last
-    frames, poses `[n, T, 4, 4]`."""
+    frames, poses `[n, T, 4, 4]`, and whether a character walks ahead of the camera `[n]`."""
 
     latents: Tensor
     depth: Tensor
     pictures: Tensor
     poses: np.ndarray
+    heroes: np.ndarray
 
-    def draw(self, rng: random.Random, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Latents `[B, C, Y, X]`, ground disparity and depth `[B, H, W]`, pictures `[B, 3, H, W]` of random moments."""
+    def moving(self, clips: list[int], times: list[int]) -> Tensor:
+        """Pixels of the character `[B, H, W]`."""
+        return character(self.depth[clips, times].float(), self.poses[clips, times]) & torch.from_numpy(
+            self.heroes[clips]
+        ).view(-1, 1, 1)
+
+    def draw(self, rng: random.Random, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Latents `[B, C, Y, X]`, ground disparity and depth `[B, H, W]`, pictures `[B, 3, H, W]` and the character's
+        pixels `[B, H, W]` of random moments."""
         n, T = self.latents.shape[:2]
         clips, times = zip(*((rng.randrange(n), rng.randrange(T)) for _ in range(count)), strict=True)
         cameras = self.poses[list(clips), list(times)]
@@ -53,12 +68,29 @@ class DepthSamples:
             ground_disparity(cameras, depth.shape[-2], depth.shape[-1], POCKET_LENS),
             depth,
             signed(self.pictures[list(clips), list(times)]),
+            self.moving(list(clips), list(times)),
         )
+
+
+def character(depth_BHW: Tensor, world_from_camera: NDArray[np.float64]) -> Tensor:
+    """Pixels `[B, H, W]` of the character that walks `AHEAD` units before cameras `[B, 4, 4]`, if there is one.
+
+    Walks are planned so that nothing else stands there: the pixels are those whose points lie around that spot, above
+    the ground.
+    """
+    H, W = depth_BHW.shape[1:]
+    points = rays(H, W, POCKET_LENS, depth_BHW.device) * depth_BHW.clamp(max=2 * AHEAD)[..., None]
+    cameras = torch.from_numpy(world_from_camera.astype(np.float32))
+    world = torch.einsum("bij,bhwj->bhwi", cameras[:, :3, :3], points) + cameras[:, None, None, :3, 3]
+    yaw = torch.from_numpy(np.arctan2(world_from_camera[:, 0, 2], world_from_camera[:, 2, 2]).astype(np.float32))
+    spot = cameras[:, (0, 2), 3] + AHEAD * torch.stack([yaw.sin(), yaw.cos()], 1)
+    away = (world[..., (0, 2)] - spot[:, None, None]).square().sum(-1)
+    return (away < AROUND**2) & (world[..., 1] < -0.04)
 
 
 def load_samples(frames: Path, latents: Path) -> DepthSamples:
     """Latent shards with the true depth of the shards they were made from; `WanderError` where depth was not kept."""
-    parts: list[tuple[Tensor, Tensor, Tensor, np.ndarray]] = []
+    parts: list[tuple[Tensor, Tensor, Tensor, np.ndarray, np.ndarray]] = []
     for path in sorted(latents.glob("latents-*.safetensors")):
         source = frames / path.name.replace("latents-", "clips-")
         with safe_open(source, framework="pt") as file:
@@ -67,25 +99,31 @@ def load_samples(frames: Path, latents: Path) -> DepthSamples:
             depth = file.get_tensor("depth")[:, ::FRAMES_PER_LATENT].clone()
             pictures = file.get_tensor("frames")[:, ::FRAMES_PER_LATENT].clone()
         with safe_open(path, framework="pt") as file:
-            parts.append((file.get_tensor("latents"), depth, pictures, file.get_tensor("poses").numpy()))
+            latent, pose, walkers = file.get_tensor("latents"), file.get_tensor("poses"), heroes(file.metadata())
+            parts.append((latent, depth, pictures, pose.numpy(), walkers))
     if not parts:
         raise WanderError(f"there are 0 latent shards in {latents}; make some with 'launch.py train encode'")
-    latents_, depths, shown, poses = zip(*parts, strict=True)
-    return DepthSamples(torch.cat(latents_), torch.cat(depths), torch.cat(shown), np.concatenate(poses))
+    latents_, depths, shown, poses, walkers = zip(*parts, strict=True)
+    return DepthSamples(*map(torch.cat, (latents_, depths, shown)), np.concatenate(poses), np.concatenate(walkers))
+
+
+def heroes(metadata: dict[str, str]) -> NDArray[np.bool_]:
+    """In which clips of a latent shard a character walks ahead."""
+    return np.array([clip["hero"] is not None for clip in json.loads(metadata["about"])])
 
 
 def loss_of(
     head: DepthHead, samples: DepthSamples, rng: random.Random, batch: int, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of one batch."""
-    latents, ground, depth, pictures = samples.draw(rng, batch)
+    latents, ground, depth, pictures, moving = samples.draw(rng, batch)
     level = NOISE * torch.rand(batch, 1, 1, 1, generator=generator)
     noisy = latents + level * torch.randn(latents.shape, generator=generator)
     if rng.random() < BLUR:
         pictures = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
     with autocast(latents.device):
         found = head(noisy, ground, None if rng.random() < PICTURE_DROP else pictures)
-    return depth_loss(found, depth)
+    return depth_loss(found, depth, moving)
 
 
 @torch.inference_mode()
@@ -102,7 +140,7 @@ def evaluate_depth(run: Run, head: DepthHead, held_out: DepthSamples) -> Json:
             ground = ground_disparity(poses, depth.shape[-2], depth.shape[-1], POCKET_LENS)
             pictures = signed(held_out.pictures[i, times]) if seen else None
             result = averaged(held_out.latents[i, times].float(), ground, pictures)
-            found.append(depth_loss(result, depth)[1])
+            found.append(depth_loss(result, depth, held_out.moving([i] * len(times), times))[1])
             if known and seen and i < 6:
                 _picture(result.seen()[-1], depth[-1], run.config.out / f"step{run.step:06d}-{i}.png")
         for key in found[0]:

@@ -42,9 +42,10 @@ def guides_of(
     T, C, Y, X = latents_TCYX.shape
     pictures = torch.from_numpy(pictures_THW3.copy())
     with autocast(latents_TCYX.device):
-        disparity = estimate(head, latents_TCYX, poses, pictures).seen()
+        depth = estimate(head, latents_TCYX, poses, pictures)
+    disparity, stands = depth.seen(), depth.stands()
     frames = signed(pictures).to(disparity.device).contiguous()
-    surfaces = [Surface(frames[t], disparity[t], poses[t]) for t in range(T)]
+    surfaces = [Surface(frames[t], disparity[t], poses[t], stands[t]) for t in range(T)]
     H, W = frames.shape[-2:]
     parts = [
         Guide(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+import render.renderer
 from engine.actions import KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
 from engine.depth import DepthConfig, DepthHead, confidence, depth_loss, estimate, ground_disparity, level_camera
 from engine.geometry import POCKET_LENS
+from engine.training.depth import AHEAD, character
 
 
 def test_the_ground_below_a_camera_is_as_far_as_its_height_says():
@@ -33,10 +37,14 @@ def test_truth_has_the_least_loss_and_no_error():
     depth[:, :4] = float("inf")
     found = estimate(DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8))), torch.zeros(2, 4, 1, 1), None)
     sky = torch.where(depth > 1000, 20.0, -20.0)
-    exact = type(found)(1 / depth.clamp_max(1e6), found.log_error, sky)
-    loss, numbers = depth_loss(exact, depth)
-    assert numbers["absrel"] == pytest.approx(0, abs=1e-5) and numbers["sky"] == 1 and numbers["delta"] == 1
-    assert float(loss) < float(depth_loss(type(found)(1.2 / depth.clamp_max(1e6), found.log_error, sky), depth)[0])
+    walker = torch.zeros(2, 16, 16, dtype=torch.bool)
+    walker[:, 8:12, 6:9] = True
+    exact = replace(found, disparity=1 / depth.clamp_max(1e6), sky=sky, moving=torch.where(walker, 20.0, -20.0))
+    loss, numbers = depth_loss(exact, depth, walker)
+    assert numbers["absrel"] == pytest.approx(0, abs=1e-5)
+    assert numbers["sky"] == numbers["delta"] == numbers["moving"] == 1
+    assert float(loss) < float(depth_loss(replace(exact, disparity=1.2 * exact.disparity), depth, walker)[0])
+    assert float(loss) < float(depth_loss(replace(exact, moving=-exact.moving), depth, walker)[0])
     assert float(exact.seen()[:, :4].max()) == 0
 
 
@@ -47,8 +55,36 @@ def test_the_network_learns_a_wall():
     latents, depth = torch.randn(4, 4, 2, 2), torch.full((4, 32, 32), 3.0)
     ground = ground_disparity(np.stack([level_camera()] * 4), 32, 32, POCKET_LENS)
     for _ in range(120):
-        loss, numbers = depth_loss(head(latents, ground), depth)
+        loss, numbers = depth_loss(head(latents, ground), depth, torch.zeros(depth.shape, dtype=torch.bool))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     assert numbers["absrel"] < 0.1
+
+
+def test_a_character_and_what_is_next_to_it_do_not_stand():
+    found = estimate(DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8))), torch.zeros(1, 4, 1, 1), None)
+    moving = torch.full((1, 16, 16), -4.0)
+    moving[0, 8, 8] = 4.0
+    stands = replace(found, moving=moving).stands()
+    assert found.stands().all()
+    assert not stands[0, 6:11, 6:11].any() and stands.sum() == 16 * 16 - 25
+
+
+def test_the_character_of_a_walk_is_what_fills_the_spot_before_the_camera():
+    assert AHEAD == render.renderer.AHEAD
+    pose = start_pose(POCKET)[None]
+    depth = torch.full((1, 48, 80), 50.0)
+    depth[0, 26:36, 38:42] = AHEAD
+    found = character(depth, pose)[0]
+    assert found[26:36, 38:42].all() and found.sum() == 40
+    assert not character(torch.full((1, 48, 80), AHEAD + 1.5), pose).any()
+
+
+def test_a_picture_is_seen_and_may_be_missing():
+    torch.manual_seed(0)
+    head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8)))
+    torch.nn.init.normal_(head.picture.weight)
+    torch.nn.init.normal_(head.head.weight)
+    latents, grey = torch.zeros(1, 4, 1, 1), torch.full((1, 16, 16, 3), 200, dtype=torch.uint8)
+    assert not torch.allclose(estimate(head, latents, None).disparity, estimate(head, latents, None, grey).disparity)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -125,3 +127,12 @@ def test_what_is_drawn_from_a_drawing_again_and_again_stays_sharp():
         return float(surface.picture[..., W // 4 : -W // 4].diff(dim=-1).square().mean())
 
     assert energy_after(look_on_cpu) > 1.5 * energy_after(look_through)
+
+
+@pytest.mark.parametrize("drawing", [look_on_cpu, look_through])
+def test_a_character_is_not_drawn_from_other_cameras(drawing):
+    surface = ground_picture(start_pose(POCKET))
+    stands = torch.ones(H, W, dtype=torch.bool)
+    stands[20:40, 35:45] = False
+    _, covered = drawing([replace(surface, stands=stands)], start_pose(POCKET)[None], POCKET_LENS)
+    assert not covered[0, 22:38, 37:43].any() and covered[0, :, :30].float().mean() > 0.97
