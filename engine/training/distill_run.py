@@ -20,23 +20,16 @@ from engine.errors import WanderError
 from engine.memory import MemoryConfig
 from engine.optim import Optimiser
 from engine.training.base import Batch
-from engine.training.distill import (
-    Chance,
-    Distillation,
-    Network,
-    matching_loss,
-    roll_out,
-    rolled_batch,
-    samples_of,
-    scene_of,
-    score_loss,
-    true_scene,
-)
+from engine.training.distill import Chance, Distillation, Network, roll_out, rolled_batch
 from engine.training.loop import LATEST, TRUNK, Meter, Run, RunConfig
+from engine.training.matching import matching_loss, scene_of, score_loss, true_scene
 from engine.training.replicas import Replicas
+from engine.training.spans import samples_of
 
 EVERYTHING = ("",)
 """Prefix of all parameters: fine-tuning leaves every one to AdamW."""
+FULLY_GROWN = 1 << 40
+"""A step at which history is as long as the clips allow."""
 Draw = Callable[[int], Batch]
 """The whole batch of a step, the same in every process."""
 
@@ -197,7 +190,7 @@ def tune_teacher(run: Run, teacher: Network, draw: Draw, how: Distillation, memo
     def loss(generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         batch = draw(run.step)
         chance = Chance(run.config.seed, run.step, range(len(batch.latents)))
-        chunks = chance.shared.randint(0, how.longest_history(run.step * how.growth, batch.latents.shape[1]))
+        chunks = chance.shared.randint(0, how.longest_history(FULLY_GROWN, batch.latents.shape[1]))
         return score_loss(teacher, true_scene(batch, chunks * how.chunk, how, memory), how, chance), {}
 
     run.train(loss, dict, 1e9)
