@@ -27,7 +27,7 @@ from engine.flow import euler, schedule, shift_levels
 from engine.geometry import Matrix, rigid_inverse
 from engine.memory import MemoryConfig, aligned_context, clip_overlaps, field_points, select_context
 from engine.training.base import Batch
-from engine.training.spans import seen_of, span_of
+from engine.training.spans import seen_of, span_of, started_from
 
 Indices = NDArray[np.int64]
 
@@ -118,6 +118,10 @@ class Chance:
         """Numbers 0..1, `[B]`."""
         return torch.cat([torch.rand(1, generator=own) for own in self._own])
 
+    def given(self, config: Distillation) -> Tensor:
+        """Which clips `[B]` start from a given latent."""
+        return self.uniform() < config.given_first
+
     def levels(self, config: Distillation) -> Tensor:
         """Levels `[B]` at which scores are compared."""
         low, high = config.noise_range
@@ -195,7 +199,7 @@ def roll_out(
 ) -> Rollout:
     """Lines 5 to 10 of Algorithm 1. `exits` replaces the random number of denoising steps of each chunk."""
     levels = schedule(config.steps, config.shift)[:-1].tolist()
-    given = (chance.uniform() < config.given_first).to(batch.latents.device)
+    given = chance.given(config).to(batch.latents.device)
     history, parts, knowns = batch.latents[:, :first], [], []
     for i in range(config.chunks):
         current = first + i * config.chunk
@@ -205,8 +209,7 @@ def roll_out(
         if current == 0:
             known[:, 0] = given
             noise = torch.where(known[..., None, None, None], batch.latents[:, : config.chunk], noise)
-            shown = None if noisy.guides is None else noisy.guides * given[:, None, None, None, None]
-            noisy = replace(noisy, latents=noise, guides=shown)
+            noisy = replace(started_from(noisy, given, config.chunk), latents=noise)
         seen = None
         if current:
             chosen = student_context(batch.poses, current, config.chunk, memory)

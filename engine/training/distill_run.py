@@ -191,7 +191,7 @@ def tune_teacher(run: Run, teacher: Network, draw: Draw, how: Distillation, memo
         batch = draw(run.step)
         chance = Chance(run.config.seed, run.step, range(len(batch.latents)))
         chunks = chance.shared.randint(0, how.longest_history(FULLY_GROWN, batch.latents.shape[1]))
-        return score_loss(teacher, true_scene(batch, chunks * how.chunk, how, memory), how, chance), {}
+        return score_loss(teacher, true_scene(batch, chunks * how.chunk, how, memory, chance), how, chance), {}
 
     run.train(loss, dict, 1e9)
     take_average(run, teacher.module)

@@ -16,7 +16,7 @@ from engine.flow import corrupt
 from engine.memory import MemoryConfig
 from engine.training.base import Batch
 from engine.training.distill import Chance, Distillation, Indices, Network, Rollout, teacher_context
-from engine.training.spans import samples_of, seen_of, span_of
+from engine.training.spans import samples_of, seen_of, span_of, started_from
 
 
 def look(network: Network, noisy: Batch, levels_BT: Tensor, history: Batch, first: int, seen: list[Indices],
@@ -44,35 +44,34 @@ class Scene:
     batch: Batch
     rollout: Rollout
     seen: list[Indices]
-    commit: int
-    guided: bool
+    how: Distillation
 
     def velocity(self, network: Network, noise: Tensor, levels_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The noisy latents, their levels `[B, T]` (0 where known) and the network's velocities."""
-        clean, known = self.rollout.made.detach(), self.rollout.known
+        clean, known, first = self.rollout.made.detach(), self.rollout.known, self.rollout.first
         levels = levels_B.to(clean.device)[:, None].expand(known.shape).masked_fill(known, 0.0)
-        noisy = span_of(self.batch, self.rollout.first, corrupt(clean, noise, levels))
-        if not self.guided:
+        noisy = span_of(self.batch, first, corrupt(clean, noise, levels))
+        if not self.how.teacher_guided:
             noisy = replace(noisy, guides=None)
-        first = self.rollout.first
-        return noisy.latents, levels, look(network, noisy, levels, self._past, first, self.seen, self.commit)
-
-    @property
-    def _past(self) -> Batch:
-        return replace(self.batch, latents=self.rollout.history)
+        elif first == 0:
+            noisy = started_from(noisy, known[:, 0], self.how.chunk)
+        past = replace(self.batch, latents=self.rollout.history)
+        commit = self.how.chunk if self.how.teacher_memory == "aligned" else 1
+        return noisy.latents, levels, look(network, noisy, levels, past, first, self.seen, commit)
 
 
 def scene_of(batch: Batch, rollout: Rollout, config: Distillation, memory: MemoryConfig) -> Scene:
     """Line 11 of Algorithm 1: the memory of teacher and fake score."""
     seen = [teacher_context(poses, rollout.first, config, memory) for poses in batch.poses]
-    commit = config.chunk if config.teacher_memory == "aligned" else 1
-    return Scene(batch, rollout, seen, commit, config.teacher_guided)
+    return Scene(batch, rollout, seen, config)
 
 
-def true_scene(batch: Batch, first: int, config: Distillation, memory: MemoryConfig) -> Scene:
+def true_scene(batch: Batch, first: int, config: Distillation, memory: MemoryConfig, chance: Chance) -> Scene:
     """The clip's own continuation: what the teacher is tuned on."""
     made = batch.latents[:, first : first + config.rolled]
     known = torch.zeros(made.shape[:2], dtype=torch.bool, device=made.device)
+    if first == 0:
+        known[:, 0] = chance.given(config)
     return scene_of(batch, Rollout(first, batch.latents[:, :first], made, known), config, memory)
 
 

@@ -56,7 +56,7 @@ def started(out: Path, replicas: Replicas | None = None, **changes: float) -> Di
                 network.module.patch_out.weight.add_(1.0)
     settings = {"minutes": 0.05, "lr": 1e-3, "warmup": 1, "save_seconds": 0.0, "log_every": 2} | changes
     config = RunConfig(out=out, **settings)  # type: ignore[arg-type]
-    return DistillRun(cast, config, HOW, MEMORY, 1e-3, lambda line: None, replicas)
+    return DistillRun(cast, config, HOW, MEMORY, config.lr, lambda line: None, replicas)
 
 
 def advance(run: DistillRun, steps: int) -> None:
@@ -156,7 +156,7 @@ def work(replicas: Replicas) -> list[list[float]]:
     """Averaged gradients of a few steps, then all weights that have moved."""
     SEEN.clear()
     with tempfile.TemporaryDirectory() as folder:
-        run = started(Path(folder), replicas)
+        run = started(Path(folder), replicas, lr=1e-4)  # Adam makes steps of noise where a gradient is all but zero
         advance(run, 4)
     networks = (run.cast.student, run.cast.fake)
     moved = [torch.cat([p.detach().flatten() for p in network.module.parameters()]) for network in networks]
