@@ -54,13 +54,13 @@ def span_of(batch: Batch, first: int, latents: Tensor) -> Batch:
     )
 
 
-def started_from(first_chunk: Batch, given_B: Tensor, chunk: int) -> Batch:
-    """A span that begins with latent 0: where that isn't given, its chunk has no guide, which would be drawn from it."""
-    if first_chunk.guides is None:
-        return first_chunk
-    shown = first_chunk.guides.clone()
+def started_from(start: Batch, given_B: Tensor, chunk: int) -> Batch:
+    """A span from latent 0 on: its first chunk has a guide only where that latent, which it is drawn from, is given."""
+    if start.guides is None:
+        return start
+    shown = start.guides.clone()
     shown[:, :chunk] *= given_B[:, None, None, None, None]
-    return replace(first_chunk, guides=shown)
+    return replace(start, guides=shown)
 
 
 def seen_of(batch: Batch, history: Tensor, chosen_BK: NDArray[np.int64], current: int) -> Batch:

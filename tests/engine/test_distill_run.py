@@ -156,7 +156,7 @@ def work(replicas: Replicas) -> list[list[float]]:
     """Averaged gradients of a few steps, then all weights that have moved."""
     SEEN.clear()
     with tempfile.TemporaryDirectory() as folder:
-        run = started(Path(folder), replicas, lr=1e-4)  # Adam makes steps of noise where a gradient is all but zero
+        run = started(Path(folder), replicas, lr=3e-5)  # Adam makes steps of noise where a gradient is all but zero
         advance(run, 4)
     networks = (run.cast.student, run.cast.fake)
     moved = [torch.cat([p.detach().flatten() for p in network.module.parameters()]) for network in networks]
@@ -187,8 +187,9 @@ def test_two_processes_do_together_what_one_does_with_the_whole_batch():
     alone = work(Recording())
     assert len(alone) == 4 + 2 + 2  # the fake score moves four times, the student twice
     for result in found:
-        for ours, theirs in zip(result, alone, strict=True):
-            torch.testing.assert_close(torch.tensor(ours), torch.tensor(theirs), atol=1e-5, rtol=0)
+        for i, (ours, theirs) in enumerate(zip(result, alone, strict=True)):
+            bound = 1e-6 if i < 6 else 1e-5
+            torch.testing.assert_close(torch.tensor(ours), torch.tensor(theirs), atol=bound, rtol=0)
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused():
