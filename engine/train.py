@@ -6,6 +6,7 @@ depth    latents and the true depth of their frames -> models/pocket/depth.safet
 guide    frames and latents -> guides beside the latents, once
 compositor  frames, latents and drawn guides -> models/pocket/compositor.safetensors
 base     latents and guides -> models/pocket/transformer.safetensors
+distill  the base weights, latents and guides -> a few-step student, where --export-to says
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from engine.checkpoint import Json, read_manifest
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
-from engine.training import base, compositor, depth, vae
+from engine.training import base, compositor, depth, distill_stage, vae
 from engine.training.guides import load_guides, make_guides
 from engine.training.latents import encode_shards, load_latents
 from engine.training.loop import Run, RunConfig
@@ -90,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--export", action="store_true", help="write the averaged weights to models/pocket at the end")
     top.add_argument("--seed", type=int, default=0)
+    distill_stage.add_options(top)
     return top
 
 
@@ -292,4 +294,5 @@ STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "guide": guide,
     "compositor": train_compositor,
     "base": train_base,
+    "distill": distill_stage.distil,
 }
