@@ -237,10 +237,12 @@ def bench(arguments: list[str]) -> int | None:
 
 def held_out(request: Any) -> Path:
     """The clips of an `engine.evaluation.command.ClipRequest`: rendered once, kept until the renderer changes."""
+    from functools import partial
+
     from engine.trajectories import plan
     from render.kept import clips_for
 
-    return clips_for(request, ROOT, plan, bar)
+    return clips_for(request, ROOT, lambda kind: partial(plan, kind=kind), bar)
 
 
 def scan(arguments: list[str]) -> int | None:
@@ -287,10 +289,9 @@ VERBS = {
     "evaluate": Verb(evaluate, "the paper's tables at our scale, on held-out worlds", (
         "launch.py evaluate --protocol short --html report.html",
         "launch.py evaluate --clips 12 --seed 5 --json out.json",
-        "launch.py evaluate --protocol events --clips 18 --html events.html",
     ), environment=STEADY_MEMORY),
     "bench": Verb(bench, "what a chunk costs here and how fast worlds are made", (
-        "launch.py bench --json", "launch.py bench --seconds 20 --engine-only", "launch.py bench --events 50 --json",
+        "launch.py bench --json", "launch.py bench --seconds 20 --engine-only",
     ), environment=STEADY_MEMORY),
     "test": Verb(test, "set-up and all tests; pytest's arguments", (
         "launch.py test", "launch.py test tests/engine -k memory", "launch.py test -m slow",

@@ -59,10 +59,10 @@ def parser() -> argparse.ArgumentParser:
         "--weights", type=Path, default=POCKET_FOLDER, metavar="DIR", help="weight files (the repository's)"
     )
     top.add_argument("--engine-only", action="store_true", help="leave out the runs through window and worker")
+    top.add_argument("--json", action="store_true", help="the last line is one JSON object of figures")
     top.add_argument(
         "--events", type=int, default=0, metavar="N", help="also play the walk with N prompts and without"
     )
-    top.add_argument("--json", action="store_true", help="the last line is one JSON object of figures")
     return top
 
 

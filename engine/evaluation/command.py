@@ -18,7 +18,7 @@ from engine.evaluation.short import run_short
 from engine.weights import POCKET_FOLDER, PocketWeights, load_pocket
 from engine.world import PRESETS
 
-PROTOCOLS = ("short", "events")
+PROTOCOLS = ("short",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,14 +39,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="launch.py evaluate", description="The paper's tables at our scale, on held-out worlds of any seed."
     )
-    top.add_argument("--protocol", choices=PROTOCOLS, default="short", help="what is measured (short)")
+    top.add_argument("--protocol", choices=(*PROTOCOLS, "events"), default="short", help="what is measured (short)")
     top.add_argument("--preset", default="pocket", help="which model (pocket)")
     top.add_argument(
         "--weights", type=Path, default=POCKET_FOLDER, metavar="DIR", help="its weight files (those of the repository)"
     )
-    top.add_argument(
-        "--clips", type=int, default=0, metavar="N", help="how many clips (as the protocol says: short 48, events 54)"
-    )
+    top.add_argument("--clips", type=int, default=0, metavar="N", help="how many clips (as the protocol says: 48)")
     top.add_argument(
         "--seed",
         type=int,

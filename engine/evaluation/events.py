@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.evaluation.events_protocol import RESIDUE_CHUNKS, EventsProtocol
 from engine.evaluation.events_rollout import Case, Frames, Rollouts, rollouts
+from engine.evaluation.metrics import nanmean
 from engine.evaluation.recogniser import Recogniser, Vectors, describe
 from engine.evaluation.short import strip
 from engine.evaluation.structure import EDGES, LAYOUT, agreement, changed
@@ -45,7 +46,8 @@ class CaseResult:
     was_there: bool
     """Whether the rollout showed its event, to the classifier, before the text lost it."""
     kept: Mapping[str, Mapping[str, float]]
-    """`truth`, `model` and `chance` -> `edges`, `layout`: agreement of the pictures with and without the event."""
+    """`truth`, `model` -> `edges`, `layout`: agreement of the pictures with and without the event; `mirror`: that of
+    the latter with their mirror images, another place of the same style."""
     strip: Frames
     """Rows truth, truth without, prompted, unprompted: `[4 H, columns W, 3]`."""
 
@@ -60,19 +62,16 @@ def run_events(
     done: Callable[[], None] = lambda: None,
 ) -> list[CaseResult]:
     """Dreams and judges every case; `done` is called after each."""
-    results, other = [], None
+    results = []
     for index, case in enumerate(cases):
         made = rollouts(weights, case, protocol, seed=seed + index)
-        results.append(judge(case, made, recogniser, protocol, made.unprompted if other is None else other))
-        other = made.unprompted
+        results.append(judge(case, made, recogniser, protocol))
         done()
     return results
 
 
-def judge(
-    case: Case, made: Rollouts, recogniser: Recogniser, protocol: EventsProtocol, elsewhere: Frames
-) -> CaseResult:
-    """One case; `elsewhere` are frames of another world, whose agreement with this one is chance."""
+def judge(case: Case, made: Rollouts, recogniser: Recogniser, protocol: EventsProtocol) -> CaseResult:
+    """One case: what the classifier makes of truth and rollouts, and whether the place is still the same."""
     sides = {
         "truth": case.event.frames,
         "truth_calm": case.control.frames,
@@ -110,7 +109,7 @@ def judge(
         kept={
             "truth": kept(case.control.frames[judged], case.event.frames[judged]),
             "model": kept(made.unprompted[judged], made.prompted[judged]),
-            "chance": kept(made.unprompted[judged], elsewhere[judged]),
+            "mirror": kept(made.unprompted[judged], made.unprompted[judged][:, :, ::-1]),
         },
         strip=strip(*sides.values()),
     )
@@ -123,7 +122,7 @@ def latents_of(chunk: int, protocol: EventsProtocol) -> NDArray[np.intp]:
 
 def kept(calm: Frames, happening: Frames) -> dict[str, float]:
     """How far the edges and the layout of the place without the event are there with it."""
-    return {name: float(np.nanmean(agreement(calm, happening, sigma))) for name, sigma in KEPT.items()}
+    return {name: nanmean(agreement(calm, happening, sigma)) for name, sigma in KEPT.items()}
 
 
 def recognised(result: CaseResult, side: str, classes: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -31,12 +31,12 @@ def summarise(
     residue = residues(results, protocol)
     alarms = {side: false_alarms(results, side, classes) for side in ("unprompted", "truth_calm")}
     kept = {
-        of: {name: nanmean([r.kept[of][name] for r in results]) for name in KEPT} for of in ("model", "truth", "chance")
+        of: {name: nanmean([r.kept[of][name] for r in results]) for name in KEPT} for of in ("model", "truth", "mirror")
     }
+    reach = interval_of_share([by_family[family] for family in measured], classes, protocol)
     overall = {side: nanmean([each[side] for each in measured.values()]) for side in ("recall", "truth", "unprompted")}
     scores = {
         "recall": overall["recall"],
-        "recall_share": interval_of_share(list(by_family.values()), classes, protocol),
         "families": families,
         "languages": {
             language: nanmean([nanmean(hits(r, "prompted", classes)) for r in results if r.language == language])
@@ -54,9 +54,9 @@ def summarise(
             "clips": len(results),
             "seed": seed,
             "scores": scores,
-            "baselines": {"recall_unprompted": overall["unprompted"], "kept_by_another_world": kept["chance"]},
+            "baselines": {"recall_unprompted": overall["unprompted"], "kept_by_the_mirror_image": kept["mirror"]},
             "floors": {"recall": overall["truth"], "false_alarms": alarms["truth_calm"], "kept": kept["truth"]},
-            "claims": claims(measured, overall, alarms, kept, residue, protocol),
+            "claims": claims(measured, overall, reach, alarms, kept, residue, protocol),
         }
     )
 
@@ -113,8 +113,8 @@ def per_case(result: CaseResult, classes: tuple[str, ...]) -> Json:
 
 def interval_of_share(
     families: Sequence[Sequence[CaseResult]], classes: tuple[str, ...], protocol: EventsProtocol
-) -> Json:
-    """Recall on rollouts over that on the truth, all families alike, and its bootstrap interval over walks."""
+) -> tuple[float, float]:
+    """Bootstrap interval over walks of recall on rollouts over recall on the truth, all families alike."""
     pairs = [
         (nanmean(hits(r, "prompted", classes)), nanmean(hits(r, "truth", classes)), 1 / len(found))
         for found in families
@@ -122,15 +122,14 @@ def interval_of_share(
     ]
     table = np.array([pair for pair in pairs if not math.isnan(pair[0])]).reshape(-1, 3)
     if len(table) < 2 or not table[:, 1].any():
-        return {"value": math.nan, "interval": None}
+        return math.nan, math.nan
 
     def share(drawn: Values) -> Values:
         picked = table[drawn.astype(np.intp)]
         weight = picked[..., 2]
         return (picked[..., 0] * weight).sum(-1) / np.maximum((picked[..., 1] * weight).sum(-1), 1e-9)
 
-    value, low, high = interval(np.arange(len(table)), protocol.bootstrap, share)
-    return {"value": value, "interval": [low, high]}
+    return interval(np.arange(len(table)), protocol.bootstrap, share)[1:]
 
 
 def residues(results: Sequence[CaseResult], protocol: EventsProtocol) -> Json:
@@ -157,7 +156,13 @@ def _paired(pairs: Sequence[Mapping[str, float]], protocol: EventsProtocol) -> J
 
 
 def claims(
-    measured: Mapping[str, Json], overall: Json, alarms: Json, kept: Json, residue: Json, protocol: EventsProtocol
+    measured: Mapping[str, Json],
+    overall: Json,
+    reach: tuple[float, float],
+    alarms: Json,
+    kept: Json,
+    residue: Json,
+    protocol: EventsProtocol,
 ) -> list[Json]:
     """One entry per statement of the protocol; a family with too few cases makes no claim but `families_measured`."""
     bounds = protocol.bounds
@@ -165,7 +170,7 @@ def claims(
     found = [
         at_least("families_measured", len(measured), len(protocol.families)),
         at_least("recall_on_truth", overall["truth"], bounds.recall_on_truth),
-        at_least("recall_share", share, bounds.recall_share),
+        at_least("recall_share", share, bounds.recall_share) | {"interval": list(reach)},
         *(at_least(f"recall_share_{family}", each["share"], bounds.recall_share) for family, each in measured.items()),
         claim("false_alarms", alarms["unprompted"]["share"], (0.0, bounds.false_alarms)),
         *(at_least(f"{name}_kept", kept["model"][name] / kept["truth"][name], bounds.kept) for name in KEPT),

@@ -46,7 +46,7 @@ def page(report: Mapping[str, Any], results: Sequence[CaseResult]) -> str:
         table(["claim", "value", "bound", ""], claims),
         "<h2>Families</h2>",
         table(head, families),
-        f"<p>Another world keeps {baselines['kept_by_another_world']['edges']:.3f} of the edges.</p>",
+        f"<p>A mirror image keeps {baselines['kept_by_the_mirror_image']['edges']:.3f} of the edges.</p>",
         "<h2>False alarms</h2>",
         table(["", "share", "chunks", "taken for"], alarms),
         "<h2>With and without recache</h2>",

@@ -154,7 +154,7 @@ def result_of(family, calls, happening=(0.5, 0.5), residue=(0.5, 0.5), visible=(
     """A result whose judged chunks were called as `calls` says, per side."""
     one_hot = {side: np.eye(len(CLASSES))[[CLASSES.index(call) for call in each]] for side, each in calls.items()}
     pair = [dict(zip(("with", "without"), np.array(each)[:, None], strict=True)) for each in (happening, residue)]
-    kept = {of: {"edges": 0.8, "layout": 0.9} for of in ("truth", "model", "chance")}
+    kept = {of: {"edges": 0.8, "layout": 0.9} for of in ("truth", "model", "mirror")}
     return CaseResult(name="", family=family, language="en", words="", biome="plain", visible=np.array(visible),
                       probabilities=one_hot, happening=pair[0], residue=pair[1], was_there=True, kept=kept,
                       strip=np.zeros((4, 8, 3), np.uint8))  # fmt: skip

@@ -9,7 +9,8 @@ from engine.evaluation.structure import EDGES, LAYOUT, agreement, changed
 
 @pytest.fixture(scope="module")
 def place(walk_of):
-    return walk_of(KEY_RIGHT, 40).frames[:1], walk_of(KEY_RIGHT, 40).frames[-1:]
+    frames = walk_of(KEY_RIGHT, 40, width=96, height=64).frames
+    return frames[:1], frames[-1:]
 
 
 @pytest.mark.parametrize("sigma", [EDGES, LAYOUT])
