@@ -92,7 +92,7 @@ def soften(frames: Frames, radii: Iterable[float]) -> Frames:
     """Each frame blurred by its own radius in pixels."""
     return np.stack(
         [
-            np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(radius)))
+            np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(float(radius))))
             for frame, radius in zip(frames, radii, strict=True)
         ]
     )
