@@ -17,7 +17,7 @@ from engine.evaluation.recogniser import (
 )
 
 FAMILIES = ("nightfall", "fire")
-teach = partial(learn, families=FAMILIES, decay=0.01, blur=1.0)
+teach = partial(learn, families=FAMILIES, decay=0.001, blur=1.0)
 
 
 def places(seed, count):
@@ -38,12 +38,14 @@ def after(family, picture):
     return out
 
 
-def lessons(seed=0, count=4):
-    return [
-        Example(family=family, frames=np.stack([picture, after(family, picture)]))
-        for family in (NOTHING, *FAMILIES)
-        for picture in places(seed, count)
-    ]
+def lessons(seed=0, count=10):
+    """Things that happen, and places in which they had happened long before."""
+    found = []
+    for picture in places(seed, count):
+        places_like_it = [picture, *(after(family, picture) for family in FAMILIES)]
+        found += [Example(family=NOTHING, frames=np.stack([each, each])) for each in places_like_it]
+        found += [Example(family=each, frames=np.stack([picture, after(each, picture)])) for each in FAMILIES]
+    return found
 
 
 @pytest.fixture(scope="module")
