@@ -201,9 +201,24 @@ def evaluate(arguments: list[str]) -> int | None:
     from engine.evaluation import command
 
     options = command.parser().parse_args(arguments)
+    if options.protocol == "events":
+        return evaluate_events(options)
     weights, protocol, request = command.prepare(options)
     report = command.evaluate(options, weights, protocol, held_out(request), bar("clips scored"))
     print(command.summary(report))
+    return 0
+
+
+def evaluate_events(options: argparse.Namespace) -> int:
+    """What is said, with the truth drawn beside it; the classifier learns from training worlds on the spot."""
+    from engine.evaluation import events_command as command
+    from engine.trajectories import plan
+    from render.kept import pairs_for
+
+    weights, protocol, requests = command.prepare(options)
+    lessons, walks = (pairs_for(request, ROOT, plan, bar) for request in requests)
+    judge = command.taught(lessons, protocol, say)
+    print(command.summary(command.evaluate(options, weights, protocol, judge, walks, bar("walks judged"))))
     return 0
 
 
@@ -223,38 +238,20 @@ def bench(arguments: list[str]) -> int | None:
     chunks = [] if options.engine_only else sorted({1, options.chunk})
     plays = {chunk: bench.play(ROOT, chunk, options.seconds) for chunk in chunks}
     figures = bench.combine(engine, plays, options.chunk)
+    if options.events:
+        figures["events"] = bench.play_events(ROOT, options.chunk, options.events)
     print(json.dumps(figures) if options.json else bench.lines(figures))
     return 0
 
 
 def held_out(request: Any) -> Path:
     """The clips of an `engine.evaluation.command.ClipRequest`: rendered once, kept until the renderer changes."""
-    import hashlib
     from functools import partial
 
     from engine.trajectories import plan
-    from render.shards import make
+    from render.kept import clips_for
 
-    digest = hashlib.sha256(repr(request).encode())
-    walks = [ROOT / "engine" / "actions.py", ROOT / "engine" / "trajectories.py"]
-    for source in sorted((ROOT / "render").glob("*.py")) + walks:
-        digest.update(source.read_bytes())
-    folder = ROOT / "data" / "evaluation" / digest.hexdigest()[:16]
-    for kind, clips, seed in request.sets:
-        make(
-            folder / kind,
-            clips=clips,
-            split="heldout",
-            seed=seed,
-            plan=partial(plan, kind=kind),
-            frames=request.frames,
-            width=request.width,
-            height=request.height,
-            event_rate=request.event_rate,
-            depth=request.depth,
-            progress=bar(f"{kind} clips rendered"),
-        )
-    return folder
+    return clips_for(request, ROOT, lambda kind: partial(plan, kind=kind), bar)
 
 
 def scan(arguments: list[str]) -> int | None:

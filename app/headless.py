@@ -90,6 +90,7 @@ class HeadlessPlayer:
         walk = self.walk
         if cue.prompt is not None:
             walk.prompt(cue.prompt)
+            walk.meter.said(now)
         match cue.command:
             case ("undo", (chunks,)):
                 walk.undo(chunks, now)

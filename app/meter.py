@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 _WINDOW_S = 3.0
 _RECENT = 32
+AFTER_WORDS_S = 2.0
+"""Seconds after a prompt whose intervals are counted apart: its words are read, and the context made anew, in them."""
 
 
 def percentile(samples: Sequence[float], q: float) -> float | None:
@@ -69,10 +71,19 @@ class Meter:
         """From each action (key or mouse) to the first frame that was shaped by it."""
         self.intervals_ms: list[float] = []
         """Between two new frames shown, pauses left out."""
+        self.prompts = 0
+        self.prompted_ms: list[float] = []
+        """Those of the intervals that ended soon after a prompt."""
         self.rtf: list[float] = []
         """Real-time factor of each chunk: time to make it / time it lasts on the screen; below 1 keeps up."""
         self._actions: deque[tuple[int, float]] = deque()
         self._last_shown: float | None = None
+        self._said_at = -1e9
+
+    def said(self, now: float) -> None:
+        """The person prompted an event at `now`."""
+        self.prompts += 1
+        self._said_at = now
 
     def action(self, seq: int, at: float) -> None:
         """The control `seq` carried something new that the person did at `at`."""
@@ -87,6 +98,8 @@ class Meter:
         self.shown.add(now)
         if self._last_shown is not None:
             self.intervals_ms.append((now - self._last_shown) * 1e3)
+            if now - self._said_at <= AFTER_WORDS_S:
+                self.prompted_ms.append(self.intervals_ms[-1])
         self._last_shown = now
         while self._actions and self._actions[0][0] <= seq:
             self.latencies_ms.append((now - self._actions.popleft()[1]) * 1e3)
@@ -110,6 +123,9 @@ class Meter:
             "rtf_p95": _rounded(percentile(self.rtf, 95), 3),
             "interval_p50_ms": _rounded(percentile(self.intervals_ms, 50), 1),
             "interval_p99_ms": _rounded(percentile(self.intervals_ms, 99), 1),
+            "prompts": self.prompts,
+            "prompted_p50_ms": _rounded(percentile(self.prompted_ms, 50), 1),
+            "prompted_p99_ms": _rounded(percentile(self.prompted_ms, 99), 1),
             "latency_p50_ms": _rounded(percentile(self.latencies_ms, 50), 1),
             "latency_p95_ms": _rounded(percentile(self.latencies_ms, 95), 1),
             "frames": self.shown.total,

@@ -83,8 +83,10 @@ class PocketWorld:
         sampling: Sampling | None = None,
         memory: MemoryConfig | None = None,
         cache_chunks: int = 24,
+        recache: bool = True,
     ) -> None:
-        self.weights, self.spec = weights, spec
+        """`recache=False` leaves context as it was made under its own text (an ablation of supplement E.2)."""
+        self.weights, self.spec, self._recache = weights, spec, recache
         self.sampling, self.memory = sampling or Sampling(), memory or pocket_memory()
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
         self._cache = KvCache(cache_chunks, self._commit_chunk)
@@ -152,7 +154,7 @@ class PocketWorld:
             raise ValueError("there is no chunk to commit; take all frames of a step first")
         record, self._decoder_state, self._pending = self._pending.record, self._pending.decoder, None
         self._append([record])
-        self._cache.get(record.index, self._prompt_version)
+        self._cache.get(record.index, self._context_version)
         return record
 
     def prompt(self, text: str) -> int:
@@ -203,10 +205,18 @@ class PocketWorld:
         if lines == self._lines:
             return
         self._lines, self._prompt_version = lines, self._prompt_version + 1
+        self._text: TextCache = self._words(lines)
+
+    def _words(self, lines: tuple[str, ...]) -> TextCache:
         rows = torch.from_numpy(encode(lines)).to(self._device)
         lengths = torch.tensor([len(rows)], device=self._device)
         with torch.inference_mode(), autocast(self._device):
-            self._text: TextCache = self.weights.model.read_prompt(rows[None], lengths)
+            return self.weights.model.read_prompt(rows[None], lengths)
+
+    @property
+    def _context_version(self) -> int:
+        """Of the prompt that cached context must have been made under; 0 where every chunk keeps its own."""
+        return self._prompt_version if self._recache else 0
 
     @property
     def _device(self) -> torch.device:
@@ -326,14 +336,17 @@ class PocketWorld:
         if not chosen:
             return Context(None, None)
         model = self.weights.model
-        parts = [(self._cache.get(owner, self._prompt_version), t) for owner, t in (self._owner[i] for i in chosen)]
+        parts = [(self._cache.get(owner, self._context_version), t) for owner, t in (self._owner[i] for i in chosen)]
         times, cameras = torch.arange(len(chosen), dtype=torch.float64), pocket_frustums(poses[chosen], poses[current])
         with autocast(self._device):
             return read_context(model.positions, parts, model.geometry(times, self.weights.grid, cameras))
 
     @torch.inference_mode()
     def _commit_chunk(self, chunk: int) -> Committed:
-        """Keys and values of a finished chunk: of its own latents and actions and the text in force, nothing else."""
+        """Keys and values of a finished chunk: of its own latents and actions and the text in force, nothing else.
+
+        Without recache the text is the one that the chunk was made under.
+        """
         model, record = self.weights.model, self._records[chunk]
         latents = torch.from_numpy(np.array(record.latents)).to(self._device).float()[None]
         times, cameras = (
@@ -342,6 +355,7 @@ class PocketWorld:
         )
         mixer = CommitMixer(model.positions, model.geometry(times, self.weights.grid, cameras))
         labels = torch.from_numpy(record.actions.astype(np.int64))[None].to(self._device)
+        words = self._text if self._recache else self._words(lines_of(record.prompt))
         with autocast(self._device):
-            model(latents, torch.zeros(latents.shape[:2], device=self._device), labels, self._text, mixer)
-        return Committed(mixer.keys, mixer.values, latents.shape[1], self._prompt_version)
+            model(latents, torch.zeros(latents.shape[:2], device=self._device), labels, words, mixer)
+        return Committed(mixer.keys, mixer.values, latents.shape[1], self._context_version)

@@ -74,10 +74,11 @@ def event_caption(
     _check_language(language)
     wordings = EVENTS[event.family][language]
     options = wordings.ends if stops else wordings.heldout if heldout else wordings.begins
-    return _choose(rng, options).format(**_subject(event, language))
+    return _choose(rng, options).format(**subject(event, language))
 
 
-def _subject(event: Event, language: str) -> dict[str, str]:
+def subject(event: Event, language: str) -> dict[str, str]:
+    """Words for who appears (`one`, `the`) or what burns (`thing`), to be put into a wording; empty for weather."""
     if event.family == "visitor":
         name = event.subject if language == "en" else VISITORS_ZH[event.subject]
         return {"one": _article(name) if language == "en" else name, "the": f"the {name}"}

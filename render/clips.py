@@ -113,7 +113,7 @@ def film(
         "hero": scene.hero,
         "walk": walk.kind,
         "captions": {lang: [scene.caption(rng, lang) for _ in range(WORDINGS)] for lang in LANGUAGES},
-        "events": [_describe(rng, event) for event in events],
+        "events": [describe(rng, event) for event in events],
     }
     return Clip(
         frames=np.stack([rgb for rgb, _ in shots]),
@@ -189,7 +189,8 @@ def _fire(rng: Rng, scene: Scene, view: tuple[float, float, float], start: float
     )
 
 
-def _describe(rng: Rng, event: Event) -> dict[str, Any]:
+def describe(rng: Rng, event: Event) -> dict[str, Any]:
+    """What a sidecar says of an event."""
     return {
         "family": event.family,
         "caption_en": event_caption(event, rng, "en"),

@@ -90,7 +90,7 @@ def make(
                          event_rate=event_rate, depth=depth)
                 )  # fmt: skip
                 progress(number + 1, clips)
-            _write(path, made, {"split": split, "seed": seed, "width": width, "height": height, "frames": frames})
+            write_shard(path, made, {"split": split, "seed": seed, "width": width, "height": height, "frames": frames})
         progress(first + count, clips)
     return paths
 
@@ -145,7 +145,8 @@ def _complete(path: Path, count: int) -> bool:
     return len(json.loads(sidecar.read_text(encoding="utf-8"))["clips"]) == count
 
 
-def _write(path: Path, clips: list[Clip], about: dict[str, Any]) -> None:
+def write_shard(path: Path, clips: list[Clip], about: dict[str, Any]) -> None:
+    """One shard of `clips` at the path of its safetensors file; `about` goes into the sidecar beside them."""
     arrays = {
         "frames": np.stack([clip.frames for clip in clips]),
         "poses": np.stack([clip.poses for clip in clips]).astype(np.float32),

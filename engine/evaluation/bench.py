@@ -14,7 +14,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from engine.depth import estimate
 from engine.errors import WanderError
 from engine.evaluation.clips import TrueClip
 from engine.evaluation.command import ClipRequest
+from engine.evaluation.events_protocol import events_protocol
 from engine.evaluation.features import feature_distance, features
 from engine.evaluation.metrics import nanmean, plain
 from engine.memory import pocket as pocket_memory
@@ -41,6 +42,9 @@ from engine.world import CHUNKS, WorldSpec
 Json = dict[str, Any]
 SAMPLE_EVERY = 24
 """DFD is measured at every so many frames."""
+FIRST_WORDS, WORDS_EVERY = 4.0, 4.0
+"""Seconds before the first prompt of a walk with events, and from one to the next: twice what counts as soon after."""
+_SUBJECTS = {"en": {"thing": "house", "one": "a deer"}, "zh": {"thing": "房子", "one": "一只鹿"}}
 LONGEST = 2.0
 """The walk lasts this many times the seconds asked for: a faster machine ends before them."""
 
@@ -56,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--engine-only", action="store_true", help="leave out the runs through window and worker")
     top.add_argument("--json", action="store_true", help="the last line is one JSON object of figures")
+    top.add_argument(
+        "--events", type=int, default=0, metavar="N", help="also play the walk with N prompts and without"
+    )
     return top
 
 
@@ -63,6 +70,8 @@ def prepare(options: argparse.Namespace) -> tuple[PocketWeights, ClipRequest]:
     """Checked weights and the held-out walk to follow. Raises `WanderError` for what the user can mend."""
     if not 1 <= options.seconds <= 3600:
         raise WanderError(f"--seconds {options.seconds:g} is not between 1 and 3600; choose another length")
+    if not 0 <= options.events <= 1000:
+        raise WanderError(f"--events {options.events} is not between 0 and 1000; choose another number")
     weights = load_pocket(options.weights)
     frames = 1 + 4 * math.ceil(FPS * options.seconds * LONGEST / 4) + 4 * 32
     request = ClipRequest(
@@ -256,18 +265,51 @@ def script(seconds: float, seed: int = 0) -> list[Json]:
     return lines
 
 
-def play(root: Path, chunk: int, seconds: float) -> Json:
-    """The figures of `play --headless` on the script, through all three processes; what went wrong, if it did."""
+def prompts(count: int, every: float) -> list[Json]:
+    """Lines that say `count` events, one in `every` seconds, families, wordings and languages in turn; every fourth
+    takes the newest back."""
+    protocol, found = events_protocol(), []
+    for i in range(count):
+        family = protocol.families[i % len(protocol.families)]
+        _, words = protocol.words(family, i // len(protocol.families), _SUBJECTS)
+        found.append({"t": round(FIRST_WORDS + i * every, 3), "prompt": "it stops" if i % 4 == 3 else words})
+    return found
+
+
+def play_events(root: Path, chunk: int, count: int) -> Json:
+    """Frame intervals of the same walk with `count` prompts, those soon after one apart, and without any."""
+    seconds = FIRST_WORDS + count * WORDS_EVERY
+    figures = ("interval_p50_ms", "interval_p99_ms", "prompted_p50_ms", "prompted_p99_ms")
+    names = (*figures, "prompts", "repeats", "fps_shown", "notices", "problem")
+    plays = {
+        "with": play(root, chunk, seconds, prompts(count, WORDS_EVERY)),
+        "without": play(root, chunk, seconds),
+    }
+    return {of: {name: report[name] for name in names if name in report} for of, report in plays.items()}
+
+
+def play(root: Path, chunk: int, seconds: float, said: Sequence[Json] = ()) -> Json:
+    """The figures of `play --headless` on the script, through all three processes; what went wrong, if it did. `said`
+    are lines with prompts, put between those of the walk."""
     folder = root / "data" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "script.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in script(seconds)))
+    path.write_text("".join(json.dumps(line) + "\n" for line in interleaved(script(seconds), said)))
     command = [sys.executable, str(root / "launch.py"), "play", "--headless", "--json", "--world", "seed:7"]
     command += ["--chunk", str(chunk), "--script", str(path), "--seconds", str(seconds), "--sessions", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         return {"problem": (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]}
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def interleaved(walk: Sequence[Json], said: Sequence[Json]) -> list[Json]:
+    """Lines of both in order of time; the keys that are held go on while words are said."""
+    lines, held = [], []
+    for line in sorted([*walk, *said], key=lambda line: line["t"]):
+        held = line.get("keys", held)
+        lines.append(line | {"keys": held})
+    return lines
 
 
 def combine(engine: Json, plays: Mapping[int, Json], chunk: int) -> Json:
@@ -281,4 +323,7 @@ def combine(engine: Json, plays: Mapping[int, Json], chunk: int) -> Json:
 
 def lines(figures: Json) -> str:
     """The figures as lines of text, a name and a value each."""
-    return "\n".join(f"{name:<18}{value}" for name, value in figures.items() if not isinstance(value, dict))
+    plays = figures.get("events", {})
+    events = {f"{name} {of} events": value for of, each in plays.items() for name, value in each.items()}
+    flat = {name: value for name, value in figures.items() if not isinstance(value, dict)}
+    return "\n".join(f"{name:<18} {value}" for name, value in (flat | events).items())

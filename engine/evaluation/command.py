@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="launch.py evaluate", description="The paper's tables at our scale, on held-out worlds of any seed."
     )
-    top.add_argument("--protocol", choices=PROTOCOLS, default="short", help="what is measured (short)")
+    top.add_argument("--protocol", choices=(*PROTOCOLS, "events"), default="short", help="what is measured (short)")
     top.add_argument("--preset", default="pocket", help="which model (pocket)")
     top.add_argument(
         "--weights", type=Path, default=POCKET_FOLDER, metavar="DIR", help="its weight files (those of the repository)"

@@ -58,6 +58,12 @@ def test_keys_prompts_and_commands_of_the_script_reach_the_worker_in_time(play, 
     assert [request.chunk for request in link.asked(wire.SetChunk)] == [2]
 
 
+def test_frame_intervals_after_a_prompt_are_reported_apart(play):
+    report = play('{"t": 1, "prompt": "snow"}', seconds=5.0)
+    assert report["prompts"] == 1 and report["prompted_p50_ms"] == pytest.approx(1000 / 24, abs=3)
+    assert play()["prompted_p99_ms"] is None
+
+
 def test_the_mouse_turns_by_its_rate_times_the_time_it_holds(play, link):
     play('{"t": 1, "mouse": [100, 0]}\n{"t": 2}')
     assert sum(control.yaw for control in link.controls) == pytest.approx(100 * 0.0022, rel=0.05)

@@ -45,6 +45,17 @@ def test_a_pause_is_no_long_interval():
     assert meter.intervals_ms == pytest.approx([40.0])
 
 
+def test_intervals_soon_after_words_are_counted_apart_as_well():
+    meter = Meter()
+    for moment in range(8):
+        if moment == 3:
+            meter.said(2.5)
+        meter.photon(0, float(moment))
+    assert len(meter.intervals_ms) == 7
+    assert len(meter.prompted_ms) == 2  # those that end at 3 and 4 s
+    assert meter.report()["prompts"] == 1 and meter.report()["prompted_p50_ms"] == 1000.0
+
+
 def test_the_report_has_the_promised_figures_even_when_nothing_was_measured():
     rates = {"fps_generated", "fps_shown", "rtf_p50", "rtf_p95", "frames"}
     times = {"interval_p50_ms", "interval_p99_ms", "latency_p50_ms", "latency_p95_ms"}

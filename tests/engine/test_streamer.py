@@ -149,6 +149,19 @@ def test_a_prompt_recomputes_the_context_once(weights, passes):
     assert committed(passes) == 1
 
 
+def test_without_recache_context_keeps_the_text_it_was_made_under(weights, passes):
+    world, stale = tiny_world(weights), tiny_world(weights, recache=False)
+    assert np.array_equal(play(world, 3), play(stale, 3))
+    for each in (world, stale):
+        each.prompt("it starts to rain")
+    committed(passes)
+    shown = play(stale, 1)
+    assert committed(passes) == 1  # its own
+    assert not np.array_equal(shown, play(world, 1))
+    rebuilt = tiny_world(weights, stale.records, recache=False)
+    assert np.array_equal(play(stale, 2), play(rebuilt, 2))
+
+
 def test_an_event_that_stops_gives_back_the_text_before_it(weights):
     world = tiny_world(weights)
     world.prompt("it starts to rain")

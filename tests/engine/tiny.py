@@ -64,12 +64,19 @@ def tiny_world(
     chunk: int = 2,
     seed: int = 7,
     cache_chunks: int = 24,
+    recache: bool = True,
 ) -> PocketWorld:
     """A world of two denoising steps that sees 4 recent and 2 retrieved latents, so that retrieval begins early."""
     spec = WorldSpec(seed=seed, prompt=prompt, image=image, chunk=chunk)
     memory = MemoryConfig(temporal_latents=4, spatial_latents=2, points=64)
     return PocketWorld(
-        weights or tiny_weights(), spec, records, sampling=Sampling(steps=2), memory=memory, cache_chunks=cache_chunks
+        weights or tiny_weights(),
+        spec,
+        records,
+        sampling=Sampling(steps=2),
+        memory=memory,
+        cache_chunks=cache_chunks,
+        recache=recache,
     )
 
 

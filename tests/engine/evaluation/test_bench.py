@@ -1,12 +1,25 @@
 """Costs that are counted, and figures of a run that really happened."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
+from app.script import parse_script
 from engine.actions import KEY_W
 from engine.errors import WanderError
-from engine.evaluation.bench import card, combine, cost_of_chunk, lines, measure, parser, prepare, script
+from engine.evaluation.bench import (
+    card,
+    combine,
+    cost_of_chunk,
+    interleaved,
+    lines,
+    measure,
+    parser,
+    prepare,
+    prompts,
+    script,
+)
 from tests.engine.tiny import tiny_weights
 
 AGREED = {
@@ -44,6 +57,22 @@ def test_the_played_script_is_in_order_and_the_same_every_time():
     found = script(20.0)
     assert found == script(20.0) and found != script(20.0, seed=1)
     assert [line["t"] for line in found] == sorted(line["t"] for line in found) and found[-1]["t"] < 20
+
+
+def test_a_walk_with_events_says_each_in_its_time_and_keeps_the_keys():
+    said = prompts(50, 4.0)
+    lines = interleaved(script(210.0), said)
+    assert [line["prompt"] for line in lines if "prompt" in line] == [line["prompt"] for line in said]
+    assert len(said) == 50 and len({line["prompt"] for line in said}) > 25
+    assert not any("{" in line["prompt"] for line in said)
+    assert [line["t"] for line in lines] == sorted(line["t"] for line in lines)
+    for before, line in pairwise(lines):
+        assert "prompt" not in line or line["keys"] == before["keys"]
+
+
+def test_the_script_of_events_is_one_that_the_player_reads():
+    text = "\n".join(json.dumps(line) for line in interleaved(script(30.0), prompts(6, 4.0)))
+    assert sum(cue.prompt is not None for cue in parse_script(text)) == 6
 
 
 def test_an_impossible_length_is_one_sentence():

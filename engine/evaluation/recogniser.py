@@ -1,0 +1,157 @@
+"""What has happened between two pictures: an independent classifier of events that has seen true renders alone.
+
+Logistic regression over frozen features of photographs (`engine.evaluation.features`) and plain statistics of colour,
+of the later picture and of what is different in the earlier one: a dark picture is no nightfall if it was dark before.
+The classes are the families and "nothing", balanced; the likeliest is what was recognised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from engine.checkpoint import load_state, save_state
+from engine.errors import WanderError
+from engine.evaluation.features import features
+from engine.evaluation.metrics import luma
+
+Frames = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
+NOTHING = "nothing"
+BANDS = 3
+"""Horizontal bands of a picture, described apart: sky, distance, ground."""
+ITERATIONS = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """A walk of a training world: the picture before, those after, and what has happened between them."""
+
+    family: str
+    frames: Frames
+    """`[1 + n, H, W, 3]`; the first is the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recogniser:
+    """Weights of the regression: `mean`, `scale` `[D]`, `weight` `[D, K]`, `bias` `[K]`."""
+
+    classes: tuple[str, ...]
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def probabilities(self, before: Vectors, after: Vectors) -> NDArray[np.float64]:
+        """`[K]` of the classes for a few pictures of one moment together, from `describe` of the picture before `[D']`
+        and of them `[n, D']`."""
+        inputs = (change(before, after) - self.mean) / self.scale
+        logits = (inputs @ self.weight + self.bias).astype(np.float64).mean(0)
+        powers = np.exp(logits - logits.max())
+        return powers / powers.sum()
+
+
+def describe(frames: Frames) -> Vectors:
+    """`[F, D']`: features averaged over each band and their maxima over the picture, and colours."""
+    parts = [colours(frames)]
+    for stage in features(frames):
+        bands = F.adaptive_avg_pool2d(stage, (BANDS, 1)).flatten(1)
+        parts += [bands.numpy(), stage.amax((2, 3)).numpy()]
+    return np.concatenate(parts, 1).astype(np.float32)
+
+
+def colours(frames: Frames) -> Vectors:
+    """`[F, .]`: of each band the mean and spread of red, green and blue, of saturation and of brightness steps; of the
+    picture a coarse histogram."""
+    scaled, parts = frames.astype(np.float32) / 255, []
+    for band in np.array_split(scaled, BANDS, axis=1):
+        saturation = band.max(-1) - band.min(-1)
+        steps = np.abs(np.diff(band.mean(-1), axis=2))
+        parts += [band.mean((1, 2)), band.std((1, 2))]
+        parts += [np.stack([each for x in (saturation, steps) for each in (x.mean((1, 2)), x.std((1, 2)))], 1)]
+    cells = (frames // 64).astype(np.int64) @ np.array([16, 4, 1])
+    counts = np.stack([np.bincount(cell.ravel(), minlength=64) / cell.size for cell in cells])
+    dark = np.quantile(luma(frames).reshape(len(frames), -1) / 255, (0.05, 0.5, 0.95), axis=1).T
+    return np.concatenate([*parts, np.sqrt(counts), dark], 1).astype(np.float32)
+
+
+def change(before: Vectors, after: Vectors) -> Vectors:
+    """`[n, 2 D']`: what the pictures after show, and how that differs from the one before."""
+    return np.concatenate([after, after - before], 1)
+
+
+def soften(frames: Frames, radii: Iterable[float]) -> Frames:
+    """Each frame blurred by its own radius in pixels."""
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(float(radius))))
+            for frame, radius in zip(frames, radii, strict=True)
+        ]
+    )
+
+
+def learn(examples: Iterable[Example], families: Sequence[str], *, decay: float, blur: float) -> Recogniser:
+    """Learns from the examples, each of them as it is and once more with its pictures blurred by up to `blur` pixels,
+    the one before and those after by different radii. The same examples give the same weights.
+
+    Raises `WanderError` if a class has no example.
+    """
+    classes = (NOTHING, *families)
+    rng, inputs, labels = np.random.default_rng(0), [], []
+    for example in examples:
+        for frames in (example.frames, soften(example.frames, rng.uniform(0, blur, len(example.frames)))):
+            seen = describe(frames)
+            inputs.append(change(seen[0], seen[1:]))
+            labels += [classes.index(example.family)] * (len(seen) - 1)
+    counts = np.bincount(np.array(labels, np.int64), minlength=len(classes))
+    if not counts.all():
+        raise WanderError(
+            f"the classifier has {counts.min()} examples of {classes[int(counts.argmin())]}, it needs at least 1; "
+            "let it learn from more worlds"
+        )
+    return _fit(np.concatenate(inputs), np.array(labels, np.int64), classes, decay)
+
+
+def _fit(inputs: Vectors, labels: NDArray[np.int64], classes: tuple[str, ...], decay: float) -> Recogniser:
+    """Minimises the balanced cross entropy plus `decay` times the squared weights, to the end."""
+    mean, scale = inputs.mean(0), inputs.std(0) + 1e-3
+    x, y = torch.from_numpy((inputs - mean) / scale), torch.from_numpy(labels)
+    balance = 1 / torch.bincount(y, minlength=len(classes)).float()
+    weight = torch.zeros(x.shape[1], len(classes), requires_grad=True)
+    bias = torch.zeros(len(classes), requires_grad=True)
+    search = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        search.zero_grad()
+        value = F.cross_entropy(x @ weight + bias, y, weight=balance) + decay * weight.square().sum()
+        value.backward()
+        return value
+
+    search.step(loss)
+    return Recogniser(classes, mean, scale, weight.detach().numpy(), bias.detach().numpy())
+
+
+def save_recogniser(path: Path, recogniser: Recogniser, about: dict[str, Any]) -> None:
+    """Keeps a recogniser; `about` says what it has learnt from."""
+    tensors = {
+        name: torch.from_numpy(np.ascontiguousarray(getattr(recogniser, name)))
+        for name in ("mean", "scale", "weight", "bias")
+    }
+    save_state(path, tensors, about | {"classes": list(recogniser.classes)})
+
+
+def load_recogniser(path: Path, about: dict[str, Any]) -> Recogniser | None:
+    """The recogniser that is kept there, None if there is none or it has learnt from something else."""
+    if not path.exists():
+        return None
+    tensors, facts = load_state(path)
+    classes = tuple(facts.pop("classes"))
+    return Recogniser(classes, **{name: t.numpy() for name, t in tensors.items()}) if facts == about else None
