@@ -92,6 +92,7 @@ class Explorer:
     ) -> None:
         self.window, self.walk, self.clock = window, walk, clock
         self.state = ExplorerState(settings=settings)
+        walk.walls = settings.walls
         self.input = InputState(_look(settings))
         self.screen = Screen(window.ctx, starts, scale=settings.ui_scale)
         self._starting = Starting(preset, self._opened, self.notify)
@@ -268,7 +269,7 @@ class Explorer:
                 self.state.settings = replace(self.state.settings, chunk=latents)
                 self.walk.set_chunk(latents)
             case Change(settings):
-                self.state.settings = settings
+                self.state.settings, self.walk.walls = settings, settings.walls
                 self.input.look = _look(settings)
             case StartScan(seconds=seconds, format=format, mesh=mesh):
                 self.walk.scan(seconds=seconds, format=format, mesh=mesh)

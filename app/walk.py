@@ -87,8 +87,10 @@ class Walk:
         self._sizes: dict[int, int] = {}
         self._first_ms = 0.0
         self.ends = ChunkEnds()
-        self._told: tuple[int, int, int, int] | None = None
+        self._told: tuple[int, int, int, int, bool] | None = None
         self._turned: list[tuple[int, float, float]] = []
+        self.walls = True
+        """Walking stops before what is solid."""
         self._shown = 0
         self._undone = (0, -math.inf)
 
@@ -206,7 +208,7 @@ class Walk:
         state = self.state
         if state.world is None:
             return
-        told = (controls.keys, self._shown, self.lead, state.generation)
+        told = (controls.keys, self._shown, self.lead, state.generation, self.walls)
         acted = controls.keys != state.keys or controls.taps or controls.yaw or controls.pitch
         if not acted and told == self._told:
             return
@@ -217,6 +219,7 @@ class Walk:
             wire.Control(
                 seq=state.seq, generation=state.generation, keys=controls.keys, taps=controls.taps, yaw=controls.yaw,
                 pitch=controls.pitch, sent_ns=max(0, round(now * 1e9)), shown=self._shown, lead=told[2],
+                walls=self.walls,
             )
         )  # fmt: skip
         if acted:
