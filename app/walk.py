@@ -61,6 +61,8 @@ class WalkState:
     progress: wire.Progress | None = None
     veil: str = ""
     """A sentence to lay over the picture; empty when all is well."""
+    held: bool = False
+    """The connection is over because another window has the session."""
     paused: bool = False
     notices: list[str] = field(default_factory=list)
     """Sentences for the user that nobody has taken yet."""
@@ -167,6 +169,22 @@ class Walk:
         """Make the session durable now."""
         self._request(wire.Save(id=0))
 
+    def take_over(self, link: WorldLink) -> None:
+        """Go on through another link, which gets the session that is under way."""
+        self._link.close()
+        self._link = link
+        self._pending.clear()
+        self.state = WalkState(phase=Phase.OPENING)
+        self.pacer.clear()
+        self.meter.interrupt()
+        self._sizes.clear()
+        self._turned.clear()
+        self._told, self._shown = None, 0
+
+    def close(self) -> None:
+        """End the connection."""
+        self._link.close()
+
     # -- the heart beat --------------------------------------------------------------------------------------------
 
     def tick(self, now: float, controls: Controls) -> Picture | None:
@@ -249,7 +267,7 @@ class Walk:
                 self.state.notices.append(event.sentence)
             case wire.Closed():
                 self.state.phase = Phase.CLOSED
-                self.state.veil = event.sentence
+                self.state.veil, self.state.held = event.sentence, event.held
             case wire.Welcome():
                 pass
 

@@ -381,6 +381,8 @@ class Closed(Message, frozen=True, kw_only=True, tag="closed"):
     """The connection is over: nothing will follow."""
 
     sentence: Sentence = ""
+    held: bool = False
+    """Because another window has the session, which a `Hello` with `take_over` gets."""
 
 
 RequestLaneEvent = Reply | Welcome | World | Progress | Trail | WorkerState | Refused | Closed
