@@ -128,8 +128,8 @@ class PocketWorld:
     def step(self, steps: Sequence[Step]) -> Iterator[NDArray[np.uint8]]:
         """Generates the next chunk and yields frames uint8 `[1 | 4, H, W, 3]` latent by latent.
 
-        No picture is computed before the first frames are taken, nor kept unless all are. Raises `ValueError` for another
-        number of steps, `WanderError` when the network's numbers get out of hand.
+        No picture is computed before the first frames are taken, nor kept unless all are. Raises `ValueError` for
+        another number of steps, `WanderError` when the network's numbers get out of hand.
         """
         first = not self._records  # latent 0 of a world stands at the start
         poses = latent_poses(steps[1:] if first else steps, POCKET, self.pose)

@@ -106,7 +106,7 @@ def _slid(plan: Plan, place: NDArray[np.float64], step: NDArray[np.float64], rul
 
 
 def stopped(head: DepthHead, latent: Tensor, poses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`keep_clear` before what the newest latent `[C, Y, X]` shows, whose camera is the first of poses `[1 + T, 4, 4]`."""
+    """`keep_clear` of poses `[1 + T, 4, 4]` before what the newest latent `[C, Y, X]` shows from the first of them."""
     if not np.diff(poses[:, [0, 2], 3], axis=0).any():
         return poses
     with torch.inference_mode(), autocast(latent.device):

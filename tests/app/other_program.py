@@ -50,9 +50,7 @@ class OtherProgram:
 
     def __init__(self, selection: str, kind: str, data: bytes) -> None:
         self.display = X.XOpenDisplay(None)
-        self.window = X.XCreateSimpleWindow(
-            self.display, X.XDefaultRootWindow(self.display), 0, 0, 9, 9, 0, 0, 0
-        )
+        self.window = X.XCreateSimpleWindow(self.display, X.XDefaultRootWindow(self.display), 0, 0, 9, 9, 0, 0, 0)
         self.kind, self.data = self.atom(kind), data
         X.XSetSelectionOwner(self.display, self.atom(selection), self.window, 0)
 
