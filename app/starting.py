@@ -66,7 +66,7 @@ class Starting:
             self._notify(str(error))
 
     def poll(self, wish: StartWorld) -> None:
-        """To be called at every beat: go on with a file that was chosen, a picture that was copied, a clip that was read."""
+        """To be called at every beat: go on with a file that was chosen, a picture that was copied, a clip."""
         chosen = self._dialog.poll()
         if chosen:
             self._show(Path(chosen), wish)
