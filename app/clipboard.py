@@ -1,4 +1,4 @@
-"""What was copied last, anywhere on the desktop: words, a picture, or the name of a file."""
+"""What was copied last, anywhere on the desktop: words, or the name of a file. Pictures: app/copied_picture.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from urllib.parse import unquote, urlsplit
 import pygame
 
 TEXT = "text/plain;charset=utf-8"
-_PICTURES = ("image/png", "image/jpeg", "image/bmp")
 _FILES = ("text/uri-list", "x-special/gnome-copied-files", TEXT, "UTF8_STRING")
 
 
@@ -22,12 +21,8 @@ def write_text(words: str) -> None:
     pygame.scrap.put(TEXT, words.encode())
 
 
-def pasted() -> Path | bytes | None:
-    """The picture that was copied, or the file whose name was; None for anything else."""
-    for kind in _PICTURES:
-        data = pygame.scrap.get(kind)
-        if data:
-            return data
+def copied_file() -> Path | None:
+    """The file that was copied, or whose name was; None for anything else."""
     for kind in _FILES:
         words = (pygame.scrap.get(kind) or b"").decode("utf-8", errors="replace")
         path = file_of(words)

@@ -43,11 +43,13 @@ from app.view import (
     StartScan,
     StartWorld,
     SwitchBranch,
+    TakeOver,
     UiState,
     View,
 )
 from app.walk import Phase, Picture, Walk
 from app.window import Window
+from worker.client import WorldLink
 from worker.errors import WanderError
 from worker.protocol import WorldSpec
 
@@ -88,10 +90,14 @@ class Explorer:
         settings: Settings,
         preset: str,
         starts: list[Start],
+        take_over: Callable[[], WorldLink] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`take_over` makes a link that gets a session which another window has; None where that cannot be."""
         self.window, self.walk, self.clock = window, walk, clock
         self.state = ExplorerState(settings=settings)
+        walk.walls = settings.walls
+        self._take_over = take_over
         self.input = InputState(_look(settings))
         self.screen = Screen(window.ctx, starts, scale=settings.ui_scale)
         self._starting = Starting(preset, self._opened, self.notify)
@@ -270,7 +276,7 @@ class Explorer:
             case Change(settings):
                 if settings.picture != self.state.settings.picture:
                     self.walk.size = size_of(settings.picture)
-                self.state.settings = settings
+                self.state.settings, self.walk.walls = settings, settings.walls
                 self.input.look = _look(settings)
             case StartScan(seconds=seconds, format=format, mesh=mesh):
                 self.walk.scan(seconds=seconds, format=format, mesh=mesh)
@@ -284,6 +290,12 @@ class Explorer:
                 self._starting.browse()
             case RestartModel():
                 self.walk.restart()
+            case TakeOver() if self._take_over is not None:
+                try:
+                    self.walk.take_over(self._take_over())
+                    self.state.ui.menu = False
+                except WanderError as error:
+                    self.notify(str(error))
             case Leave():
                 self.state.leaving = True
 

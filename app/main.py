@@ -100,8 +100,9 @@ def _window(options: argparse.Namespace) -> int:
     try:
         window = Window((settings.width, settings.height), fullscreen=options.fullscreen or settings.fullscreen)
         explorer = Explorer(
-            window=window, walk=Walk(link, size=size), settings=settings, preset=options.preset, starts=walks + starts
-        )
+            window=window, walk=Walk(link, size=size), settings=settings, preset=options.preset, starts=walks + starts,
+            take_over=(lambda: _link(options, take_over=True)) if options.connect else None,
+        )  # fmt: skip
         explorer.notify(warning, *problems)
         explorer.open(spec, menu=options.world is None)
         try:
@@ -109,6 +110,7 @@ def _window(options: argparse.Namespace) -> int:
         finally:
             save_settings(path, explorer.settings_to_keep())
             explorer.close()
+            explorer.walk.close()
     finally:
         link.close()
     return 0
@@ -118,9 +120,10 @@ def _world(options: argparse.Namespace, chunk: int) -> WorldSpec:
     return parse_world(options.world, options.preset, chunk, elsewhere=options.connect is not None)
 
 
-def _link(options: argparse.Namespace) -> WorldLink:
+def _link(options: argparse.Namespace, *, take_over: bool = False) -> WorldLink:
+    take_over = take_over or options.take_over
     if options.connect is None:
         return launch_local(sessions=options.sessions)
     if Path(options.connect).is_dir():
-        return connect(Path(options.connect), take_over=options.take_over)
-    return reach(options.connect, take_over=options.take_over)
+        return connect(Path(options.connect), take_over=take_over)
+    return reach(options.connect, take_over=take_over)

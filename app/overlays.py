@@ -7,7 +7,7 @@ from imgui_bundle import imgui
 from app import theme as look
 from app.bindings import SHORTCUTS
 from app.theme import Icon, Theme
-from app.view import Intent, RestartModel, UiState, View
+from app.view import Intent, RestartModel, TakeOver, UiState, View
 from app.walk import Phase
 from app.widgets import FIXED, button, colours, font, pill, progress, text
 
@@ -46,6 +46,10 @@ def draw_veil(theme: Theme, view: View) -> list[Intent]:
         imgui.dummy((0, theme.px(4)))
         if button(f"{Icon.RESET}  Restart the model now"):
             intents.append(RestartModel())
+    if view.walk.held:
+        imgui.dummy((0, theme.px(4)))
+        if button("Take it over##veil"):
+            intents.append(TakeOver())
     imgui.end()
     return intents
 

@@ -100,6 +100,7 @@ def _view(theme: Theme, view: View) -> list[Intent]:
     hud = toggle(theme, "Show rates and keys", old.hud)
     sharp = toggle(theme, "Sharp edges", old.sharp)
     warp = toggle(theme, "Turn before the model answers", old.late_warp)
+    walls = toggle(theme, "Stop at walls", old.walls)
     invert = toggle(theme, "Invert the mouse up and down", old.invert_y)
     text(theme, "Mouse sensitivity", size=look.SMALL, colour=look.MUTED)
     imgui.set_next_item_width(imgui.get_content_region_avail().x)
@@ -112,7 +113,14 @@ def _view(theme: Theme, view: View) -> list[Intent]:
     picture = segments(_PICTURES, old.picture, imgui.get_content_region_avail().x)
     picture = old.picture if picture is None else picture
     new = replace(
-        old, hud=hud, sharp=sharp, late_warp=warp, invert_y=invert, mouse_sensitivity=speed, picture=picture
+        old,
+        hud=hud,
+        sharp=sharp,
+        late_warp=warp,
+        invert_y=invert,
+        walls=walls,
+        mouse_sensitivity=speed,
+        picture=picture,
     )
     intents: list[Intent] = [] if new == old else [Change(new)]
     return intents if chosen is None else [*intents, SetChunk(chosen)]

@@ -38,7 +38,8 @@ class ScanState:
         self.file = Path(str(reply.data.get("file") or ""))
         kind, count = ("triangles", reply.data.get("triangles")) if reply.data.get("triangles") else (
             "points", reply.data.get("points"))  # fmt: skip
-        self.summary = f"{int(count or 0):,} {kind} from {reply.data.get('views')} views"
+        views = reply.data.get("views")
+        self.summary = f"{int(count or 0):,} {kind} from {views} view{'' if views == 1 else 's'}"
         return str(reply.data.get("notice") or f"Scanned: {self.summary}")
 
 

@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Enlarge pictures with the edge-adaptive filter; without it drawing costs less."""
     mouse_sensitivity: Annotated[float, Meta(ge=0.1, le=10.0)] = 1.0
     invert_y: bool = False
+    walls: bool = True
+    """Walking stops at walls."""
     chunk: Annotated[int, Meta(ge=1, le=4)] = 4
     """Latents per chunk: 1 answers soonest, 4 runs smoothest."""
     picture: PictureSize = ""

@@ -12,7 +12,7 @@ from app.bindings import Command
 from app.gallery import Start
 from app.panel import parse_seed
 from app.theme import Icon, Theme
-from app.view import Browse, Do, Intent, Leave, StartWorld, UiState, View
+from app.view import Browse, Do, Intent, Leave, StartWorld, TakeOver, UiState, View
 from app.walk import Phase
 from app.widgets import FIXED, button, colours, font, primary, progress, text
 
@@ -164,6 +164,10 @@ def _footer(theme: Theme, view: View, width: float) -> list[Intent]:
             told = view.walk.progress
             progress(theme, told.fraction if told and told.fraction > 0 else -1.0, width - theme.px(110))
         imgui.end_group()
+        if view.walk.held:
+            imgui.same_line(width - theme.px(210))
+            if button("Take it over", (theme.px(124), 0)):
+                intents.append(TakeOver())
         imgui.same_line(width - theme.px(78))
         with colours(button=(0, 0, 0, 0), text=look.MUTED):
             if button("Quit", (theme.px(78), 0)):

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from app.clip import ClipReader, is_video
-from app.clipboard import pasted
+from app.clipboard import copied_file
+from app.copied_picture import CopiedPicture
 from app.dialog import FileDialog
 from app.errors import AppError
 from app.view import StartWorld
@@ -24,6 +25,7 @@ class Starting:
     def __init__(self, preset: str, opened: Callable[[WorldSpec], object], notify: Callable[[str], object]) -> None:
         self._preset, self._open, self._notify = preset, opened, notify
         self._dialog, self._clips = FileDialog(), ClipReader()
+        self._copied = CopiedPicture()
         self._wish = StartWorld()
         """What was asked for when the clip that is being read was chosen."""
 
@@ -38,11 +40,11 @@ class Starting:
 
     def paste(self, wish: StartWorld) -> None:
         """Start from the picture, or the picture's file, that was copied last."""
-        copied = pasted()
-        if copied is None:
-            self._notify("There is no picture to paste; copy one, or its file, first.")
+        file = copied_file()
+        if file is None:
+            self._copied.ask()
         else:
-            self.start(StartWorld(seed=wish.seed, prompt=wish.prompt, image=copied, chunk=wish.chunk))
+            self._show(file, wish)
 
     def start(self, wish: StartWorld, clip: bytes = b"") -> None:
         """Open the world that is wished for; one that goes on from a video when that has been read."""
@@ -64,10 +66,15 @@ class Starting:
             self._notify(str(error))
 
     def poll(self, wish: StartWorld) -> None:
-        """To be called at every beat: go on with the file that was chosen and the clip that was read."""
+        """To be called at every beat: go on with a file that was chosen, a picture that was copied, a clip."""
         chosen = self._dialog.poll()
         if chosen:
-            self.start(StartWorld(seed=wish.seed, prompt=wish.prompt, image=Path(chosen), chunk=wish.chunk))
+            self._show(Path(chosen), wish)
+        copied = self._copied.poll()
+        if copied:
+            self._show(copied, wish)
+        elif copied is not None:
+            self._notify("There is no picture to paste; copy one, or its file, first.")
         try:
             clip = self._clips.poll()
         except AppError as error:
@@ -79,6 +86,11 @@ class Starting:
     def close(self) -> None:
         """Take the dialog away."""
         self._dialog.close()
+        self._copied.close()
+
+    def _show(self, image: Path | bytes, wish: StartWorld) -> None:
+        """Start from a picture or a file of the person's."""
+        self.start(StartWorld(seed=wish.seed, prompt=wish.prompt, image=image, chunk=wish.chunk))
 
 
 def surprise(seed: int) -> str:

@@ -121,6 +121,11 @@ class RestartModel:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Get the session that another window has."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """End the program."""
 
@@ -140,6 +145,7 @@ Intent = (
     | ShowScan
     | CloseScan
     | RestartModel
+    | TakeOver
     | Leave
 )
 

@@ -62,6 +62,8 @@ class WalkState:
     progress: wire.Progress | None = None
     veil: str = ""
     """A sentence to lay over the picture; empty when all is well."""
+    held: bool = False
+    """The connection is over because another window has the session."""
     paused: bool = False
     notices: list[str] = field(default_factory=list)
     """Sentences for the user that nobody has taken yet."""
@@ -90,8 +92,10 @@ class Walk:
         self._sizes: dict[int, int] = {}
         self._first_ms = 0.0
         self.ends = ChunkEnds()
-        self._told: tuple[int, int, int, int] | None = None
+        self._told: tuple[int, int, int, int, bool] | None = None
         self._turned: list[tuple[int, float, float]] = []
+        self.walls = True
+        """Walking stops before what is solid."""
         self._shown = 0
         self._undone = (0, -math.inf)
 
@@ -169,6 +173,22 @@ class Walk:
         """Make the session durable now."""
         self._request(wire.Save(id=0))
 
+    def take_over(self, link: WorldLink) -> None:
+        """Go on through another link, which gets the session that is under way."""
+        self._link.close()
+        self._link = link
+        self._pending.clear()
+        self.state = WalkState(phase=Phase.OPENING)
+        self.pacer.clear()
+        self.meter.interrupt()
+        self._sizes.clear()
+        self._turned.clear()
+        self._told, self._shown = None, 0
+
+    def close(self) -> None:
+        """End the connection."""
+        self._link.close()
+
     # -- the heart beat --------------------------------------------------------------------------------------------
 
     def tick(self, now: float, controls: Controls) -> Picture | None:
@@ -210,7 +230,7 @@ class Walk:
         state = self.state
         if state.world is None:
             return
-        told = (controls.keys, self._shown, self.lead, state.generation)
+        told = (controls.keys, self._shown, self.lead, state.generation, self.walls)
         acted = controls.keys != state.keys or controls.taps or controls.yaw or controls.pitch
         if not acted and told == self._told:
             return
@@ -221,6 +241,7 @@ class Walk:
             wire.Control(
                 seq=state.seq, generation=state.generation, keys=controls.keys, taps=controls.taps, yaw=controls.yaw,
                 pitch=controls.pitch, sent_ns=max(0, round(now * 1e9)), shown=self._shown, lead=told[2],
+                walls=self.walls,
             )
         )  # fmt: skip
         if acted:
@@ -250,7 +271,7 @@ class Walk:
                 self.state.notices.append(event.sentence)
             case wire.Closed():
                 self.state.phase = Phase.CLOSED
-                self.state.veil = event.sentence
+                self.state.veil, self.state.held = event.sentence, event.held
             case wire.Welcome():
                 pass
 

@@ -38,6 +38,8 @@ class Step:
     """Radians of continuous look to the right over the whole step, on top of the keys (the mouse)."""
     pitch: float = 0.0
     """Radians of continuous look upwards over the whole step, on top of the keys."""
+    walls: bool = False
+    """Walking stops before what is solid (engine/walls.py); a chunk is walked so if any of its steps says it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

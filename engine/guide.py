@@ -38,13 +38,15 @@ _STRIDE = 4
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What one frame shows: picture `[3, H, W]` in [-1, 1], disparity `[H, W]` (0 in the sky), camera `[4, 4]`, and
-    which pixels belong to the place `[H, W]`, not to a character that walks along (None for all)."""
+    """What one frame shows: picture `[3, H, W]` in [-1, 1], disparity `[H, W]` (0 in the sky), camera `[4, 4]`,
+    which pixels belong to the place `[H, W]`, not to a character that walks along (None for all), and how sure their
+    depth is, 0..1 `[H, W]` (None where nobody asks)."""
 
     picture: Tensor
     disparity: Tensor
     world_from_camera: NDArray[np.float64]
     stands: Tensor | None = None
+    sure: Tensor | None = None
 
     def kept(self) -> Tensor:
         """Pixels `[H, W]` that are drawn from other cameras."""

@@ -31,6 +31,7 @@ from engine.surfaces import Surfaces
 from engine.text import encode, lines_of, revise
 from engine.transformer import TextCache
 from engine.vae import DecoderState, group_frames, to_uint8
+from engine.walls import stopped
 from engine.weights import PocketWeights
 from engine.world import ChunkRecord, WorldSpec
 
@@ -129,11 +130,13 @@ class PocketWorld:
     def step(self, steps: Sequence[Step]) -> Iterator[NDArray[np.uint8]]:
         """Generates the next chunk and yields frames uint8 `[1 | 4, H, W, 3]` latent by latent.
 
-        Nothing is computed before the first frames are taken, nor kept unless all are. Raises `ValueError` for another
-        number of steps, `WanderError` when the network's numbers get out of hand.
+        No picture is computed before the first frames are taken, nor kept unless all are. Raises `ValueError` for
+        another number of steps, `WanderError` when the network's numbers get out of hand.
         """
         first = not self._records  # latent 0 of a world stands at the start
         poses = latent_poses(steps[1:] if first else steps, POCKET, self.pose)
+        if any(step.walls for step in steps) and self.weights.depth and (self._records or self._first is not None):
+            poses = stopped(self._surfaces.get(max(len(self._poses) - 1, 0), self.pose), poses)
         return self._make(tuple(steps), poses if first else poses[1:], actions_from_poses(poses, POCKET_LABELS))
 
     def follow(self, poses: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.depth import estimate, signed
+from engine.depth import confidence, estimate, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, lifted, make_guide
 from engine.precision import autocast
@@ -94,7 +94,8 @@ class Surfaces:
         picture = torch.from_numpy(shown.copy())[None].to(latent.device)
         with autocast(latent.device):
             depth = estimate(self.weights.depth, latent[None], world_from_camera[None], picture)
-        return Surface(signed(picture)[0].contiguous(), depth.seen()[0], world_from_camera, depth.stands()[0])
+        shown_3HW, disparity, stands = signed(picture)[0].contiguous(), depth.seen()[0], depth.stands()[0]
+        return Surface(shown_3HW, disparity, world_from_camera, stands, confidence(depth)[0])
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         state: DecoderState | None = None

@@ -13,8 +13,8 @@ from worker.errors import WireError
 from worker.model_protocol import Committed, Digest, Shape, Text
 from worker.protocol import Chunk, Count, Message, Prompt, Seed, Step, Title, WorldSpec
 
-FORMAT = 2
-"""Format 1 knew neither branches nor digests; it is still read."""
+FORMAT = 3
+"""Format 1 knew neither branches nor digests, format 2 no walls; both are still read."""
 
 
 class Header(Message, frozen=True, kw_only=True, tag="header"):

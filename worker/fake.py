@@ -43,6 +43,10 @@ class FakeConfig:
     """Time that opening takes."""
     spin_at: int | None = None
     """Chunk in which the model loops for ever while holding the GIL, once the world has been opened freshly."""
+    lost_at: int | None = None
+    """Chunk in which the device is lost, once the world has been opened freshly."""
+    unstable_at: int | None = None
+    """Chunk that is not finite when it is made for the first time."""
     refuse: str | None = None
     """Sentence with which opening fails."""
     crash: bool = False
@@ -80,6 +84,7 @@ class FakeWorld:
         self._pending: ChunkRecord | None = None
         self._fresh = not records
         self._calls = 0
+        self._unstable_at = config.unstable_at
         time.sleep(config.open_seconds)
         if config.crash:
             os.abort()
@@ -115,6 +120,11 @@ class FakeWorld:
             raise MemoryError(f"{self.chunk} latents do not fit")
         if self._fresh and self.config.spin_at == self.chunks:
             _spin()
+        if self._fresh and self.config.lost_at == self.chunks:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        if self._unstable_at == self.chunks:
+            self._unstable_at = None
+            raise WanderError(f"the world became unstable: chunk {self.chunks} is not finite; undo 2 chunks")
         first = not self._records
         start = start_pose(POCKET) if first else self.pose
         poses = frame_poses(steps[1:] if first else steps, POCKET, start)

@@ -148,8 +148,9 @@ class SocketLink:
         events = self._lanes.poll()
         if self._worker is not None and self._worker.poll() is not None:
             events.append(Closed(sentence=self._epitaph(self._worker)))
-        self._closed = any(isinstance(event, Closed) for event in events)
-        return events
+        end = next((number for number, event in enumerate(events) if isinstance(event, Closed)), None)
+        self._closed = end is not None
+        return events if end is None else events[: end + 1]  # what was said to a stranger after it is not for us
 
     def close(self) -> None:
         """See `WorldLink.close`."""

@@ -42,6 +42,8 @@ class Mailbox:
     """Keys that went down since the last chunk."""
     yaw: float = 0.0
     pitch: float = 0.0
+    walls: bool = False
+    """Walking stops at walls now."""
     ignored: int = 0
     """Controls that came twice, out of order or for an older generation."""
 
@@ -53,11 +55,12 @@ class Mailbox:
         if control.seq <= self.seq:
             return replace(self, ignored=self.ignored + 1)
         if control.generation != generation:
-            return replace(self, seq=control.seq, keys=control.keys, ignored=self.ignored + 1)
+            return replace(self, seq=control.seq, keys=control.keys, walls=control.walls, ignored=self.ignored + 1)
         return replace(
             self,
             seq=control.seq,
             keys=control.keys,
+            walls=control.walls,
             pressed=self.pressed | control.taps | (control.keys & ~self.keys),
             yaw=_clip(self.yaw + control.yaw, MAX_ANGLE),
             pitch=_clip(self.pitch + control.pitch, MAX_ANGLE),
@@ -72,12 +75,13 @@ class Mailbox:
             return tuple(Step() for _ in range(latents)), self
         yaw = _clip(self.yaw / moving, limit.per_latent)
         pitch = _clip(self.pitch / moving, limit.per_latent)
-        first = Step(keys=self.keys | self.pressed, yaw=yaw, pitch=pitch)
-        steps = (Step(),) * still + (first,) + (Step(keys=self.keys, yaw=yaw, pitch=pitch),) * (moving - 1)
+        later = Step(keys=self.keys, yaw=yaw, pitch=pitch, walls=self.walls)
+        first = msgspec.structs.replace(later, keys=self.keys | self.pressed)
+        steps = (Step(),) * still + (first,) + (later,) * (moving - 1)
         return steps, replace(self, pressed=0, yaw=self.yaw - moving * yaw, pitch=self.pitch - moving * pitch)
 
     def forget(self) -> "Mailbox":
-        """For a new generation: movement and taps are thrown away, held keys stay held."""
+        """For a new generation: movement and taps are thrown away, held keys stay held (and walls solid)."""
         return replace(self, pressed=0, yaw=0.0, pitch=0.0)
 
 

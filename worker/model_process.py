@@ -222,7 +222,7 @@ def engine_steps(steps: Sequence[Step]) -> tuple[Any, ...]:
     """Steps as the engine has them."""
     from engine.actions import Step as EngineStep
 
-    return tuple(EngineStep(keys=step.keys, yaw=step.yaw, pitch=step.pitch) for step in steps)
+    return tuple(EngineStep(keys=step.keys, yaw=step.yaw, pitch=step.pitch, walls=step.walls) for step in steps)
 
 
 def engine_record(entry: ChunkEntry) -> Any:

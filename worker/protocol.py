@@ -61,6 +61,8 @@ class Step(Message, frozen=True, kw_only=True, tag="step"):
     keys: Keys = 0
     yaw: Angle = 0.0
     pitch: Angle = 0.0
+    walls: bool = False
+    """Walking stops before what is solid. The default is that of sessions that knew no walls."""
 
 
 # -- control lane ------------------------------------------------------------------------------------------------------
@@ -87,6 +89,8 @@ class Control(Message, frozen=True, kw_only=True, tag="control"):
     starts a chunk only while at most `lead` pictures wait to be shown."""
     lead: Annotated[int, Meta(ge=0, le=64)] = 64
     """Pictures that may wait when the next chunk starts; the worker caps it at one chunk. 0 is the most responsive."""
+    walls: bool = False
+    """Walking stops before what is solid; the key stays held, and the poses tell where the walk went."""
 
 
 # -- request lane: window -> worker (`WorldLink.request` fills in the `id`) --------------------------------------------
@@ -379,6 +383,8 @@ class Closed(Message, frozen=True, kw_only=True, tag="closed"):
     """The connection is over: nothing will follow."""
 
     sentence: Sentence = ""
+    held: bool = False
+    """Because another window has the session, which a `Hello` with `take_over` gets."""
 
 
 RequestLaneEvent = Reply | Welcome | World | Progress | Trail | WorkerState | Refused | Closed

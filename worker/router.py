@@ -176,10 +176,10 @@ class Router:
             return
         refusal = self._lease.refusal(sender, hello.token, hello.take_over, time.monotonic())
         if refusal:
-            self._hang_up(sender, refusal)
+            self._hang_up(sender, refusal, held=True)
             return
         if self._lease.window not in (None, sender):
-            self._hang_up(self._lease.window, "Another window has taken this session over.")
+            self._hang_up(self._lease.window, "Another window has taken this session over.", held=True)
         self._lease = self._lease.held(sender, hello.token)
         self._pictures.clear()
         self._welcome()
@@ -204,8 +204,8 @@ class Router:
         if len(self._strikes) > MAX_PEERS:
             self._strikes.clear()
 
-    def _hang_up(self, peer: bytes, sentence: str) -> None:
-        self._send(peer, Closed(sentence=sentence))
+    def _hang_up(self, peer: bytes, sentence: str, *, held: bool = False) -> None:
+        self._send(peer, Closed(sentence=sentence, held=held))
         if peer == self._lease.window:
             self._forget_window()
 

@@ -132,3 +132,34 @@ def test_a_person_walks_types_english_and_chinese_resizes_and_leaves(seat):
     seat.program.terminate()
     assert seat.program.wait(20) == 0
     assert "snow 下雪" in seat.settings()["prompt_history"]
+
+
+@pytest.fixture
+def red_picture(tmp_path):
+    path = tmp_path / "a red picture.png"
+    Image.fromarray(np.full((60, 100, 3), (230, 20, 30), dtype=np.uint8)).save(path)
+    return path
+
+
+def is_red(seat):
+    """Whether the sky is: the fake world takes its colour from the given picture."""
+    red, green, blue = seat.look()[60, 320]
+    return red > 120 and max(green, blue) < 90
+
+
+@pytest.mark.parametrize("gesture", ["copy", "drop"])
+def test_a_picture_that_another_program_copied_or_drags_here_becomes_a_world(seat, root, red_picture, gesture):
+    wait_for(lambda: seat.look()[60, 320].mean() > 55)
+    assert not is_red(seat)
+    what = "image/png" if gesture == "copy" else seat.window
+    command = [sys.executable, "tests/app/other_program.py", gesture, what, str(red_picture)]
+    with subprocess.Popen(command, cwd=root, env=seat.environment, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"ready\n"
+        if gesture == "copy":
+            seat.do("windowfocus", seat.window)
+            time.sleep(1.0)
+            seat.do("key", "ctrl+v")
+        try:
+            wait_for(lambda: is_red(seat))
+        finally:
+            other.kill()

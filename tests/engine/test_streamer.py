@@ -254,3 +254,17 @@ def test_another_number_of_steps_is_refused(weights):
 def test_a_world_that_can_not_be_opened_is_refused_in_a_sentence(spec, sentence):
     with pytest.raises(WanderError, match=sentence):
         open_world(spec)
+
+
+def test_a_walk_stopped_by_a_wall_is_in_the_poses_and_comes_back_exactly(weights, monkeypatch):
+    monkeypatch.setattr("engine.walls.obstacles", lambda *_: np.array([[0.0, 2.0]]))
+    free, stopped = tiny_world(weights, image=PICTURE), tiny_world(weights, image=PICTURE)
+    play(free, 4, KEY_W)
+    for _ in range(4):
+        list(stopped.step([Step(keys=KEY_W, walls=True)] * 2))
+        assert stopped.commit().steps[1].keys == KEY_W  # the key is not lost
+    assert free.pose[2, 3] > 3 and 1.4 < stopped.pose[2, 3] < 1.55
+    assert stopped.records[-1].actions.tolist() == [0, 0]
+    rebuilt = tiny_world(weights, stopped.records, image=PICTURE)
+    assert np.array_equal(rebuilt.pose, stopped.pose)
+    assert np.array_equal(play(rebuilt, 2), play(stopped, 2))

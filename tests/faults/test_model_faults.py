@@ -2,12 +2,14 @@
 
 import os
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.faults.walker import Walker, journal_hash
-from worker.protocol import Open, Reply, Restart, SetPrompt, Status, World, WorldSpec
+from worker.journal import read
+from worker.protocol import Open, Reply, Restart, Resume, Rewind, SetPrompt, Status, World, WorldSpec
 
 QUICK = {"progress": 0.8, "factor": 1.0, "patience": 2.5, "ready": 20.0}
 CHUNKS = 5
@@ -85,6 +87,27 @@ def test_a_person_can_have_a_hanging_model_started_again(walkers, tmp_path):
     walker.until_chunk(0)
     assert walker.ask(Restart()).ok
     walker.until_chunk(2)
+
+
+def test_a_lost_device_costs_the_process_and_the_world_goes_on_in_a_new_one(walkers, tmp_path, undisturbed):
+    walkers.append(walker := Walker.launch(tmp_path, fake={"lost_at": 2}))
+    session = walker.open().data["session"]
+    pid = walker.model_pid()
+    walker.until_chunk(CHUNKS)
+    assert walker.sentences() == ["The model stopped. Restarting (1 of 3)…", ""]
+    assert walker.model_pid() != pid and journal_hash(session, CHUNKS) == undisturbed[0]
+
+
+def test_an_unstable_chunk_is_neither_shown_nor_written_and_undoing_leads_on(walkers, tmp_path):
+    walkers.append(walker := Walker.launch(tmp_path, fake={"unstable_at": 3}))
+    session = walker.open().data["session"]
+    pid = walker.model_pid()
+    walker.until(lambda: any("chunk 3 is not finite" in sentence for sentence in walker.sentences()))
+    assert walker.last(World).paused
+    assert 3 not in walker.seen and len(read(Path(session)).history.chunks) == 3
+    assert walker.ask(Rewind(chunks=1)).ok and walker.ask(Resume()).ok
+    walker.until_chunk(4)
+    assert walker.sentences()[-1] == "" and walker.model_pid() == pid
 
 
 def test_a_prompt_outlives_the_model_that_was_given_it(walkers, tmp_path):

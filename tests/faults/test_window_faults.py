@@ -15,10 +15,13 @@ import psutil
 import pytest
 import zmq
 
+from app.input import Controls
+from app.walk import Phase, Walk
 from tests.faults.walker import Walker, journal_hash
 from worker import transport
+from worker.client import connect
 from worker.codec import pack
-from worker.protocol import SCHEMA, Closed, Control, Hello, Refused, Status, Welcome, World
+from worker.protocol import SCHEMA, Closed, Control, Hello, Refused, Status, Welcome, World, WorldSpec
 from worker.transport import LIMITS, Lane
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,7 +134,7 @@ def test_a_closed_link_ends_its_processes_at_once_and_takes_its_folder_along(wal
 def test_a_second_window_is_refused_and_may_take_over_if_it_asks_to(walker):
     second = Walker.join(walker)
     refused = second.until(lambda: second.last(Closed))
-    assert "already open in another window" in refused.sentence
+    assert "already open in another window" in refused.sentence and refused.held
     third = Walker.join(walker, take_over=True)
     third.until(lambda: third.last(World))
     third.until_chunk(int(third.ask(Status()).data["chunks"]) + 1)
@@ -221,3 +224,21 @@ def test_controls_sent_again_are_counted_and_change_nothing(host):
     for _ in range(10):
         host.link.control(control)
     host.until(lambda: host.ask(Status()).data["controls_ignored"] == before + 10)
+
+
+def test_a_refused_window_takes_the_session_over_at_the_press_of_a_button_and_walks_on(walker):
+    walk = Walk(connect(walker.link.directory))
+    walk.open(WorldSpec(preset="fake", seed=5))
+
+    def tick():
+        walk.tick(time.monotonic(), Controls(keys=1))
+        return walk.state
+
+    walker.until(lambda: tick().phase is Phase.CLOSED)
+    assert walk.state.held and "another window" in walk.state.veil
+    walk.take_over(connect(walker.link.directory, take_over=True))
+    walker.until(lambda: tick().phase is Phase.WALKING, walk=False)
+    assert walk.state.world.seed == 3 and not walk.state.held
+    chunk = walk.state.world.chunks
+    walker.until(lambda: tick().picture is not None and walk.state.picture.chunk > chunk, walk=False)
+    walk.close()

@@ -114,7 +114,7 @@ def test_a_session_of_a_later_format_is_refused_with_both_numbers(tmp_path):
     payload = msgpack.packb({"type": "header", "format": 9, "novelty": [1, 2]})
     record = struct.pack("<II", len(payload), zlib.crc32(payload)) + payload
     (tmp_path / "a.wander").write_bytes(MAGIC + record)
-    with pytest.raises(JournalError, match="format 9, this program reads 2"):
+    with pytest.raises(JournalError, match="format 9, this program reads 3"):
         read(tmp_path / "a.wander")
 
 

@@ -105,3 +105,9 @@ def test_controls_merged_by_the_sender_say_what_they_said_one_by_one(moves):
     one, many = mailbox(merged), mailbox(*stream)
     assert (one.seq, one.keys, one.keys | one.pressed) == (many.seq, many.keys, many.keys | many.pressed)
     assert math.isclose(one.yaw, many.yaw, abs_tol=1e-9)
+
+
+def test_whether_walls_stop_the_walk_is_written_into_every_step_that_moves():
+    box = mailbox(control(1, keys=W, walls=True))
+    assert [step.walls for step in box.take(3, still=1)[0]] == [False, True, True]
+    assert not any(step.walls for step in box.receive(control(2, keys=W), generation=1).take(2)[0])

@@ -1,0 +1,113 @@
+"""Walking stops at walls: which of the wanted places a camera may take, given the depth of what it sees.
+
+The newest picture's depth becomes a plan of what stands on the ground: pixels that are sure, not sky, nor a character,
+and between knee and head height are gathered in small cells, and a cell is solid if enough surface is seen in it. What
+is low (the ground), thin (a blade of grass) or uncertain stops nobody. Then the way is gone again in short steps: a
+step that would come too near to something solid loses its part towards it, so that one slides along a wall and stops
+before it.
+
+Only places change; where the camera looks is what was wanted. The model gets these poses, and so does the journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.geometry import POCKET_LENS, Lens
+from engine.guide import Surface
+
+Plan = NDArray[np.float64]
+"""Places on the ground `[N, 2]`: x and z."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WallRule:
+    """What is solid, and how near one may come; lengths in units."""
+
+    clearance: float = 0.5
+    knee: float = 0.4
+    """What is lower above the ground is stepped over."""
+    head: float = 2.2
+    """What is higher above the ground is passed under. Above the eye, or who looks up would see no wall."""
+    nearest: float = 0.15
+    """Depth that is not believed to be anything."""
+    farthest: float = 5.0
+    """Depth beyond what a chunk can reach."""
+    sure: float = 0.2
+    """Least confidence of a pixel."""
+    cell: float = 0.2
+    """Side of a cell of the plan."""
+    surface: float = 0.03
+    """Least area, in square units, that is seen in a solid cell: a wall shows about 0.25."""
+    stride: float = 0.06
+    """Longest short step."""
+    slide: float = 0.3
+    """Least share of a short step that must be left, or the walk stops there."""
+
+
+RULE = WallRule()
+
+
+def obstacles(
+    disparity: NDArray[np.floating],
+    sure: NDArray[np.floating],
+    world_from_camera: NDArray[np.float64],
+    lens: Lens,
+    rule: WallRule = RULE,
+) -> Plan:
+    """Where something solid stands, by a picture's disparity `[H, W]` (0 in the sky) and confidence `[H, W]` (0..1)."""
+    H, W = disparity.shape
+    rows, columns = np.nonzero((disparity > 1 / rule.farthest) & (disparity < 1 / rule.nearest) & (sure >= rule.sure))
+    depth = 1 / disparity[rows, columns].astype(np.float64)
+    x, y = ((columns + 0.5) / W - 0.5) / lens.fx * depth, ((rows + 0.5) / H - 0.5) / lens.fy * depth
+    points = np.stack([x, y, depth], -1) @ world_from_camera[:3, :3].T + world_from_camera[:3, 3]
+    standing = (-points[:, 1] > rule.knee) & (-points[:, 1] < rule.head)
+    points, area = points[standing][:, [0, 2]], depth[standing] ** 2 / (lens.fx * W * lens.fy * H)
+    _, cell = np.unique(np.floor(points / rule.cell).astype(np.int64), axis=0, return_inverse=True)
+    cell = cell.reshape(-1)
+    total = np.bincount(cell, area)
+    middle = np.stack([np.bincount(cell, area * points[:, axis]) for axis in (0, 1)], -1) / total[:, None]
+    return middle[total >= rule.surface]
+
+
+def keep_clear(plan: Plan, poses: NDArray[np.float64], rule: WallRule = RULE) -> NDArray[np.float64]:
+    """The wanted poses `[1 + T, 4, 4]` (the first is where the camera stands) with the places that are allowed.
+
+    A camera that stands too near already may go anywhere but nearer.
+    """
+    allowed, place = poses.copy(), poses[0, [0, 2], 3]
+    for t, way in enumerate(np.diff(poses[:, [0, 2], 3], axis=0), 1):
+        count = int(np.ceil(np.linalg.norm(way) / rule.stride))
+        for _ in range(count):
+            place = place + _slid(plan, place, way / count, rule)
+        allowed[t, [0, 2], 3] = place
+    return allowed
+
+
+def _slid(plan: Plan, place: NDArray[np.float64], step: NDArray[np.float64], rule: WallRule) -> NDArray[np.float64]:
+    """What is left of a short step `[2]` without its parts towards what is too near; nothing in a corner."""
+    wanted = np.linalg.norm(step)
+    for _ in range(3):
+        ahead = plan - (place + step)
+        distance = np.linalg.norm(ahead, axis=1)
+        near = (distance < rule.clearance) & ((plan - place) @ step > 1e-9)
+        if not near.any():
+            return step if np.linalg.norm(step) >= rule.slide * wanted else np.zeros(2)
+        directions = (plan[near] - place) / np.maximum(np.linalg.norm(plan[near] - place, axis=1), 1e-9)[:, None]
+        towards = (rule.clearance - distance[near]) @ directions  # the nearest count most
+        towards = towards / max(float(np.linalg.norm(towards)), 1e-9)
+        step = step - towards * (towards @ step)
+    return np.zeros(2)
+
+
+def stopped(surface: Surface, poses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`keep_clear` of poses `[1 + T, 4, 4]` before what the newest picture shows from the first of them."""
+    if surface.sure is None or not np.diff(poses[:, [0, 2], 3], axis=0).any():
+        return poses
+    sure = surface.sure if surface.stands is None else surface.sure * surface.stands
+    return keep_clear(
+        obstacles(surface.disparity.cpu().numpy(), sure.cpu().numpy(), surface.world_from_camera, POCKET_LENS), poses
+    )

@@ -1,0 +1,146 @@
+"""Walking stops before what is solid, slides along it, and is stopped by nothing else."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.actions import KEY_D, KEY_RIGHT, KEY_S, KEY_W, POCKET, Step, heading, latent_poses, start_pose, turn
+from engine.depth import ground_disparity
+from engine.geometry import POCKET_LENS
+from engine.walls import RULE, keep_clear, obstacles
+
+H, W = 96, 160
+SURE = np.ones((H, W))
+
+
+def camera(yaw: float = 0.0, pitch: float = 0.0) -> np.ndarray:
+    pose = start_pose(POCKET)
+    pose[:3, :3] = turn(math.radians(yaw), math.radians(pitch))
+    return pose
+
+
+def ground(pose: np.ndarray) -> np.ndarray:
+    """Disparity of open ground under the sky."""
+    return ground_disparity(pose, H, W, POCKET_LENS).numpy().clip(0)
+
+
+def wall(pose: np.ndarray, across: tuple[float, float], distance: float, tall: float = 3.0) -> np.ndarray:
+    """Open ground with a wall whose points (x, z) fulfil `across . (x, z) = distance`, from the ground to `tall`."""
+    x = ((np.arange(W) + 0.5) / W - 0.5) / POCKET_LENS.fx
+    y = ((np.arange(H) + 0.5) / H - 0.5) / POCKET_LENS.fy
+    rays = np.stack([np.broadcast_to(x, (H, W)), np.broadcast_to(y[:, None], (H, W)), np.ones((H, W))], -1)
+    rays = rays @ pose[:3, :3].T
+    near = (across[0] * rays[..., 0] + across[1] * rays[..., 2]) / distance  # 1 / depth where the ray meets the wall
+    height = 1.6 - rays[..., 1] / np.where(near > 0, near, np.inf)
+    return np.maximum(ground(pose), np.where((near > 0) & (height > 0) & (height < tall), near, 0))
+
+
+def walked(disparity: np.ndarray, pose: np.ndarray, keys: int, latents: int = 4, sure: np.ndarray = SURE) -> np.ndarray:
+    poses = latent_poses([Step(keys=keys)] * latents, POCKET, pose)
+    return keep_clear(obstacles(disparity, sure, pose, POCKET_LENS), poses)
+
+
+def wanted(pose: np.ndarray, keys: int, latents: int = 4) -> np.ndarray:
+    return latent_poses([Step(keys=keys)] * latents, POCKET, pose)
+
+
+@pytest.mark.parametrize("pitch", [-25, 0, 25])
+@pytest.mark.parametrize("distance", [0.7, 1.0, 1.5, 2.0, 2.4])
+def test_a_wall_in_the_way_is_met_half_a_unit_before_it(distance, pitch):
+    pose = camera(pitch=pitch)
+    reached = walked(wall(pose, (0, 1), distance), pose, KEY_W)[-1, 2, 3]
+    assert distance - 0.6 <= reached <= distance - 0.45
+
+
+@pytest.mark.parametrize("pitch", [-25, -10, 0, 10, 25])
+@pytest.mark.parametrize("keys", [KEY_W, KEY_S, KEY_D, KEY_W | KEY_D, KEY_W | KEY_RIGHT])
+def test_open_ground_and_sky_stop_nobody(keys, pitch):
+    pose = camera(pitch=pitch)
+    assert np.allclose(walked(ground(pose), pose, keys), wanted(pose, keys))
+
+
+def test_the_ground_stops_nobody_though_its_depth_is_a_quarter_wrong():
+    pose = camera()
+    wrong = np.random.default_rng(0).uniform(0.75, 1.25, (H, W))
+    assert np.allclose(walked(ground(pose) * wrong, pose, KEY_W), wanted(pose, KEY_W))
+
+
+def test_a_wall_that_is_not_sure_stops_nobody():
+    pose = camera()
+    found = walked(wall(pose, (0, 1), 1.5), pose, KEY_W, sure=np.full((H, W), RULE.sure - 0.01))
+    assert np.allclose(found, wanted(pose, KEY_W))
+
+
+def test_a_kerb_and_a_thread_stop_nobody():
+    pose = camera()
+    thread = ground(pose)
+    thread[:, W // 2] = 1 / 1.5
+    for picture in (wall(pose, (0, 1), 1.5, tall=0.3), thread):
+        assert np.allclose(walked(picture, pose, KEY_W), wanted(pose, KEY_W))
+
+
+def test_a_lintel_above_the_head_stops_nobody():
+    pose = camera(pitch=20)
+    picture = wall(pose, (0, 1), 2.0)
+    picture[obstacle_rows(picture, pose, 2.3)] = 0
+    assert np.allclose(walked(picture, pose, KEY_W), wanted(pose, KEY_W))
+
+
+def obstacle_rows(picture: np.ndarray, pose: np.ndarray, least: float) -> np.ndarray:
+    """Pixels of a picture that are lower than `least` above the ground."""
+    y = ((np.arange(H) + 0.5) / H - 0.5) / POCKET_LENS.fy
+    x = ((np.arange(W) + 0.5) / W - 0.5) / POCKET_LENS.fx
+    down = pose[1, 0] * x + pose[1, 1] * y[:, None] + pose[1, 2]
+    return 1.6 - down / np.where(picture > 0, picture, np.inf) < least
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_wall_met_at_an_angle_is_slid_along(side):
+    across = (side * math.sin(math.radians(50)), math.cos(math.radians(50)))
+    pose = camera()
+    last = walked(wall(pose, across, 1.2), pose, KEY_W, latents=8)[-1, [0, 2], 3]
+    assert 0.4 <= 1.2 - float(np.dot(across, last)) <= 0.6  # beside the wall
+    assert np.linalg.norm(last) > 1.2 and last[0] * side < 0  # and well along it, away from where it comes nearer
+
+
+def test_a_corner_is_a_dead_end_and_can_be_left_again():
+    pose = camera()
+    corner = np.maximum(
+        wall(pose, (math.sin(0.8), math.cos(0.8)), 1.2), wall(pose, (-math.sin(0.8), math.cos(0.8)), 1.2)
+    )
+    plan = obstacles(corner, SURE, pose, POCKET_LENS)
+    there = keep_clear(plan, wanted(pose, KEY_W, 12))
+    assert np.allclose(there[-1], there[-4], atol=0.02)
+    back = wanted(there[-1], KEY_S)
+    assert np.allclose(keep_clear(plan, back), back)
+
+
+def test_who_stands_too_near_already_may_only_not_come_nearer():
+    pose = camera()
+    picture = wall(pose, (0, 1), 0.3)
+    assert np.allclose(walked(picture, pose, KEY_W)[-1, :3, 3], pose[:3, 3], atol=1e-6)
+    assert np.allclose(walked(picture, pose, KEY_S), wanted(pose, KEY_S))
+
+
+plans = st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), max_size=30)
+
+
+@settings(max_examples=100, deadline=None)
+@given(plans, st.lists(st.integers(0, 255), min_size=1, max_size=6), st.floats(-3, 3))
+def test_whatever_stands_around_the_way_is_never_longer_nor_nearer_and_looks_where_it_should(plan, keys, yaw):
+    places = np.array(plan, dtype=float).reshape(-1, 2)
+    pose = camera(yaw=math.degrees(yaw))
+    asked = latent_poses([Step(keys=key) for key in keys], POCKET, pose)
+    found = keep_clear(places, asked)
+    assert np.array_equal(found[:, :3, :3], asked[:, :3, :3]) and np.array_equal(found[:, 1, 3], asked[:, 1, 3])
+    steps, most = (np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1) for poses in (found, asked))
+    assert (steps <= most + 1e-9).all()
+    if len(places):
+        gaps = np.linalg.norm(found[:, None, [0, 2], 3] - places, axis=-1)
+        assert (gaps >= np.minimum(RULE.clearance, gaps[0]) - 0.02).all()
+    assert np.allclose(heading(found)[0], heading(asked)[0])
