@@ -30,9 +30,9 @@ def summarise(
     measured = {family: each for family, each in families.items() if each["cases"] >= protocol.bounds.cases}
     residue = residues(results, protocol)
     alarms = {side: false_alarms(results, side, classes) for side in ("unprompted", "truth_calm")}
-    kept = {
-        of: {name: nanmean([r.kept[of][name] for r in results]) for name in KEPT} for of in ("model", "truth", "mirror")
-    }
+    shown = [r for r in results if np.nansum(hits(r, "prompted", classes)) > 0]
+    kept = {of: kept_of(results, of) for of in ("model", "truth", "mirror")}
+    kept_shown = {of: kept_of(shown, of) for of in ("model", "truth")}
     reach = interval_of_share([by_family[family] for family in measured], classes, protocol)
     overall = {side: nanmean([each[side] for each in measured.values()]) for side in ("recall", "truth", "unprompted")}
     scores = {
@@ -44,6 +44,7 @@ def summarise(
         },
         "false_alarms": alarms["unprompted"],
         "kept": kept["model"],
+        "kept_where_recognised": kept_shown["model"] | {"walks": len(shown)},
         "residue": residue,
         "per_clip": [per_case(r, classes) for r in results],
     }
@@ -56,7 +57,7 @@ def summarise(
             "scores": scores,
             "baselines": {"recall_unprompted": overall["unprompted"], "kept_by_the_mirror_image": kept["mirror"]},
             "floors": {"recall": overall["truth"], "false_alarms": alarms["truth_calm"], "kept": kept["truth"]},
-            "claims": claims(measured, overall, reach, alarms, kept, residue, protocol),
+            "claims": claims(measured, overall, reach, alarms, kept_shown, residue, protocol),
         }
     )
 
@@ -78,10 +79,13 @@ def family_scores(results: Sequence[CaseResult], classes: tuple[str, ...]) -> Js
         "probability": nanmean(
             np.stack([np.where(r.visible, r.probabilities["prompted"][:, known], np.nan) for r in results])
         ),
-        "kept": {
-            of: {name: nanmean([r.kept[of][name] for r in results]) for name in KEPT} for of in ("model", "truth")
-        },
+        "kept": {of: kept_of(results, of) for of in ("model", "truth")},
     }
+
+
+def kept_of(results: Sequence[CaseResult], of: str) -> Json:
+    """Mean agreement of edges and layout."""
+    return {name: nanmean([r.kept[of][name] for r in results]) for name in KEPT}
 
 
 def false_alarms(results: Sequence[CaseResult], side: str, classes: tuple[str, ...]) -> Json:
@@ -145,7 +149,8 @@ def residues(results: Sequence[CaseResult], protocol: EventsProtocol) -> Json:
 
 def _paired(pairs: Sequence[Mapping[str, float]], protocol: EventsProtocol) -> Json:
     gains = [pair["without"] - pair["with"] for pair in pairs]
-    _, low, high = interval(gains, protocol.bootstrap) if len(gains) > 1 else (math.nan, math.nan, math.nan)
+    enough = len(gains) >= max(2, protocol.bounds.recache_cases)
+    _, low, high = interval(gains, protocol.bootstrap) if enough else (math.nan, math.nan, math.nan)
     return {
         "cases": len(pairs),
         "with": nanmean([pair["with"] for pair in pairs]),

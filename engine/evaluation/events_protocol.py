@@ -54,11 +54,14 @@ class EventBounds:
     false_alarms: float
     """Share of the chunks of unprompted rollouts."""
     kept: float
-    """Agreement of edges and layout with the rollout without the event, over that of the truth."""
+    """Agreement of edges and layout with the rollout without the event, over that of the truth, where the event was
+    recognised: a world in which nothing happens keeps everything."""
     recall_on_truth: float
     """A classifier that knows less than this is no judge."""
     cases: int
     """Pairs of a family with the event in view, at least; a family with fewer counts as not measured."""
+    recache_cases: int
+    """Walks, at least, for a statement about the recache."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

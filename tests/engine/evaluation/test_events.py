@@ -180,6 +180,7 @@ def test_a_model_as_good_as_the_truth_earns_every_claim_and_one_that_ignores_wor
     deaf = [replace(r, probabilities=r.probabilities | {"prompted": r.probabilities["unprompted"]}) for r in perfect]
     found = claims_of(deaf)
     assert not found["recall_share"]["holds"] and found["recall_share"]["value"] == 0
+    assert not found["edges_kept"]["holds"]  # nothing happened, so nothing was put to the test
     assert not any(found[f"recall_share_{family}"]["holds"] for family in COMMITTED.families)
 
 
@@ -196,9 +197,15 @@ def test_events_that_nobody_prompted_are_false_alarms():
 
 
 def test_a_recache_that_changes_nothing_earns_nothing():
-    results = [result_of("rain", calls("rain", "rain")) for _ in range(3)]
+    results = [result_of("rain", calls("rain", "rain")) for _ in range(9)]
     found = claims_of(results)
     assert not found["delay_less_with_recache"]["holds"] and found["residue_less_with_recache"]["value"] == 0
+
+
+def test_a_few_walks_say_nothing_about_the_recache():
+    few = [result_of("rain", calls("rain", "rain"), happening=(0.9, 0.4)) for _ in range(7)]
+    assert not claims_of(few)["delay_less_with_recache"]["holds"]
+    assert claims_of([*few, *few])["delay_less_with_recache"]["holds"]
 
 
 def test_hidden_moments_are_neither_hits_nor_misses():
