@@ -201,11 +201,16 @@ def evaluate(arguments: list[str]) -> int | None:
 def bench(arguments: list[str]) -> int | None:
     """What a chunk costs, then how fast worlds are made and shown, with the quality of that run."""
     import json
+    from dataclasses import asdict
 
-    from engine.evaluation import bench
+    from engine.evaluation import bench, selection
     from engine.evaluation.clips import read_clips
 
     options = bench.parser().parse_args(arguments)
+    if options.memory:
+        found = selection.measure(done=bar("lengths"))
+        print(json.dumps([asdict(each) for each in found]) if options.json else selection.lines(found))
+        return 0
     weights, request = bench.prepare(options)
     clip = next(read_clips(held_out(request)))
     cost = bench.cost_of_chunk(weights, clip, options.chunk)
@@ -223,11 +228,13 @@ def held_out(request: Any) -> Path:
     import hashlib
     from functools import partial
 
+    from engine.evaluation.routes import ROUTES, plan_route
     from engine.trajectories import plan
     from render.shards import make
 
     digest = hashlib.sha256(repr(request).encode())
     walks = [ROOT / "engine" / "actions.py", ROOT / "engine" / "trajectories.py"]
+    walks += [ROOT / "engine" / "evaluation" / "routes.py"] * any(kind in ROUTES for kind, _, _ in request.sets)
     for source in sorted((ROOT / "render").glob("*.py")) + walks:
         digest.update(source.read_bytes())
     folder = ROOT / "data" / "evaluation" / digest.hexdigest()[:16]
@@ -237,7 +244,7 @@ def held_out(request: Any) -> Path:
             clips=clips,
             split="heldout",
             seed=seed,
-            plan=partial(plan, kind=kind),
+            plan=partial(plan_route, route=kind) if kind in ROUTES else partial(plan, kind=kind),
             frames=request.frames,
             width=request.width,
             height=request.height,
@@ -292,13 +299,16 @@ VERBS = {
     "evaluate": Verb(evaluate, "the paper's tables at our scale, on held-out worlds", (
         "launch.py evaluate --protocol short --html report.html",
         "launch.py evaluate --clips 12 --seed 5 --json out.json",
-    ), environment=STEADY_MEMORY),
+        "launch.py evaluate --protocol long --json long.json --html long.html --choices choices.html",
+        "launch.py evaluate --protocol long --weights runs/distilled --against models/pocket --clips 16",
+        "launch.py evaluate --protocol drift --html drift.html",
+    ), sections=("play", "evaluate"), environment=STEADY_MEMORY),
     "bench": Verb(bench, "what a chunk costs here and how fast worlds are made", (
-        "launch.py bench --json", "launch.py bench --seconds 20 --engine-only",
+        "launch.py bench --json", "launch.py bench --seconds 20 --engine-only", "launch.py bench --memory",
     ), environment=STEADY_MEMORY),
     "test": Verb(test, "set-up and all tests; pytest's arguments", (
         "launch.py test", "launch.py test tests/engine -k memory", "launch.py test -m slow",
-    ), sections=("play", "test")),
+    ), sections=("play", "test", "evaluate")),
 }  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         "--weights", type=Path, default=POCKET_FOLDER, metavar="DIR", help="weight files (the repository's)"
     )
     top.add_argument("--engine-only", action="store_true", help="leave out the runs through window and worker")
+    top.add_argument("--memory", action="store_true", help="only what choosing memory costs as history grows")
     top.add_argument("--json", action="store_true", help="the last line is one JSON object of figures")
     return top
 
