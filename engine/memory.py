@@ -47,7 +47,7 @@ class MemoryConfig:
     seed: int = 0
     """Shifts the points."""
     retrieves: bool = True
-    """False: the latents before the recent ones take the retrieved clip's place, the model "without memory" (ablation)."""
+    """False: the latents before the recent ones take the retrieved clip's place (the ablation "without memory")."""
 
     def __post_init__(self) -> None:
         if min(self.temporal_latents, self.sink_latents) < 0 or self.spatial_latents < 1:

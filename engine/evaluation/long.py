@@ -223,9 +223,10 @@ def per_clip(result: LongResult) -> Json:
     return about | dict(result.scores[MODEL]) | others
 
 
-def claims(results: list[LongResult], tables: Mapping[str, Json], follows: float, protocol: LongProtocol) -> list[Json]:
-    """One entry per statement of the protocol. A difference is worth the lower bound of its paired bootstrap
-    interval."""
+def claims(
+    results: list[LongResult], tables: Mapping[str, Json], follows: float, protocol: LongProtocol
+) -> list[Json]:
+    """One entry per statement of the protocol. A difference is worth the lower bound of its paired interval."""
     bounds, model, floor = protocol.bounds, tables[MODEL], tables[TRUTH]
 
     def better(name: str, metric: str, baseline: str) -> Json:
@@ -240,7 +241,8 @@ def claims(results: list[LongResult], tables: Mapping[str, Json], follows: float
         better("return_truth_better_than_repeat", "return_truth_dfd", "repeat"),
     ]
     if OTHER in tables:
-        leads += [better("return_better_than_other", "return_dfd", OTHER), better("dfd_better_than_other", "dfd", OTHER)]
+        leads.append(better("return_better_than_other", "return_dfd", OTHER))
+        leads.append(better("dfd_better_than_other", "dfd", OTHER))
     honest = [
         claim("gradient_energy_ratio", model["gradient_energy_ratio"], bounds.gradient_energy_ratio),
         claim("return_gradient_energy_ratio", model["return_gradient_energy_ratio"], bounds.gradient_energy_ratio),

@@ -1,4 +1,4 @@
-"""Parts of the pages that people read: tables, curves, pictures. Every page needs nothing but itself (data URIs, SVG)."""
+"""Parts of the pages that people read: tables, curves, pictures. A page needs nothing but itself (data URIs, SVG)."""
 
 from __future__ import annotations
 

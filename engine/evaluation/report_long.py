@@ -20,15 +20,16 @@ PAPER = {"psnr": "18.94", "ssim": "0.585", "R_dist": "0.332", "T_dist": "0.797"}
 """Table 2 of the paper, long-term, its own data and scales: not comparable number by number."""
 NOTES = """Frame 0 is given. A frame of the return counts if its place was seen before the recent window of the turning
 point and the view there showed less than a tenth of it. <b>return_</b>: against the first pass of the same rollout;
-<b>return_truth_</b>: against the true frame; <b>_shown</b>: over pixels that the given frame shows. <b>no_memory</b>: the
-same model and noise, the most recent latents in place of the retrieved ones. <b>repeat</b>: the given frame again, which
-returns to itself perfectly and to the truth not at all. <b>autoencoder</b>: the truth through the frozen autoencoder.
-<b>truth</b>: what moves by itself between two visits. DFD is the deep feature distance (EfficientNet-Lite0), lower is
-better; it is not LPIPS. R_dist: mean angle in degrees; T_dist: mean distance over the length of the path; cameras are
-estimated in the frames by an estimator that knows no command, the truth's row is its floor."""
+<b>return_truth_</b>: against the true frame; <b>_shown</b>: over pixels that the given frame shows. <b>no_memory</b>:
+the same model and noise, the most recent latents in place of the retrieved ones. <b>repeat</b>: the given frame again,
+which returns to itself perfectly and to the truth not at all. <b>autoencoder</b>: the truth through the frozen
+autoencoder. <b>truth</b>: what moves by itself between two visits. DFD is the deep feature distance
+(EfficientNet-Lite0), lower is better; it is not LPIPS. R_dist: mean angle in degrees; T_dist: mean distance over the
+length of the path; cameras are estimated in the frames by an estimator that knows no command, the truth's row is its
+floor."""
 DRIFT_NOTES = """<b>dfd_to_set</b>: distance of a frame to the nearest of the walk's true frames, whatever place they
-show (true frames: to those at least 64 frames away). Late over early should stay near 1, as the truth's does; a frozen or
-blurred picture is given away by its sharpness against the truth and by key following."""
+show (true frames: to those at least 64 frames away). Late over early should stay near 1, as the truth's does; a frozen
+or blurred picture is given away by its sharpness against the truth and by key following."""
 
 
 def long_page(report: Mapping[str, Any], results: Sequence[LongResult]) -> str:
@@ -95,9 +96,9 @@ def _motion(sides: Mapping[str, Any]) -> str:
 
 def _curves(curves: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
     """Each metric over time; a difference to the truth has no line for the truth itself."""
-    at = curves["frames"]
-    hidden = {"psnr": {TRUTH}, "dfd": {TRUTH}}
-    return [
-        plot(f"{metric} over frames", at, {m: ys for m, ys in curves[metric].items() if m not in hidden.get(metric, ())})
-        for metric in metrics
-    ]
+    drawn = []
+    for metric in metrics:
+        hidden = {TRUTH} if metric in ("psnr", "dfd") else set()
+        lines = {whose: values for whose, values in curves[metric].items() if whose not in hidden}
+        drawn.append(plot(f"{metric} over frames", curves["frames"], lines))
+    return drawn

@@ -1,0 +1,152 @@
+"""The long protocol on worlds that remember, forget, freeze or blur, whose verdict is known beforehand."""
+
+import json
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from engine.actions import KEY_W
+from engine.errors import WanderError
+from engine.evaluation.choices import choices_page
+from engine.evaluation.long import run_long
+from engine.evaluation.metrics import Bootstrap, blur
+from engine.evaluation.protocol import long_protocol
+from engine.evaluation.report_long import long_page
+from engine.evaluation.rollout import PocketDreamer
+from tests.engine.evaluation.conftest import route_clips
+from tests.engine.tiny import tiny_weights
+
+PROTOCOL = long_protocol()
+PROTOCOL = replace(
+    PROTOCOL, bootstrap=Bootstrap(samples=200), bounds=replace(PROTOCOL.bounds, revisit_clips=3), dfd_every=12
+)
+
+
+def another_place(frames):
+    """The same frames, but the way back shows somewhere else."""
+    return np.concatenate([frames[:130], frames[130:, :, ::-1]])
+
+
+def softened(frames):
+    soft = blur(np.moveaxis(frames.astype(float), -1, 0), 2.0, 6)
+    return np.moveaxis(soft, 0, -1).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class FakeDreamer:
+    """A world that shows the truth, `seen` through something, with memory or without."""
+
+    remembering: object = staticmethod(lambda frames: frames)
+    forgetting: object = staticmethod(another_place)
+
+    def generate(self, clip, seed, *, remembers=True):
+        return (self.remembering if remembers else self.forgetting)(clip.frames)
+
+    def reconstruct(self, clip):
+        return clip.frames
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return route_clips("there-and-back", "away-and-back", "circuit")
+
+
+@pytest.fixture(scope="module")
+def remembered(clips):
+    forgetful = FakeDreamer(remembering=another_place)
+    return run_long(FakeDreamer(), clips, PROTOCOL, seed=1, preset="pocket", other=forgetful, films=2)
+
+
+def verdict(dreamer, clips):
+    report, _ = run_long(dreamer, clips, PROTOCOL, seed=1, preset="pocket")
+    return {each["name"]: each for each in report["claims"]}
+
+
+def test_a_world_that_remembers_earns_every_claim(remembered):
+    report, results = remembered
+    failing = [each["name"] for each in report["claims"] if not each["holds"]]
+    assert not failing and all(result.revisits for result in results)
+    assert report["scores"]["return_psnr"] > 40 > report["baselines"]["no_memory"]["return_psnr"]
+    assert report["baselines"]["other"]["return_psnr"] == report["baselines"]["no_memory"]["return_psnr"]
+
+
+def test_a_world_that_forgets_is_not_better_than_one_without_memory(clips):
+    claims = verdict(FakeDreamer(remembering=another_place), clips)
+    assert not claims["return_better_than_no_memory"]["holds"] and not claims["return_is_remembered"]["holds"]
+
+
+def test_a_frozen_picture_returns_to_itself_and_wins_nothing(clips):
+    def freeze(frames):
+        return np.broadcast_to(frames[:1], frames.shape)
+
+    claims = verdict(FakeDreamer(remembering=freeze, forgetting=freeze), clips)
+    won = {name for name, each in claims.items() if each["holds"]}
+    assert not won & {"return_better_than_no_memory", "return_truth_better_than_repeat", "return_is_remembered",
+                      "key_following"}  # fmt: skip
+    against_noise = verdict(FakeDreamer(remembering=freeze), clips)
+    assert not against_noise["return_is_remembered"]["holds"]
+
+
+def test_a_blurred_world_that_remembers_does_not_win(clips):
+    dreamer = FakeDreamer(remembering=softened, forgetting=lambda frames: softened(another_place(frames)))
+    claims = verdict(dreamer, clips)
+    assert claims["return_better_than_no_memory"]["holds"] and not claims["return_is_remembered"]["holds"]
+    assert "gradient_energy_ratio" in claims["return_is_remembered"]["failing"]
+
+
+def test_the_return_is_paired_with_the_first_pass_of_the_same_rollout(clips):
+    def tinted(frames):
+        return frames // 2 + 40
+
+    report, _ = run_long(FakeDreamer(remembering=tinted), clips, PROTOCOL, seed=1, preset="pocket")
+    scores = report["scores"]
+    assert scores["return_psnr"] > 40 and scores["return_truth_psnr"] < 25
+
+
+def test_the_report_has_the_agreed_shape_and_is_plain_json(remembered, clips):
+    report, _ = remembered
+    assert set(report) == {"protocol", "preset", "clips", "seed", "scores", "baselines", "floors", "claims"}
+    assert json.loads(json.dumps(report, allow_nan=False)) == report and report["protocol"] == "long"
+    assert [row["walk"] for row in report["scores"]["per_clip"]] == [clip.about["walk"] for clip in clips]
+    lines = report["scores"]["curves"]
+    assert {len(values) for values in lines["psnr"].values()} == {len(lines["frames"])} == {21}
+    assert report["floors"]["motion_estimator"]["r_dist_degrees"] >= 0
+
+
+def test_a_network_runs_and_a_walk_too_short_to_forget_claims_nothing(walk_of):
+    clip = replace(walk_of(KEY_W, 92, width=64, height=32), name="short")
+    report, results = run_long(PocketDreamer(tiny_weights(), 1), [clip], PROTOCOL, seed=1, preset="pocket")
+    holds = {each["name"]: each["holds"] for each in report["claims"]}
+    assert results[0].revisits == 0 and report["scores"]["return_psnr"] is None
+    assert not any(holds[name] for name in holds if name.startswith("return_"))
+    curve = report["scores"]["curves"]["psnr"]
+    assert curve["model"] != curve["no_memory"]  # from the first chunk whose context had to be chosen
+    assert json.dumps(report, allow_nan=False) and "pocket" in long_page(report, results)
+
+
+def test_the_page_shows_claims_curves_grids_and_needs_no_other_file(remembered):
+    report, results = remembered
+    text = long_page(report, results)
+    assert all(each["name"] in text for each in report["claims"])
+    assert text.count("<svg") == 3 and text.count("data:image/webp;base64,") == 2 * len(results)
+    assert "http" not in text and results[0].grid.shape[0] == 4 * 32
+
+
+def test_people_choose_blindly_between_the_model_and_its_rival_on_a_page_of_its_own(remembered):
+    report, results = remembered
+    text = choices_page(report, results)
+    found = re.search(r"const data = (\{.*\});", text)
+    data = json.loads(found[1].replace("<\\/", "</"))
+    assert [pair["clip"] for pair in data["pairs"]] == [result.name for result in results[:2]]
+    assert all(set(pair["films"]) == {"model", "other"} for pair in data["pairs"])
+    assert "http" not in text and "Math.random" in text and "choices.json" in text
+    body = text.split("<script>")[0]
+    assert "model" not in body and "other" not in body
+
+
+def test_a_page_without_moving_pictures_is_refused(remembered):
+    report, results = remembered
+    with pytest.raises(WanderError, match="0 of 1 clips"):
+        choices_page(report, results[2:])
