@@ -1,11 +1,13 @@
 """A small textured world that can be drawn exactly: flat ground, a far backdrop, and what a camera sees of both."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from engine.actions import POCKET, Step, poses_from_steps
+from engine.evaluation import motion
 from engine.evaluation.clips import TrueClip
 from engine.evaluation.routes import plan_route
 from engine.evaluation.visibility import rays
@@ -58,6 +60,14 @@ def route_clips(*routes, width=64, height=32):
         clip = shoot(walk.poses, width, height)
         clips.append(replace(clip, name=f"{route} {seed}", about=clip.about | {"walk": route}))
     return clips
+
+
+@pytest.fixture(scope="module")
+def quick_estimator():
+    """Cameras are estimated with fewer steps: enough for drawn pictures of 64x32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(motion, "Estimator", partial(motion.Estimator, iterations=4, turns=(0.0,)))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ class Dream:
 
 
 @pytest.fixture(scope="module")
-def clips():
+def clips(quick_estimator):
     return route_clips("circuit")
 
 

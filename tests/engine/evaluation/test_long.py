@@ -10,17 +10,21 @@ import pytest
 from engine.actions import KEY_W
 from engine.errors import WanderError
 from engine.evaluation.choices import choices_page
-from engine.evaluation.long import run_long
+from engine.evaluation.claims import lead
+from engine.evaluation.long import run_long, score_return
 from engine.evaluation.metrics import Bootstrap, blur
 from engine.evaluation.protocol import long_protocol
 from engine.evaluation.report_long import long_page
+from engine.evaluation.revisits import find_revisits
 from engine.evaluation.rollout import PocketDreamer
+from engine.evaluation.shots import take
+from engine.geometry import POCKET_LENS
 from tests.engine.evaluation.conftest import route_clips
 from tests.engine.tiny import tiny_weights
 
 PROTOCOL = long_protocol()
 PROTOCOL = replace(
-    PROTOCOL, bootstrap=Bootstrap(samples=200), bounds=replace(PROTOCOL.bounds, revisit_clips=3), dfd_every=12
+    PROTOCOL, bootstrap=Bootstrap(samples=200), bounds=replace(PROTOCOL.bounds, revisit_clips=2), dfd_every=12
 )
 
 
@@ -49,14 +53,14 @@ class FakeDreamer:
 
 
 @pytest.fixture(scope="module")
-def clips():
-    return route_clips("there-and-back", "away-and-back", "circuit")
+def clips(quick_estimator):
+    return route_clips("there-and-back", "circuit")
 
 
 @pytest.fixture(scope="module")
 def remembered(clips):
     forgetful = FakeDreamer(remembering=another_place)
-    return run_long(FakeDreamer(), clips, PROTOCOL, seed=1, preset="pocket", other=forgetful, films=2)
+    return run_long(FakeDreamer(), clips, PROTOCOL, seed=1, preset="pocket", other=forgetful, films=1)
 
 
 def verdict(dreamer, clips):
@@ -72,21 +76,14 @@ def test_a_world_that_remembers_earns_every_claim(remembered):
     assert report["baselines"]["other"]["return_psnr"] == report["baselines"]["no_memory"]["return_psnr"]
 
 
-def test_a_world_that_forgets_is_not_better_than_one_without_memory(clips):
-    claims = verdict(FakeDreamer(remembering=another_place), clips)
-    assert not claims["return_better_than_no_memory"]["holds"] and not claims["return_is_remembered"]["holds"]
-
-
-def test_a_frozen_picture_returns_to_itself_and_wins_nothing(clips):
+def test_a_frozen_picture_returns_to_itself_and_does_not_win(clips):
     def freeze(frames):
         return np.broadcast_to(frames[:1], frames.shape)
 
-    claims = verdict(FakeDreamer(remembering=freeze, forgetting=freeze), clips)
+    claims = verdict(FakeDreamer(remembering=freeze), clips)
     won = {name for name, each in claims.items() if each["holds"]}
-    assert not won & {"return_better_than_no_memory", "return_truth_better_than_repeat", "return_is_remembered",
-                      "key_following"}  # fmt: skip
-    against_noise = verdict(FakeDreamer(remembering=freeze), clips)
-    assert not against_noise["return_is_remembered"]["holds"]
+    assert "return_better_than_no_memory" in won  # it returns to itself, hence the claims beside
+    assert not won & {"return_truth_better_than_repeat", "return_is_remembered", "key_following"}
 
 
 def test_a_blurred_world_that_remembers_does_not_win(clips):
@@ -96,13 +93,21 @@ def test_a_blurred_world_that_remembers_does_not_win(clips):
     assert "gradient_energy_ratio" in claims["return_is_remembered"]["failing"]
 
 
-def test_the_return_is_paired_with_the_first_pass_of_the_same_rollout(clips):
-    def tinted(frames):
-        return frames // 2 + 40
+def test_a_model_that_is_no_better_than_its_rival_on_every_clip_has_no_lead():
+    assert not lead("same", [0.0, 0.0, 0.0], PROTOCOL.bootstrap)["holds"]
+    assert not lead("mixed", [1.0, -1.0, 0.1], PROTOCOL.bootstrap)["holds"]
+    assert lead("ahead", [0.3, 0.2, 0.4], PROTOCOL.bootstrap)["holds"]
+    alone = lead("alone", [0.3, float("nan")], PROTOCOL.bootstrap)
+    assert np.isnan(alone["value"]) and not alone["holds"]
 
-    report, _ = run_long(FakeDreamer(remembering=tinted), clips, PROTOCOL, seed=1, preset="pocket")
-    scores = report["scores"]
-    assert scores["return_psnr"] > 40 and scores["return_truth_psnr"] < 25
+
+def test_the_return_is_paired_with_the_first_pass_of_the_same_rollout(clips):
+    clip, picks = clips[0], np.arange(12, 253, 12)
+    pairs = find_revisits(clip.poses, clip.depth, POCKET_LENS, recent=48, overlap_below=0.1, every=12)
+    tinted, truth = take(clip.frames // 2 + 40, picks), take(clip.frames, picks)
+    scores = score_return(clip, tinted, truth, pairs, 12)
+    assert len(pairs) and scores["return_psnr"] > 40 and scores["return_truth_psnr"] < 25
+    assert scores["return_gradient_energy_ratio"] == pytest.approx(0.25, abs=0.03)
 
 
 def test_the_report_has_the_agreed_shape_and_is_plain_json(remembered, clips):
@@ -115,7 +120,7 @@ def test_the_report_has_the_agreed_shape_and_is_plain_json(remembered, clips):
     assert report["floors"]["motion_estimator"]["r_dist_degrees"] >= 0
 
 
-def test_a_network_runs_and_a_walk_too_short_to_forget_claims_nothing(walk_of):
+def test_a_network_runs_and_a_walk_too_short_to_forget_claims_nothing(walk_of, quick_estimator):
     clip = replace(walk_of(KEY_W, 92, width=64, height=32), name="short")
     report, results = run_long(PocketDreamer(tiny_weights(), 1), [clip], PROTOCOL, seed=1, preset="pocket")
     holds = {each["name"]: each["holds"] for each in report["claims"]}
@@ -139,7 +144,7 @@ def test_people_choose_blindly_between_the_model_and_its_rival_on_a_page_of_its_
     text = choices_page(report, results)
     found = re.search(r"const data = (\{.*\});", text)
     data = json.loads(found[1].replace("<\\/", "</"))
-    assert [pair["clip"] for pair in data["pairs"]] == [result.name for result in results[:2]]
+    assert [pair["clip"] for pair in data["pairs"]] == [result.name for result in results[:1]]
     assert all(set(pair["films"]) == {"model", "other"} for pair in data["pairs"])
     assert "http" not in text and "Math.random" in text and "choices.json" in text
     body = text.split("<script>")[0]
@@ -149,4 +154,4 @@ def test_people_choose_blindly_between_the_model_and_its_rival_on_a_page_of_its_
 def test_a_page_without_moving_pictures_is_refused(remembered):
     report, results = remembered
     with pytest.raises(WanderError, match="0 of 1 clips"):
-        choices_page(report, results[2:])
+        choices_page(report, results[1:])
