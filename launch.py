@@ -226,15 +226,12 @@ def bench(arguments: list[str]) -> int | None:
 def held_out(request: Any) -> Path:
     """The clips of an `engine.evaluation.command.ClipRequest`: rendered once, kept until the renderer changes."""
     import hashlib
-    from functools import partial
 
-    from engine.evaluation.routes import ROUTES, plan_route
-    from engine.trajectories import plan
+    from engine.evaluation.routes import planner
     from render.shards import make
 
     digest = hashlib.sha256(repr(request).encode())
-    walks = [ROOT / "engine" / "actions.py", ROOT / "engine" / "trajectories.py"]
-    walks += [ROOT / "engine" / "evaluation" / "routes.py"] * any(kind in ROUTES for kind, _, _ in request.sets)
+    walks = [ROOT / "engine" / name for name in ("actions.py", "trajectories.py", "evaluation/routes.py")]
     for source in sorted((ROOT / "render").glob("*.py")) + walks:
         digest.update(source.read_bytes())
     folder = ROOT / "data" / "evaluation" / digest.hexdigest()[:16]
@@ -244,7 +241,7 @@ def held_out(request: Any) -> Path:
             clips=clips,
             split="heldout",
             seed=seed,
-            plan=partial(plan_route, route=kind) if kind in ROUTES else partial(plan, kind=kind),
+            plan=planner(kind),
             frames=request.frames,
             width=request.width,
             height=request.height,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.actions import KEY_LEFT, KEY_RIGHT, KEY_W, POCKET
-from engine.trajectories import LATENT, STRAFES, Command, Rng, Trajectory, follow, reverse
+from engine.trajectories import LATENT, STRAFES, Command, Rng, Trajectory, follow, plan, reverse
 
 Start = tuple[float, float, float]
 Walk = Callable[[list[Command]], Trajectory]
@@ -44,6 +45,11 @@ def plan_route(
         return follow(route, commands, obstacles, start or (0.0, 0.0, 0.0), bounds=bounds, ahead=ahead)
 
     return ROUTES[route](rng, frames - 1, walk)
+
+
+def planner(kind: str) -> Callable[..., Trajectory]:
+    """Plans walks of a kind, of `engine.trajectories.KINDS` or of `ROUTES`."""
+    return partial(plan_route, route=kind) if kind in ROUTES else partial(plan, kind=kind)
 
 
 def _turn(angle: float, frames: int) -> Command:
