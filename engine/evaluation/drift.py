@@ -164,7 +164,7 @@ def claims(tables: Mapping[str, Json], frames: int, protocol: DriftProtocol) -> 
     """One entry per statement of the protocol."""
     model, truth, bounds = tables[MODEL], tables[TRUTH], protocol.bounds
     ratio = model["sharpness"]["late"] / max(truth["sharpness"]["late"], 1e-9)
-    share = model["following"]["late"] / truth["following"]["late"]
+    share = model["following"]["late"] / max(truth["following"]["late"], 1e-9)
     return [
         at_least("drift_frames", frames, protocol.full),
         *(claim(f"{name}_late_over_early", model[name]["late_over_early"], bounds.late_over_early)

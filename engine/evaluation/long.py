@@ -192,7 +192,7 @@ def summarise(results: list[LongResult], protocol: LongProtocol, *, seed: int, p
         "floors": {method: tables[method] for method in FLOORS} | {"motion_estimator": motion[TRUTH]},
     }
     shares = {whose: card.accuracy for whose, card in cards.items()}
-    return plain(found | {"claims": claims(results, tables, shares[MODEL] / shares[TRUTH], protocol)})
+    return plain(found | {"claims": claims(results, tables, shares[MODEL] / max(shares[TRUTH], 1e-9), protocol)})
 
 
 def means(results: list[LongResult], method: str) -> Json:
@@ -257,7 +257,7 @@ def claims(
         wins(leads[0], needed),
         at_most("r_dist_over_floor", _ratio(model, floor, "r_dist_degrees"), bounds.motion_over_floor),
         at_most("t_dist_over_floor", _ratio(model, floor, "t_dist_of_path"), bounds.motion_over_floor),
-        at_least("return_psnr_share_of_autoencoder", model["return_psnr"] / ceiling["return_truth_psnr"],
+        at_least("return_psnr_share_of_autoencoder", model["return_psnr"] / max(ceiling["return_truth_psnr"], 1e-9),
                  bounds.share_of_autoencoder),
         at_least("shown_psnr_share_of_autoencoder", _ratio(model, ceiling, "return_truth_psnr_shown"),
                  bounds.share_of_autoencoder),
