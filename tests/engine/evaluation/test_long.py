@@ -24,7 +24,7 @@ from tests.engine.tiny import tiny_weights
 
 PROTOCOL = long_protocol()
 PROTOCOL = replace(
-    PROTOCOL, bootstrap=Bootstrap(samples=200), bounds=replace(PROTOCOL.bounds, revisit_clips=2), dfd_every=12
+    PROTOCOL, bootstrap=Bootstrap(samples=200), bounds=replace(PROTOCOL.bounds, revisit_clips=2)
 )
 
 
@@ -116,7 +116,7 @@ def test_the_report_has_the_agreed_shape_and_is_plain_json(remembered, clips):
     assert json.loads(json.dumps(report, allow_nan=False)) == report and report["protocol"] == "long"
     assert [row["walk"] for row in report["scores"]["per_clip"]] == [clip.about["walk"] for clip in clips]
     lines = report["scores"]["curves"]
-    assert {len(values) for values in lines["psnr"].values()} == {len(lines["frames"])} == {21}
+    assert {len(values) for values in lines["psnr"].values()} == {len(lines["frames"])} == {63}
     assert report["floors"]["motion_estimator"]["r_dist_degrees"] >= 0
 
 
