@@ -71,7 +71,8 @@ def run_drift(
 
 def measure(clip: TrueClip, made: Frames, protocol: DriftProtocol) -> DriftResult:
     """One rollout `[F, H, W, 3]` beside the truth."""
-    picks = np.arange(protocol.dfd_every, len(clip.frames), protocol.dfd_every)
+    every = protocol.every(len(clip.frames))
+    picks = np.arange(every, len(clip.frames), every)
     model, truth = take(made, picks), take(clip.frames, picks)
     columns = np.linspace(0, len(made) - 1, STRIP_COLUMNS).round().astype(int)
     return DriftResult(

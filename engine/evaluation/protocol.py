@@ -122,6 +122,10 @@ class DriftProtocol(Protocol):
         scale = min(1.0, frames / self.full)
         return slice(*(round(scale * edge) for edge in which))
 
+    def every(self, frames: int) -> int:
+        """How far apart the measured frames of a rollout of `frames` frames are: a shorter one is measured finer."""
+        return min(self.dfd_every, max(4, self.dfd_every * frames // self.full))
+
 
 def short_protocol(path: Path = PROTOCOL) -> ShortProtocol:
     """Reads the short protocol. Raises `WanderError` if the file is damaged."""

@@ -81,3 +81,4 @@ def test_a_shorter_rollout_scales_its_windows_and_a_longer_one_does_not():
     early, late = (protocol.window(edges, 500) for edges in (protocol.early, protocol.late))
     assert (early.start, early.stop, late.start, late.stop) == (25, 125, 375, 500)
     assert protocol.window(protocol.late, protocol.frames) == slice(1500, 2000)
+    assert [protocol.every(frames) for frames in (29, 1000, 2013)] == [4, 8, 16]
