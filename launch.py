@@ -225,33 +225,37 @@ def evaluate_events(options: argparse.Namespace) -> int:
 def bench(arguments: list[str]) -> int | None:
     """What a chunk costs, then how fast worlds are made and shown, with the quality of that run."""
     import json
+    from dataclasses import asdict
 
-    from engine.evaluation import bench
+    from engine.evaluation import bench, selection
     from engine.evaluation.clips import read_clips
 
     options = bench.parser().parse_args(arguments)
+    if options.memory:
+        found = selection.measure(done=bar("lengths"))
+        print(json.dumps([asdict(each) for each in found]) if options.json else selection.lines(found))
+        return 0
     weights, request = bench.prepare(options)
+    size = weights.width, weights.height
     clip = next(read_clips(held_out(request)))
     cost = bench.cost_of_chunk(weights, clip, options.chunk)
     print(bench.card(cost, bench.peak_gflops(), weights, options.chunk), flush=True)
     engine = bench.measure(weights, clip, cost, seconds=options.seconds, chunk=options.chunk)
     chunks = [] if options.engine_only else sorted({1, options.chunk})
-    plays = {chunk: bench.play(ROOT, chunk, options.seconds) for chunk in chunks}
+    plays = {chunk: bench.play(ROOT, chunk, options.seconds, size) for chunk in chunks}
     figures = bench.combine(engine, plays, options.chunk)
     if options.events:
-        figures["events"] = bench.play_events(ROOT, options.chunk, options.events)
+        figures["events"] = bench.play_events(ROOT, options.chunk, options.events, size)
     print(json.dumps(figures) if options.json else bench.lines(figures))
     return 0
 
 
 def held_out(request: Any) -> Path:
     """The clips of an `engine.evaluation.command.ClipRequest`: rendered once, kept until the renderer changes."""
-    from functools import partial
-
-    from engine.trajectories import plan
+    from engine.evaluation.routes import planner
     from render.kept import clips_for
 
-    return clips_for(request, ROOT, lambda kind: partial(plan, kind=kind), bar)
+    return clips_for(request, ROOT, planner, bar)
 
 
 def scan(arguments: list[str]) -> int | None:
@@ -298,13 +302,16 @@ VERBS = {
     "evaluate": Verb(evaluate, "the paper's tables at our scale, on held-out worlds", (
         "launch.py evaluate --protocol short --html report.html",
         "launch.py evaluate --clips 12 --seed 5 --json out.json",
-    ), environment=STEADY_MEMORY),
+        "launch.py evaluate --protocol long --json long.json --html long.html --choices choices.html",
+        "launch.py evaluate --protocol long --weights runs/distilled --against models/pocket --clips 16",
+        "launch.py evaluate --protocol drift --html drift.html",
+    ), sections=("play", "evaluate"), environment=STEADY_MEMORY),
     "bench": Verb(bench, "what a chunk costs here and how fast worlds are made", (
-        "launch.py bench --json", "launch.py bench --seconds 20 --engine-only",
+        "launch.py bench --json", "launch.py bench --seconds 20 --engine-only", "launch.py bench --memory",
     ), environment=STEADY_MEMORY),
     "test": Verb(test, "set-up and all tests; pytest's arguments", (
         "launch.py test", "launch.py test tests/engine -k memory", "launch.py test -m slow",
-    ), sections=("play", "test")),
+    ), sections=("play", "test", "evaluate")),
 }  # fmt: skip
 
 

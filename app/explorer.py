@@ -24,7 +24,7 @@ from app.panel import covered_by_panel, parse_seed
 from app.panel_story import words_of
 from app.saved import keep_picture
 from app.screen import Screen, Turned
-from app.settings import Settings, size_of
+from app.settings import SIZES, Settings
 from app.starting import Starting
 from app.view import (
     Browse,
@@ -275,7 +275,7 @@ class Explorer:
                 self.walk.set_chunk(latents)
             case Change(settings):
                 if settings.picture != self.state.settings.picture:
-                    self.walk.size = size_of(settings.picture)
+                    self.walk.size = SIZES[settings.picture]
                 self.state.settings, self.walk.walls = settings, settings.walls
                 self.input.look = _look(settings)
             case StartScan(seconds=seconds, format=format, mesh=mesh):

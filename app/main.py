@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from app.errors import AppError
 from app.script import Cue, read_script
-from app.settings import Settings, load_settings, save_settings, settings_path, size_of
+from app.settings import SIZES, Settings, load_settings, save_settings, settings_path
 from app.walk import Walk
 from app.world_spec import KINDS, parse_world, spec_for
 from worker.client import SESSIONS, WorldLink, connect, launch_local, reach
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     add("--preset", default="pocket", metavar="NAME", help="pocket | worldplay-5b | worldplay-8b (default: pocket)")
     add("--world", metavar="|".join(KINDS), help="where to start (default: the start screen)")
     add("--chunk", type=int, choices=(1, 2, 4), help="latents per chunk: 1 answers soonest, 4 runs smoothest")
-    add("--size", metavar="WxH", default="", help="pictures of 320x192 or 160x96 (default: what runs in real time)")
+    add("--size", type=int, nargs=2, metavar=("W", "H"), help="pictures of 320 192 or 160 96 (what runs in real time)")
     add("--connect", metavar="HOST:PORT", help="a worker that serves elsewhere, or the folder of one that serves here")
     add("--take-over", action="store_true", help="with --connect: take the session from the window that has it")
     add(
@@ -61,7 +61,7 @@ def _headless(options: argparse.Namespace, show: Callable[[str], object]) -> int
     if not 0 < options.seconds < 1e6:
         raise AppError(f"--seconds {options.seconds} is not between 0 and 1000000.")
     cues: tuple[Cue, ...] = read_script(options.script) if options.script else ()
-    spec, size = _world(options, options.chunk or Settings().chunk), size_of(options.size)
+    spec, size = _world(options, options.chunk or Settings().chunk), _size(options)
     record = options.record
     if record is not None and not record.absolute().parent.is_dir():
         raise AppError(f"There is no folder {record.absolute().parent} for the recording; make it first.")
@@ -87,7 +87,7 @@ def _window(options: argparse.Namespace) -> int:
     path = settings_path()
     settings, warning = load_settings(path)
     settings = replace(settings, chunk=options.chunk or settings.chunk)
-    size = size_of(options.size or settings.picture)
+    size = _size(options) or SIZES[settings.picture]
     starts, problems = load_gallery()
     walks = [] if options.connect else load_saved(options.sessions)
     if options.world is None and starts:  # what lies behind the start screen looks like a place
@@ -114,6 +114,16 @@ def _window(options: argparse.Namespace) -> int:
     finally:
         link.close()
     return 0
+
+
+def _size(options: argparse.Namespace) -> tuple[int, int] | None:
+    """Width and height that were asked for. Raises `AppError` if no picture has them."""
+    if options.size is None:
+        return None
+    width, height = options.size
+    if not (16 <= width <= 4096 and 16 <= height <= 4096):
+        raise AppError(f"--size {width} {height} is not within 16 to 4096; give 320 192 or 160 96.")
+    return width, height
 
 
 def _world(options: argparse.Namespace, chunk: int) -> WorldSpec:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-
-from app.errors import AppError
 
 MAX_WORDS, MAX_LABEL = 200, 24
 Event = Annotated[str, Meta(min_length=1, max_length=MAX_WORDS)]
@@ -44,16 +41,8 @@ QUICK_EVENTS = tuple(
 Side = Annotated[int, Meta(ge=320, le=16384)]
 
 PictureSize = Literal["", "160x96", "320x192"]
-
-
-def size_of(picture: str) -> tuple[int, int] | None:
-    """Width and height that "320x192" names; None for an empty one. Raises `AppError` for anything else."""
-    if not picture:
-        return None
-    if not re.fullmatch(r"\d{1,4}x\d{1,4}", picture) or "0" in picture.split("x"):
-        raise AppError(f"The picture size is {picture!r}; give width and height in pixels, such as 320x192 or 160x96.")
-    width, height = picture.split("x")
-    return int(width), int(height)
+SIZES: dict[PictureSize, tuple[int, int] | None] = {"": None, "160x96": (160, 96), "320x192": (320, 192)}
+"""Width and height that a picture size names."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -46,6 +46,8 @@ class MemoryConfig:
     """Points of that first look."""
     seed: int = 0
     """Shifts the points."""
+    retrieves: bool = True
+    """False: the latents before the recent ones take the retrieved clip's place (the ablation "without memory")."""
 
     def __post_init__(self) -> None:
         if min(self.temporal_latents, self.sink_latents) < 0 or self.spatial_latents < 1:
@@ -182,6 +184,9 @@ def select_context(camera_from_world: Matrix, current: int, length: int, config:
                          f"there are {len(camera_from_world)}")
     if current <= config.context_latents:
         return np.arange(current)
+    if not config.retrieves:
+        since = current - config.temporal_latents - config.spatial_latents
+        return np.concatenate([np.arange(config.sink_latents), np.arange(since, current)])
     recent = np.arange(current - config.temporal_latents, current)
     clips = np.arange(config.sink_latents, recent[0] - config.spatial_latents + 1, config.spatial_latents)
     poses = np.asarray(camera_from_world[: current + length], dtype=np.float64)

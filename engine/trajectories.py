@@ -85,6 +85,20 @@ def plan(
     return _follow(kind, KINDS[kind](rng, frames - 1, pose, ground), pose, ground)
 
 
+def follow(
+    kind: str,
+    commands: list[Command],
+    obstacles: NDArray[np.float64],
+    start: tuple[float, float, float],
+    *,
+    bounds: float = 40.0,
+    ahead: float = 0.0,
+) -> Trajectory:
+    """Carries out `commands`, one a frame, from `start` (x, z, yaw); a translation that would end inside something is
+    released. See `plan` for the rest."""
+    return _follow(kind, commands, _standing(start), _Ground(obstacles=obstacles, bounds=bounds, ahead=ahead))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Ground:
     """Where one may stand."""
@@ -188,7 +202,7 @@ def _compound(rng: Rng, frames: int, pose: NDArray[np.float64], ground: _Ground)
     return commands
 
 
-def _reverse(command: Command) -> Command:
+def reverse(command: Command) -> Command:
     """Undoes a command: every key becomes its opposite."""
     held, yaw, pitch = command
     return ((held & 0x55) << 1) | ((held & 0xAA) >> 1), -yaw, -pitch
@@ -200,7 +214,7 @@ def _out_and_back(rng: Rng, frames: int, pose: NDArray[np.float64], ground: _Gro
     half = max(0, (frames - pause) // 2)
     out = _follow("", _compound(rng, half, pose, ground), pose, ground)
     done = [(int(k), float(m[0]), float(m[1])) for k, m in zip(out.keys[1:], out.mouse[1:], strict=True)]
-    back = [_reverse(command) for command in reversed(done)]
+    back = [reverse(command) for command in reversed(done)]
     return done + [(0, 0.0, 0.0)] * (frames - 2 * half) + back
 
 

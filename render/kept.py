@@ -15,7 +15,7 @@ from render.shards import make
 
 Bar = Callable[[str], Callable[[int, int], None]]
 """A unit -> what is told about progress."""
-WALKS = ("engine/actions.py", "engine/trajectories.py")
+WALKS = ("engine/actions.py", "engine/trajectories.py", "engine/evaluation/routes.py")
 """The programs that walks follow from."""
 
 

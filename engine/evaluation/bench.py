@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from engine.depth import estimate
 from engine.errors import WanderError
 from engine.evaluation.clips import TrueClip
-from engine.evaluation.command import ClipRequest
+from engine.evaluation.command import ClipRequest, add_size, sized
 from engine.evaluation.events_protocol import events_protocol
 from engine.evaluation.features import feature_distance, features
 from engine.evaluation.metrics import nanmean, plain
@@ -58,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--weights", type=Path, default=POCKET_FOLDER, metavar="DIR", help="weight files (the repository's)"
     )
+    add_size(top)
     top.add_argument("--engine-only", action="store_true", help="leave out the runs through window and worker")
+    top.add_argument("--memory", action="store_true", help="only what choosing memory costs as history grows")
     top.add_argument("--json", action="store_true", help="the last line is one JSON object of figures")
     top.add_argument(
         "--events", type=int, default=0, metavar="N", help="also play the walk with N prompts and without"
@@ -72,7 +74,7 @@ def prepare(options: argparse.Namespace) -> tuple[PocketWeights, ClipRequest]:
         raise WanderError(f"--seconds {options.seconds:g} is not between 1 and 3600; choose another length")
     if not 0 <= options.events <= 1000:
         raise WanderError(f"--events {options.events} is not between 0 and 1000; choose another number")
-    weights = load_pocket(options.weights)
+    weights = load_pocket(options.weights, size=sized(options))
     frames = 1 + 4 * math.ceil(FPS * options.seconds * LONGEST / 4) + 4 * 32
     request = ClipRequest(
         sets=(("compound", 1, 7),),
@@ -276,27 +278,28 @@ def prompts(count: int, every: float) -> list[Json]:
     return found
 
 
-def play_events(root: Path, chunk: int, count: int) -> Json:
+def play_events(root: Path, chunk: int, count: int, size: tuple[int, int]) -> Json:
     """Frame intervals of the same walk with `count` prompts, those soon after one apart, and without any."""
     seconds = FIRST_WORDS + count * WORDS_EVERY
     figures = ("interval_p50_ms", "interval_p99_ms", "prompted_p50_ms", "prompted_p99_ms")
     names = (*figures, "prompts", "repeats", "fps_shown", "notices", "problem")
     plays = {
-        "with": play(root, chunk, seconds, prompts(count, WORDS_EVERY)),
-        "without": play(root, chunk, seconds),
+        "with": play(root, chunk, seconds, size, prompts(count, WORDS_EVERY)),
+        "without": play(root, chunk, seconds, size),
     }
     return {of: {name: report[name] for name in names if name in report} for of, report in plays.items()}
 
 
-def play(root: Path, chunk: int, seconds: float, said: Sequence[Json] = ()) -> Json:
-    """The figures of `play --headless` on the script, through all three processes; what went wrong, if it did. `said`
-    are lines with prompts, put between those of the walk."""
+def play(root: Path, chunk: int, seconds: float, size: tuple[int, int], said: Sequence[Json] = ()) -> Json:
+    """The figures of `play --headless` on the script, through all three processes; what went wrong, if it did. `size`
+    is that of the pictures, `said` are lines with prompts, put between those of the walk."""
     folder = root / "data" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "script.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in interleaved(script(seconds), said)))
     command = [sys.executable, str(root / "launch.py"), "play", "--headless", "--json", "--world", "seed:7"]
     command += ["--chunk", str(chunk), "--script", str(path), "--seconds", str(seconds), "--sessions", str(folder)]
+    command += ["--size", *map(str, size)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         return {"problem": (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]}

@@ -5,20 +5,43 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.checkpoint import Json, write_atomically
+from engine.checkpoint import write_atomically
 from engine.errors import WanderError
-from engine.evaluation.clips import read_clips
-from engine.evaluation.protocol import ShortProtocol, short_protocol
+from engine.evaluation.choices import choices_page
+from engine.evaluation.claims import Json
+from engine.evaluation.clips import TrueClip, read_clips
+from engine.evaluation.drift import run_drift
+from engine.evaluation.long import run_long
+from engine.evaluation.protocol import (
+    DriftProtocol,
+    LongProtocol,
+    Protocol,
+    ShortProtocol,
+    drift_protocol,
+    long_protocol,
+    short_protocol,
+)
 from engine.evaluation.report import page
+from engine.evaluation.report_long import drift_page, long_page
+from engine.evaluation.rollout import PocketDreamer
 from engine.evaluation.short import run_short
+from engine.vae import FRAMES_PER_LATENT
 from engine.weights import POCKET_FOLDER, PocketWeights, load_pocket
 from engine.world import PRESETS
 
-PROTOCOLS = ("short",)
+PROTOCOLS: Mapping[str, Callable[[], Protocol]] = {
+    "short": short_protocol,
+    "long": long_protocol,
+    "drift": drift_protocol,
+}
+CHOICES = 12
+"""Most pairs on the page for people."""
+Pages = list[tuple[Path | None, Callable[[], str]]]
+"""Where a page is wanted, and how it is made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +67,12 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--weights", type=Path, default=POCKET_FOLDER, metavar="DIR", help="its weight files (those of the repository)"
     )
-    top.add_argument("--clips", type=int, default=0, metavar="N", help="how many clips (as the protocol says: 48)")
+    add_size(top)
+    top.add_argument(
+        "--against", type=Path, metavar="DIR", help="long: another model's weight files, compared clip by clip"
+    )
+    top.add_argument("--clips", type=int, default=0, metavar="N", help="how many clips (as the protocol says)")
+    top.add_argument("--frames", type=int, default=0, metavar="F", help="drift: a rollout of at least F frames (2000)")
     top.add_argument(
         "--seed",
         type=int,
@@ -52,20 +80,42 @@ def parser() -> argparse.ArgumentParser:
         help="worlds and noise; any seed, so that others can choose their own (the protocol's)",
     )
     top.add_argument("--json", type=Path, metavar="OUT.json", help="write the machine-readable report")
-    top.add_argument("--html", type=Path, metavar="OUT.html", help="write the report with strips")
+    top.add_argument("--html", type=Path, metavar="OUT.html", help="write the report with curves and strips")
+    top.add_argument(
+        "--choices", type=Path, metavar="OUT.html", help="long: write a page on which people choose between rollouts"
+    )
     return top
 
 
-def prepare(options: argparse.Namespace) -> tuple[PocketWeights, ShortProtocol, ClipRequest]:
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """The option `--size W H`."""
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("W", "H"), help="of the pictures (the largest in real time here)"
+    )
+
+
+def sized(options: argparse.Namespace) -> tuple[int, int] | None:
+    """What `--size` says."""
+    return (options.size[0], options.size[1]) if options.size else None
+
+
+def prepare(options: argparse.Namespace) -> tuple[PocketWeights, Protocol, ClipRequest]:
     """Checked weights, the protocol with the user's seed, and the clips it needs. Raises `WanderError` for what the
     user can mend."""
     if options.preset not in PRESETS:
         raise WanderError(f"there is no preset {options.preset!r} to evaluate; choose one of {', '.join(PRESETS)}")
     if options.clips < 0:
         raise WanderError(f"--clips {options.clips} is below 1; ask for at least 1")
-    protocol = short_protocol()
-    protocol = replace(protocol, seed=options.seed or protocol.seed)
-    weights = load_pocket(options.weights)
+    for name, given, belongs in (
+        ("--frames", options.frames, "drift"),
+        ("--against", options.against, "long"),
+        ("--choices", options.choices, "long"),
+    ):
+        if given and options.protocol != belongs:
+            raise WanderError(f"{name} belongs to --protocol {belongs}, not to {options.protocol}; leave it out")
+    protocol = PROTOCOLS[options.protocol]()
+    protocol = replace(protocol, seed=options.seed or protocol.seed, frames=_frames(options.frames or protocol.frames))
+    weights = load_pocket(options.weights, size=sized(options))
     walks = protocol.scaled(options.clips) if options.clips else dict(protocol.walks)
     sets = tuple((kind, count, 100 * protocol.seed + index) for index, (kind, count) in enumerate(walks.items()))
     return (
@@ -82,29 +132,73 @@ def prepare(options: argparse.Namespace) -> tuple[PocketWeights, ShortProtocol, 
     )
 
 
+def _frames(wanted: int) -> int:
+    """At least `wanted` frames, a whole number of chunks of 4 latents: 61, 253, 2,013 are. Raises `WanderError` below
+    one chunk."""
+    chunk = 4 * FRAMES_PER_LATENT
+    if wanted < chunk - 3:
+        raise WanderError(f"--frames {wanted} is below one chunk of {chunk - 3}; ask for more")
+    return -(-(wanted + 3) // chunk) * chunk - 3
+
+
 def evaluate(
     options: argparse.Namespace,
     weights: PocketWeights,
-    protocol: ShortProtocol,
+    protocol: Protocol,
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Json:
-    """Scores the model on the clips in `folder`; writes what `--json` and `--html` ask for and returns the report."""
+    """Scores the model on the clips in `folder`; writes what `--json`, `--html` and `--choices` ask for and returns the
+    report."""
     total = sum(1 for _ in read_clips(folder))
-    done = iter(range(1, total + 1))
-    report, results = run_short(
-        weights,
-        read_clips(folder),
-        protocol,
-        seed=protocol.seed,
-        preset=options.preset,
-        done=lambda: progress(next(done), total),
-    )
-    if options.json:
-        write_atomically(options.json, lambda part: part.write_text(json.dumps(report, indent=1) + "\n"))
-    if options.html:
-        write_atomically(options.html, lambda part: part.write_text(page(report, results)))
+    counted = iter(range(1, total + 1))
+    report, pages = _run(options, weights, protocol, read_clips(folder), lambda: progress(next(counted), total))
+    made = [(path, make()) for path, make in pages if path]
+    for path, text in [(options.json, json.dumps(report, indent=1) + "\n"), *made]:
+        if path:
+            write_atomically(path, lambda part, text=text: part.write_text(text, encoding="utf-8"))
     return report
+
+
+def _run(
+    options: argparse.Namespace,
+    weights: PocketWeights,
+    protocol: Protocol,
+    clips: Iterator[TrueClip],
+    done: Callable[[], None],
+) -> tuple[Json, Pages]:
+    """The report of a protocol, and the pages it can make of its results."""
+    seed, preset = protocol.seed, options.preset
+    if isinstance(protocol, ShortProtocol):
+        report, results = run_short(weights, clips, protocol, seed=seed, preset=preset, done=done)
+        return report, [(options.html, lambda: page(report, results))]
+    dreamer = PocketDreamer(weights, protocol.sampling_steps)
+    if isinstance(protocol, DriftProtocol):
+        report, drifts = run_drift(dreamer, clips, protocol, seed=seed, preset=preset, done=done)
+        return report, [(options.html, lambda: drift_page(report, drifts))]
+    assert isinstance(protocol, LongProtocol)
+    report, returns = run_long(
+        dreamer,
+        clips,
+        protocol,
+        seed=seed,
+        preset=preset,
+        other=_rival(options.against, weights, protocol),
+        films=CHOICES if options.choices else 0,
+        done=done,
+    )
+    return report, [
+        (options.html, lambda: long_page(report, returns)),
+        (options.choices, lambda: choices_page(report, returns)),
+    ]
+
+
+def _rival(folder: Path | None, weights: PocketWeights, protocol: Protocol) -> PocketDreamer | None:
+    """The model to compare with. Raises `WanderError` if it makes no pictures of this size."""
+    if folder is None:
+        return None
+    other = load_pocket(folder, size=(weights.width, weights.height))
+    return PocketDreamer(other, protocol.sampling_steps)
 
 
 def summary(report: Json) -> str:

@@ -45,7 +45,7 @@ def prepare(options: argparse.Namespace) -> tuple[PocketWeights, EventsProtocol,
         raise WanderError(f"--clips {options.clips} is below 1; ask for at least 1")
     protocol = events_protocol()
     protocol = replace(protocol, seed=options.seed or protocol.seed)
-    weights, lessons = load_pocket(options.weights), protocol.recogniser
+    weights, lessons = load_pocket(options.weights, size=command.sized(options)), protocol.recogniser
     size = {"width": weights.width, "height": weights.height, "start_frame": protocol.start_frame}
     shares = protocol.shares(options.clips or protocol.pairs)
     walks = tuple(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.evaluation.events import CaseResult
-from engine.evaluation.report import STYLE, data_uri, table
+from engine.evaluation.markup import STYLE, data_uri, table
 
 NOTES = """Frame 0 is given; the words come at a chunk's boundary, in wordings that training never read. <b>truth</b>:
 the same walk rendered with the event. Moments at which the truth does not show its event are left out. <b>kept</b>: how

@@ -1,5 +1,5 @@
-"""Scores of pictures against the truth, and what a difference between two methods is worth (paired bootstrap). NumPy
-only."""
+"""Scores of pictures against the truth, and what a difference between two methods is worth (paired bootstrap). NumPy;
+SSIM is torchmetrics'."""
 
 from __future__ import annotations
 
@@ -37,18 +37,14 @@ def psnr(one: Frames, other: Frames, mask: NDArray[np.bool_] | None = None) -> S
 
 
 def ssim(one: Frames, other: Frames, sigma: float = 1.5) -> Scores:
-    """Structural similarity of brightness, each frame `[F]` (Wang et al. 2004: Gaussian window, K = 0.01 and 0.03,
-    valid windows only)."""
-    a, b = luma(one).astype(np.float64), luma(other).astype(np.float64)
-    radius = round(3.5 * sigma)
-    mean_a, mean_b = blur(a, sigma, radius), blur(b, sigma, radius)
-    var_a, var_b = blur(a * a, sigma, radius) - mean_a**2, blur(b * b, sigma, radius) - mean_b**2
-    covariance = blur(a * b, sigma, radius) - mean_a * mean_b
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    similarity = (
-        (2 * mean_a * mean_b + c1) * (2 * covariance + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
-    )
-    return similarity[..., radius:-radius, radius:-radius].mean((-1, -2))
+    """Structural similarity of brightness, each frame `[F]` (Wang et al. 2004: Gaussian window, K = 0.01 and 0.03), as
+    torchmetrics computes it."""
+    import torch
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    a, b = (torch.from_numpy(luma(frames).astype(np.float64))[:, None] for frames in (one, other))
+    found = structural_similarity_index_measure(a, b, sigma=sigma, data_range=255.0, reduction="none")
+    return np.atleast_1d(np.asarray(found, dtype=np.float64))
 
 
 def blur(images: Scores, sigma: float, radius: int) -> Scores:
@@ -71,6 +67,12 @@ def gradient_energy(frames: Frames) -> Scores:
     brightness = luma(frames)
     down, across = np.diff(brightness, axis=-2), np.diff(brightness, axis=-1)
     return (np.square(down).mean((-1, -2)) + np.square(across).mean((-1, -2))).astype(np.float64)
+
+
+def saturation(frames: Frames) -> Scores:
+    """Mean of (largest - least) / largest channel, each frame `[F]`: 0 is grey."""
+    top, low = frames.max(-1).astype(np.float32), frames.min(-1).astype(np.float32)
+    return ((top - low) / np.maximum(top, 1.0)).mean((-1, -2)).astype(np.float64)
 
 
 def nanmean(values: ArrayLike) -> float:

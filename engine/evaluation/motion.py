@@ -194,6 +194,29 @@ def _slopes(images: Tensor) -> Tensor:
     return 0.5 * torch.cat([across, padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]], 1)
 
 
+def estimate_in_pieces(
+    frames: NDArray[np.uint8],
+    depths: NDArray[np.floating],
+    pitches: NDArray[np.floating],
+    lens: Lens,
+    *,
+    third_person: bool = False,
+    piece: int = 16,
+) -> Motions:
+    """`estimate_motions` of a long series, `piece` pairs at a time: memory does not grow with its length."""
+    found = [
+        estimate_motions(
+            frames[first : first + piece + 1],
+            depths[first : first + piece + 1],
+            pitches[first : first + piece + 1],
+            lens,
+            third_person=third_person,
+        )
+        for first in range(0, len(frames) - 1, piece)
+    ]
+    return np.concatenate(found) if found else np.zeros((0, len(AXES)))
+
+
 def motions_from_poses(world_from_camera: Matrix) -> Motions:
     """The exact motions `[F - 1, 4]` between poses `[F, 4, 4]`."""
     yaw, pitch = heading(world_from_camera)
@@ -217,3 +240,16 @@ def camera_distance(estimated: Matrix, truth: Matrix) -> tuple[float, float]:
     relative = np.swapaxes(estimated[1:, :3, :3], -1, -2) @ truth[1:, :3, :3]
     angles = np.arccos(np.clip((np.trace(relative, axis1=-2, axis2=-1) - 1) / 2, -1, 1))
     return float(angles.mean()), float(np.linalg.norm(estimated[1:, :3, 3] - truth[1:, :3, 3], axis=-1).mean())
+
+
+def path_length(world_from_camera: Matrix) -> float:
+    """Metres walked along cameras `[F, 4, 4]`."""
+    return float(np.linalg.norm(np.diff(world_from_camera[:, :3, 3], axis=0), axis=-1).sum())
+
+
+def path_errors(estimated: Matrix, truth: Matrix) -> tuple[float, float]:
+    """R_dist in degrees and T_dist as a share of the path: `camera_distance` of cameras `[F, 4, 4]`, the distance over
+    the length of the true path; NaN where the true cameras don't walk."""
+    angle, distance = camera_distance(estimated, truth)
+    length = path_length(truth)
+    return float(np.degrees(angle)), distance / length if length > 0.05 else float("nan")

@@ -1,5 +1,5 @@
-"""The committed protocol (`protocol.json`): which clips, which settings, which bounds. It was written before the model
-was trained.
+"""The committed protocol (`protocol.json`): which clips, which settings, which bounds. Each part was written before the
+model that it judges was trained.
 
 A walking clip translates its camera; rotation-only and still clips are scored apart, because a frame that only turns is
 easier to guess.
@@ -11,13 +11,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.errors import WanderError
 from engine.evaluation.metrics import Bootstrap
 
 PROTOCOL = Path(__file__).with_name("protocol.json")
 FORMAT = 1
+P = TypeVar("P", bound="Protocol")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +35,7 @@ class Following:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """What the claims are held against."""
+    """What the claims of the short protocol are held against."""
 
     gradient_energy_ratio: tuple[float, float]
     following_share_of_floor: float
@@ -43,11 +44,33 @@ class Bounds:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShortProtocol:
-    """One given frame, `frames` frames along the true cameras, compared with the truth."""
+class LongBounds:
+    """What the claims of the long protocol are held against."""
+
+    revisit_clips: int
+    gradient_energy_ratio: tuple[float, float]
+    following_share_of_floor: float
+    motion_over_floor: float
+    """R_dist and T_dist may be this many times what the estimator finds in true frames."""
+    share_of_autoencoder: float
+    """PSNR of what was seen before, as a share of what the autoencoder alone allows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DriftBounds:
+    """What the claims of the drift protocol are held against."""
+
+    late_over_early: tuple[float, float]
+    gradient_energy_ratio: tuple[float, float]
+    following_share_of_floor: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Protocol:
+    """One given frame, `frames` frames along the true cameras of held-out worlds."""
 
     walks: MappingProxyType[str, int]
-    """Kind of walk -> clips of it (`engine.trajectories.KINDS`)."""
+    """Kind of walk -> clips of it (`engine.trajectories.KINDS`, `engine.evaluation.routes.ROUTES`)."""
     frames: int
     event_rate: float
     seed: int
@@ -56,7 +79,6 @@ class ShortProtocol:
     """DFD is measured at every so many frames: the backbone costs more than the other scores together."""
     following: Following
     bootstrap: Bootstrap
-    bounds: Bounds
 
     def scaled(self, clips: int) -> dict[str, int]:
         """`clips` clips shared among the kinds of walk as the protocol does (largest remainders)."""
@@ -68,24 +90,80 @@ class ShortProtocol:
         return {kind: count for kind, count in shares.items() if count}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShortProtocol(Protocol):
+    """Compared with the truth (paper, table 2, short-term)."""
+
+    bounds: Bounds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LongProtocol(Protocol):
+    """Walks that come back: the return is compared with the first pass (paper, table 2, long-term)."""
+
+    overlap_below: float
+    """A first view counts if the view at the turning point shows less than this share of its pixels."""
+    bounds: LongBounds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DriftProtocol(Protocol):
+    """One long rollout: what its late frames have lost against its early ones."""
+
+    full: int
+    """Frames that a claim about drift needs. A shorter rollout scales the windows and says so."""
+    early: tuple[int, int]
+    """First frame and end of the early window."""
+    late: tuple[int, int]
+    bounds: DriftBounds
+
+    def window(self, which: tuple[int, int], frames: int) -> slice:
+        """A window in a rollout of `frames` frames: as it stands from `full` frames on, else scaled down."""
+        scale = min(1.0, frames / self.full)
+        return slice(*(round(scale * edge) for edge in which))
+
+    def every(self, frames: int) -> int:
+        """How far apart the measured frames of a rollout of `frames` frames are: a shorter one is measured finer."""
+        return min(self.dfd_every, max(4, self.dfd_every * frames // self.full))
+
+
 def short_protocol(path: Path = PROTOCOL) -> ShortProtocol:
-    """Reads the protocol. Raises `WanderError` if the file is damaged."""
+    """Reads the short protocol. Raises `WanderError` if the file is damaged."""
+    return _read(path, "short", ShortProtocol, Bounds)
+
+
+def long_protocol(path: Path = PROTOCOL) -> LongProtocol:
+    """Reads the long protocol. Raises `WanderError` if the file is damaged."""
+    return _read(path, "long", LongProtocol, LongBounds)
+
+
+def drift_protocol(path: Path = PROTOCOL) -> DriftProtocol:
+    """Reads the drift protocol. Raises `WanderError` if the file is damaged."""
+    return _read(path, "drift", DriftProtocol, DriftBounds)
+
+
+def _read(path: Path, name: str, protocol: type[P], bounds: type) -> P:
     try:
         found: dict[str, Any] = json.loads(path.read_text())
-        short, bounds = found["short"], found["bounds"]
         if found["format"] != FORMAT:
             raise ValueError(f"format {found['format']}, this program reads {FORMAT}")
-        pairs: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in bounds.items()
-        }
-        return ShortProtocol(
-            **short | {"walks": MappingProxyType(short["walks"])},
-            following=Following(**found["following"]),
-            bootstrap=Bootstrap(**found["bootstrap"]),
-            bounds=Bounds(**pairs),
+        part: dict[str, Any] = {"bounds": found["bounds"], **found[name]}
+        return protocol(
+            **_tuples(part)
+            | {
+                "walks": MappingProxyType(part["walks"]),
+                "bounds": bounds(**_tuples(part["bounds"])),
+                "following": Following(**found["following"]),
+                "bootstrap": Bootstrap(**found["bootstrap"]),
+            }
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WanderError(
             f"the protocol {path} can't be read ({error}); "
             f"restore it with 'git checkout -- {path.name}' in {path.parent}"
         ) from None
+
+
+def _tuples(found: dict[str, Any]) -> dict[str, Any]:
+    """The same with lists as tuples: a protocol can't be changed once it is read."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}

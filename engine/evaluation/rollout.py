@@ -3,6 +3,9 @@ ceiling."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +14,8 @@ from engine.errors import WanderError
 from engine.evaluation.clips import TrueClip
 from engine.evaluation.visibility import rotate_view, visible_in
 from engine.geometry import POCKET_LENS
+from engine.memory import MemoryConfig
+from engine.memory import pocket as pocket_memory
 from engine.precision import autocast
 from engine.streamer import PocketWorld, Sampling
 from engine.training.latents import encode_frames
@@ -21,19 +26,57 @@ from engine.world import WorldSpec
 Frames = NDArray[np.uint8]
 
 
-def generate(weights: PocketWeights, clip: TrueClip, *, seed: int, steps: int, chunk: int = 4) -> Frames:
+def generate(
+    weights: PocketWeights,
+    clip: TrueClip,
+    *,
+    seed: int,
+    steps: int,
+    chunk: int = 4,
+    memory: MemoryConfig | None = None,
+) -> Frames:
     """Frames `[F, H, W, 3]` along the clip's cameras from its first frame and its caption, as a user's picture would
-    start a world."""
+    start a world. `memory` replaces the preset's."""
     world = PocketWorld(
         weights,
         WorldSpec(seed=seed, prompt=clip.caption, image=clip.frames[0], chunk=chunk),
         sampling=Sampling(steps=steps),
+        memory=memory,
     )
     poses, frames = clip.poses[::FRAMES_PER_LATENT], []
     for first in range(0, len(poses), chunk):
         frames += list(world.follow(poses[first : first + chunk]))
         world.commit()
     return np.concatenate(frames)
+
+
+class Dreamer(Protocol):
+    """Whatever makes a clip's frames again from its first one: what an evaluation judges."""
+
+    def generate(self, clip: TrueClip, seed: int, *, remembers: bool = True) -> Frames:
+        """Frames `[F, H, W, 3]` along the clip's cameras; without memory if it does not remember."""
+        ...
+
+    def reconstruct(self, clip: TrueClip) -> Frames:
+        """The best that it could do: see `reconstruct`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PocketDreamer:
+    """The `pocket` model. Without memory, the most recent latents take the place of the retrieved ones."""
+
+    weights: PocketWeights
+    steps: int
+
+    def generate(self, clip: TrueClip, seed: int, *, remembers: bool = True) -> Frames:
+        """See `Dreamer.generate`."""
+        memory = replace(pocket_memory(), retrieves=remembers)
+        return generate(self.weights, clip, seed=seed, steps=self.steps, memory=memory)
+
+    def reconstruct(self, clip: TrueClip) -> Frames:
+        """See `Dreamer.reconstruct`."""
+        return reconstruct(self.weights, clip)
 
 
 def repeat_first(clip: TrueClip) -> Frames:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from engine.actions import heading
 from engine.evaluation import following
+from engine.evaluation.claims import Json, at_least, claim, lead
 from engine.evaluation.clips import TrueClip
 from engine.evaluation.features import feature_distance, features
-from engine.evaluation.metrics import gradient_energy, interval, nanmean, plain, psnr, ssim
+from engine.evaluation.metrics import gradient_energy, nanmean, plain, psnr, ssim
 from engine.evaluation.motion import Motions, camera_distance, estimate_motions, motions_from_poses, poses_from_motions
 from engine.evaluation.protocol import ShortProtocol
 from engine.evaluation.rollout import Frames, generate, reconstruct, repeat_first, shown_pixels, true_depth, warp_first
@@ -23,7 +24,6 @@ from engine.geometry import POCKET_LENS
 from engine.vae import FRAMES_PER_LATENT
 from engine.weights import PocketWeights
 
-Json = dict[str, Any]
 METHODS = ("model", "repeat", "warp", "autoencoder")
 
 
@@ -187,7 +187,7 @@ def claims(results: list[ClipResult], card: Mapping[str, following.Scorecard], p
     """One entry per statement of the protocol. A difference is worth the lower bound of its paired bootstrap
     interval."""
     walking, bounds = [r for r in results if r.group == "walking"], protocol.bounds
-    found = [claim("walking_clips", len(walking), (bounds.walking_clips, math.inf))]
+    found = [at_least("walking_clips", len(walking), bounds.walking_clips)]
     if len(walking) > 1:
         found += [
             better(walking, "dfd", "repeat", protocol),
@@ -199,38 +199,14 @@ def claims(results: list[ClipResult], card: Mapping[str, following.Scorecard], p
                 "gradient_energy_ratio", means(walking, "model")["gradient_energy_ratio"], bounds.gradient_energy_ratio
             )
         )
-    found.append(
-        claim(
-            "key_following",
-            card["model"].accuracy / card["truth"].accuracy,
-            (bounds.following_share_of_floor, math.inf),
-        )
-    )
+    share = card["model"].accuracy / card["truth"].accuracy
+    found.append(at_least("key_following", share, bounds.following_share_of_floor))
     gains = {axis: card["model"].gain[axis] / card["truth"].gain[axis] for axis in card["model"].gain}
     return found + [claim(f"gain_{axis}", value, bounds.gain) for axis, value in gains.items() if not math.isnan(value)]
-
-
-def claim(name: str, value: float, bound: tuple[float, float]) -> Json:
-    """A value and the range it must be in; an open range is given by its one end."""
-    low, high = bound
-    return {
-        "name": name,
-        "value": value,
-        "bound": low if math.isinf(high) else [low, high],
-        "holds": bool(low <= value <= high),
-    }
 
 
 def better(results: list[ClipResult], metric: str, baseline: str, protocol: ShortProtocol) -> Json:
     """The model beats a baseline on the same clips: by how much, at least."""
     sign = -1 if metric == "dfd" else 1
     gains = [sign * (r.scores["model"][metric] - r.scores[baseline][metric]) for r in results]
-    mean, low, high = interval(gains, protocol.bootstrap)
-    return {
-        "name": f"{metric}_better_than_{baseline}",
-        "value": low,
-        "bound": 0,
-        "holds": low > 0,
-        "mean": mean,
-        "interval": [low, high],
-    }
+    return lead(f"{metric}_better_than_{baseline}", gains, protocol.bootstrap)

@@ -98,6 +98,13 @@ def test_standing_still_keeps_the_oldest_clip_after_the_sink():
     assert memory.select_context(still, 396, 4, memory.worldplay_8b())[:8].tolist() == list(range(8))
 
 
+@pytest.mark.parametrize("current", [8, 16, 17, 60])
+def test_without_retrieval_a_context_is_as_long_and_all_recent(current):
+    poses = wandering(80, seed=2)
+    context = memory.select_context(poses, current, 4, replace(CONFIG, retrieves=False))
+    assert context.tolist() == list(range(max(0, current - 16), current))
+
+
 def test_the_teachers_context_holds_everything_its_student_would_see_and_none_of_its_own_chunk():
     poses = wandering(120, seed=3)
     context = memory.aligned_context(poses, 96, 16, CONFIG)

@@ -1,10 +1,15 @@
 """A small textured world that can be drawn exactly: flat ground, a far backdrop, and what a camera sees of both."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 
 from engine.actions import POCKET, Step, poses_from_steps
+from engine.evaluation import motion
 from engine.evaluation.clips import TrueClip
+from engine.evaluation.routes import plan_route
 from engine.evaluation.visibility import rays
 from engine.geometry import POCKET_LENS
 
@@ -32,7 +37,11 @@ def draw(pose, width=160, height=96):
 
 def film(steps, width=160, height=96):
     """A clip along elementary steps, drawn exactly."""
-    poses = poses_from_steps(steps, POCKET)
+    return shoot(poses_from_steps(steps, POCKET), width, height)
+
+
+def shoot(poses, width=160, height=96):
+    """A clip along cameras, drawn exactly."""
     shots = [draw(pose, width, height) for pose in poses]
     return TrueClip(
         name="exact",
@@ -41,6 +50,24 @@ def film(steps, width=160, height=96):
         poses=poses,
         about={"biome": "plain", "captions": {"en": ["a plain"]}},
     )
+
+
+def route_clips(*routes, width=64, height=32):
+    """A clip of 253 frames over the plain along each route of the long protocol."""
+    clips = []
+    for seed, route in enumerate(routes):
+        walk = plan_route(np.random.default_rng(seed), np.empty((0, 3)), 253, route=route)
+        clip = shoot(walk.poses, width, height)
+        clips.append(replace(clip, name=f"{route} {seed}", about=clip.about | {"walk": route}))
+    return clips
+
+
+@pytest.fixture(scope="module")
+def quick_estimator():
+    """Cameras are estimated with fewer steps: enough for drawn pictures of 64x32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(motion, "Estimator", partial(motion.Estimator, iterations=4, turns=(0.0,)))
+        yield
 
 
 @pytest.fixture(scope="session")

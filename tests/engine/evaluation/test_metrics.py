@@ -5,7 +5,18 @@ import math
 import numpy as np
 import pytest
 
-from engine.evaluation.metrics import MAX_PSNR, Bootstrap, blur, gradient_energy, interval, nanmean, plain, psnr, ssim
+from engine.evaluation.metrics import (
+    MAX_PSNR,
+    Bootstrap,
+    blur,
+    gradient_energy,
+    interval,
+    nanmean,
+    plain,
+    psnr,
+    saturation,
+    ssim,
+)
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(40, 200, (3, 48, 64, 3)).astype(np.uint8)
@@ -38,6 +49,12 @@ def test_ssim_of_flat_pictures_is_its_luminance_term():
     dark, light = np.full((1, 32, 32, 3), 50, np.uint8), np.full((1, 32, 32, 3), 100, np.uint8)
     c1 = (0.01 * 255) ** 2
     assert ssim(dark, light) == pytest.approx((2 * 50 * 100 + c1) / (50**2 + 100**2 + c1), abs=1e-4)
+
+
+def test_saturation_is_zero_for_grey_and_one_for_pure_colour():
+    grey, red = np.full((1, 8, 8, 3), 90, np.uint8), np.zeros((1, 8, 8, 3), np.uint8)
+    red[..., 0] = 200
+    assert saturation(grey) == 0 and saturation(red) == 1 and 0 < saturation((grey + red) // 2)[0] < 1
 
 
 def test_gradient_energy_falls_with_blur_and_is_exact_for_a_ramp():

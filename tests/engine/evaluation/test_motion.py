@@ -17,7 +17,16 @@ from engine.actions import (
     poses_from_steps,
 )
 from engine.evaluation.following import CLASSES, chunk_motions, score
-from engine.evaluation.motion import RATES, camera_distance, estimate_motions, motions_from_poses, poses_from_motions
+from engine.evaluation.motion import (
+    RATES,
+    camera_distance,
+    estimate_in_pieces,
+    estimate_motions,
+    motions_from_poses,
+    path_errors,
+    path_length,
+    poses_from_motions,
+)
 from engine.evaluation.protocol import short_protocol
 from engine.geometry import POCKET_LENS
 from tests.engine.evaluation.conftest import film
@@ -104,3 +113,26 @@ def test_camera_distances_are_the_angle_and_the_metres_between_paths():
     assert camera_distance(other, truth) == (pytest.approx(0, abs=1e-6), pytest.approx(3))
     turned = poses_from_steps([Step(yaw=0.2), Step(), Step(), Step()], POCKET)
     assert camera_distance(turned, truth)[0] == pytest.approx(0.2)
+
+
+def test_errors_along_a_path_are_degrees_and_a_share_of_its_length():
+    truth = poses_from_steps([Step(KEY_W)] * 50, POCKET)  # six metres
+    aside = truth.copy()
+    aside[1:, 0, 3] += 0.6
+    assert path_errors(aside, truth) == (pytest.approx(0, abs=1e-5), pytest.approx(0.1))
+    turned = poses_from_steps([Step(KEY_W, yaw=np.radians(2))] + [Step(KEY_W)] * 49, POCKET)
+    assert path_errors(turned, truth)[0] == pytest.approx(2)
+    assert path_length(truth) == pytest.approx(6)
+
+
+def test_a_camera_that_only_turns_has_no_path_to_err_along():
+    truth = poses_from_steps([Step(KEY_RIGHT)] * 20, POCKET)
+    angle, share = path_errors(truth, truth)
+    assert angle == pytest.approx(0, abs=1e-5) and np.isnan(share)
+
+
+def test_estimating_in_pieces_changes_nothing(walk_of):
+    clip = walk_of(KEY_W | KEY_RIGHT, 24, width=64, height=32)
+    frames, depths, pitches = clip.frames[::4], clip.depth[::4], np.zeros(7)
+    whole = estimate_motions(frames, depths, pitches, POCKET_LENS)
+    np.testing.assert_allclose(estimate_in_pieces(frames, depths, pitches, POCKET_LENS, piece=2), whole, atol=1e-6)

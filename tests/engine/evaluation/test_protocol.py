@@ -9,7 +9,8 @@ from engine.actions import KEY_RIGHT, KEY_W
 from engine.errors import WanderError
 from engine.evaluation.clips import read_clips
 from engine.evaluation.command import parser, prepare
-from engine.evaluation.protocol import PROTOCOL, short_protocol
+from engine.evaluation.protocol import PROTOCOL, drift_protocol, long_protocol, short_protocol
+from engine.evaluation.routes import ROUTES
 from engine.trajectories import KINDS
 
 
@@ -37,6 +38,39 @@ def test_a_damaged_protocol_is_one_sentence(tmp_path):
 @pytest.mark.parametrize("arguments", [["--preset", "worldplay-9b"], ["--clips", "-3"], ["--weights", "/nowhere"]])
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_rendered(arguments):
     with pytest.raises(WanderError):
+        prepare(parser().parse_args(arguments))
+
+
+def test_the_long_and_the_drift_protocol_are_frozen():
+    long, drift = long_protocol(), drift_protocol()
+    assert dict(long.walks) == {"there-and-back": 16, "away-and-back": 6, "circuit": 10}
+    assert (long.frames, long.seed, long.sampling_steps, long.overlap_below) == (253, 20262, 4, 0.1)
+    assert long.bounds.gradient_energy_ratio == (0.7, 1.3) and long.bounds.motion_over_floor == 2
+    assert (drift.frames, drift.seed, drift.early, drift.late) == (2013, 20263, (100, 500), (1500, 2000))
+    assert drift.bounds.late_over_early == (0.8, 1.2)
+    assert set(long.walks) == set(ROUTES) and set(drift.walks) <= set(KINDS)
+    assert len({short_protocol().seed, long.seed, drift.seed}) == 3
+
+
+@pytest.mark.parametrize(("asked", "frames"), [(0, 2013), (13, 13), (14, 29), (2000, 2013), (253, 253)])
+def test_a_rollout_is_rounded_up_to_whole_chunks(asked, frames):
+    _, protocol, request = prepare(parser().parse_args(["--protocol", "drift", "--frames", str(asked)]))
+    assert protocol.frames == request.frames == frames and request.depth
+
+
+def test_a_few_clips_of_the_long_protocol_are_asked_for_by_walk_and_seed():
+    _, protocol, request = prepare(parser().parse_args(["--protocol", "long", "--clips", "3", "--seed", "7"]))
+    assert request.sets == (("there-and-back", 1, 700), ("away-and-back", 1, 701), ("circuit", 1, 702))
+    assert request.frames == 253 and protocol.seed == 7
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--frames", "500"], ["--protocol", "drift", "--against", "x"], ["--protocol", "short", "--choices", "x.html"],
+     ["--protocol", "drift", "--frames", "9"]],
+)  # fmt: skip
+def test_an_option_of_another_protocol_is_refused(arguments):
+    with pytest.raises(WanderError, match=r"belongs to|below one chunk"):
         prepare(parser().parse_args(arguments))
 
 
