@@ -152,6 +152,8 @@ class DistillRun(Run):
 
     def learn(self, draw: Draw, evaluate: Callable[[], Json], every_seconds: float) -> None:
         """Steps until the minutes of the first process are over; `evaluate` judges the averaged student at times."""
+        if not self.config.minutes:
+            return
         config, meters = self.config, (Meter(), Meter())
         start = saved = evaluated = time.monotonic()
         before, cooled = self.trained_seconds, config.cooldown == 0

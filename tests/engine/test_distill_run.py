@@ -103,6 +103,12 @@ def test_a_run_lasts_its_minutes_and_keeps_log_and_trunk(tmp_path, monkeypatch):
     assert (tmp_path / TRUNK).is_file() and run.step > 4
 
 
+def test_no_minutes_are_no_steps(tmp_path):
+    run = started(tmp_path, minutes=0.0)
+    run.learn(lambda step: clips(BATCH, 16), dict, 1e9)
+    assert run.step == 0
+
+
 def test_the_state_of_another_stage_is_refused(tmp_path):
     Run(pocket().module, RunConfig(out=tmp_path, minutes=1, lr=1e-3, adam_only=("",)), lambda line: None).save(LATEST)
     with pytest.raises(WanderError, match="has 1 network, distillation needs 2"):
