@@ -186,7 +186,7 @@ def start(size: int) -> list[subprocess.Popen[bytes]]:
 def test_two_processes_do_together_what_one_does_with_the_whole_batch():
     ranks = start(2)
     try:
-        found = [json.loads(each.communicate(timeout=1200)[0]) for each in ranks]
+        found = [json.loads(each.communicate(timeout=240)[0]) for each in ranks]
     finally:
         for each in ranks:
             each.kill()
