@@ -176,7 +176,7 @@ class DistillRun(Run):
             if time.monotonic() - evaluated > every_seconds:
                 self.judge(evaluate)
                 evaluated = time.monotonic()
-        if not config.cooldown:
+        if not (cooled and config.cooldown):
             self.save(LATEST)
 
     def judge(self, evaluate: Callable[[], Json]) -> Json:
