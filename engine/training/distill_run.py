@@ -152,6 +152,8 @@ class DistillRun(Run):
 
     def learn(self, draw: Draw, evaluate: Callable[[], Json], every_seconds: float) -> None:
         """Steps until the minutes of the first process are over; `evaluate` judges the averaged student at times."""
+        if not self.config.minutes:
+            return
         config, meters = self.config, (Meter(), Meter())
         start = saved = evaluated = time.monotonic()
         before, cooled = self.trained_seconds, config.cooldown == 0
@@ -174,7 +176,7 @@ class DistillRun(Run):
             if time.monotonic() - evaluated > every_seconds:
                 self.judge(evaluate)
                 evaluated = time.monotonic()
-        if not config.cooldown:
+        if not (cooled and config.cooldown):
             self.save(LATEST)
 
     def judge(self, evaluate: Callable[[], Json]) -> Json:

@@ -21,7 +21,7 @@ from engine.memory import pocket as pocket_memory
 from engine.training.base import BaseTraining, Batch, BatchSampler
 from engine.training.distill import Distillation
 from engine.training.distill_pocket import PocketNetwork
-from engine.training.distill_run import EVERYTHING, Cast, DistillRun, export_distilled, take_average, tune_teacher
+from engine.training.distill_run import Cast, DistillRun, export_distilled, take_average, tune_teacher
 from engine.training.guides import load_guides
 from engine.training.latents import LatentClips, load_latents
 from engine.training.loop import Run, RunConfig
@@ -32,6 +32,8 @@ from engine.vae import SPATIAL_FACTOR
 from engine.weights import POCKET_FOLDER, PocketWeights, load_depth, load_transformer, load_vae
 
 Say = Callable[[str], None]
+OUTER = ("patch_in.", "patch_out.", "place_in.", "guide_in.")
+"""First and last layers, which Muon leaves to AdamW when the teacher is tuned, as in base training."""
 TRANSFORMER_FILE = POCKET_FOLDER / "transformer.safetensors"
 
 
@@ -47,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--teacher-minutes", type=float, default=0.0, help="tune the teacher for so long on true clips first"
     )
+    group.add_argument("--teacher-lr", type=float, default=5e-4, help="learning rate of that tuning")
     group.add_argument(
         "--teacher-memory",
         choices=("aligned", "latents"),
@@ -105,11 +108,14 @@ def distil(options: argparse.Namespace, say: Say) -> None:
         run.resume()
     held_out = _held_out(options, checksum)
     run.learn(draw, dict, float("inf"))
-    evaluation: Json = {}
+
+    def export(evaluation: Json) -> None:
+        if options.export_to and replicas.rank == 0:
+            say(str(export_distilled(run, Pocket(base.config), manifest, evaluation, options.export_to)))
+
+    export({})
     if options.forms:
-        evaluation = run.judge(lambda: _table(run, base, teacher, held_out, how, options.forms))
-    if options.export_to and replicas.rank == 0:
-        say(str(export_distilled(run, Pocket(base.config), manifest, evaluation, options.export_to)))
+        export(run.judge(lambda: _table(run, base, teacher, held_out, how, options.forms)))
 
 
 def _held_out(options: argparse.Namespace, checksum: str) -> LatentClips:
@@ -149,7 +155,7 @@ def _prepare(
             f"the teacher is tuned in 1 process, there are {replicas.size}; tune it first with --minutes 0, then start "
             "the others with --teacher-minutes 0"
         )
-    tuned = replace(config, out=folder, minutes=minutes, lr=options.student_lr, cooldown=0.0, adam_only=EVERYTHING)
+    tuned = replace(config, out=folder, minutes=minutes, lr=options.teacher_lr, cooldown=0.0, adam_only=OUTER)
     run = Run(teacher.module.requires_grad_(True), tuned, say)
     run.resume()
     if minutes:

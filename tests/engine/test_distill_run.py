@@ -103,6 +103,12 @@ def test_a_run_lasts_its_minutes_and_keeps_log_and_trunk(tmp_path, monkeypatch):
     assert (tmp_path / TRUNK).is_file() and run.step > 4
 
 
+def test_no_minutes_are_no_steps(tmp_path):
+    run = started(tmp_path, minutes=0.0)
+    run.learn(lambda step: clips(BATCH, 16), dict, 1e9)
+    assert run.step == 0
+
+
 def test_the_state_of_another_stage_is_refused(tmp_path):
     Run(pocket().module, RunConfig(out=tmp_path, minutes=1, lr=1e-3, adam_only=("",)), lambda line: None).save(LATEST)
     with pytest.raises(WanderError, match="has 1 network, distillation needs 2"):
@@ -180,7 +186,7 @@ def start(size: int) -> list[subprocess.Popen[bytes]]:
 def test_two_processes_do_together_what_one_does_with_the_whole_batch():
     ranks = start(2)
     try:
-        found = [json.loads(each.communicate(timeout=1200)[0]) for each in ranks]
+        found = [json.loads(each.communicate(timeout=240)[0]) for each in ranks]
     finally:
         for each in ranks:
             each.kill()
