@@ -94,8 +94,8 @@ class ReleasedWorld(RecordedWorld[State]):
 
     def _read(self, lines: tuple[str, ...]) -> None:
         network = self.model.transformer
-        features = {name: rows.to(self.device)[None]
-                    for name, rows in self.model.encode(spoken(lines), self.spec.image).items()}  # fmt: skip
+        dtype, said = next(network.parameters()).dtype, self.model.encode(spoken(lines), self.spec.image)
+        features = {name: rows.to(self.device, dtype)[None] for name, rows in said.items()}
         with torch.inference_mode(), self._precision(network):
             if isinstance(network, WorldPlay8B):
                 self._keys = network.read_prompt(Prompt8B(features["text"], features["quoted"], features["image"]))
