@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from app.view import (
     Browse,
     CancelScan,
     Change,
+    ChoosePreset,
     CloseScan,
     Do,
     Intent,
@@ -88,13 +89,14 @@ class Explorer:
         settings: Settings,
         preset: str,
         starts: list[Start],
+        presets: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.window, self.walk, self.clock = window, walk, clock
         self.state = ExplorerState(settings=settings)
         self.input = InputState(_look(settings))
         self.screen = Screen(window.ctx, starts, scale=settings.ui_scale)
-        self._starting = Starting(preset, self._opened, self.notify)
+        self._starting, self._presets = Starting(preset, self._opened, self.notify), presets
         self.notify(self.screen.gui.theme.fonts.warning)
 
     def open(self, spec: WorldSpec, *, menu: bool) -> None:
@@ -246,6 +248,8 @@ class Explorer:
             captured=self.input.captured,
             covered=covered_by_panel(self.screen.gui.theme, self.state.ui),
             can_browse=self._starting.can_browse,
+            preset=self._starting.preset,
+            presets=self._presets,
         )
 
     # -- what was asked for ----------------------------------------------------------------------------------------
@@ -278,6 +282,8 @@ class Explorer:
                 self._show_scan(path)
             case CloseScan():
                 self.state.ui.cloud = False
+            case ChoosePreset(name):
+                self._starting.preset = name
             case Browse():
                 self._starting.browse()
             case RestartModel():
