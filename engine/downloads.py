@@ -94,7 +94,7 @@ def lacking(preset: str, folder: Path | None = None) -> str:
         return ""
     what = "; ".join(f"{part.folder}/ from {part.repository}: {part.files}" for part in missing)
     return (f"{preset} needs {len(missing)} of {len(downloads_of(preset))} downloads more, "
-            f"{sum(part.gigabytes for part in missing):.1f} GB, in {home} ({what}); see 'launch.py models'")  # fmt: skip
+            f"{sum(part.gigabytes for part in missing):.1f} GB, in {home} ({what}); see 'launch.py models'")
 
 
 def ready(folder: Path | None = None) -> tuple[str, ...]:

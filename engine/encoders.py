@@ -61,7 +61,7 @@ class Encoders:
         """
         absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
         if absent and self._python == sys.executable:
-            raise WanderError(f"{self.preset} reads its words with {len(NEEDED)} more packages, {absent[0]} is missing; "
+            raise WanderError(f"{self.preset} reads words with {len(NEEDED)} more packages, {absent[0]} is missing; "
                               f"start Wander with --preset {self.preset}, which installs them")  # fmt: skip
         with tempfile.TemporaryDirectory(prefix="wander-words-") as place:
             folder = Path(place)

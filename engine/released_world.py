@@ -7,6 +7,7 @@ beside its latents and three kinds of tokens, the 5B is given its first latent. 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,9 +28,9 @@ from engine.rollout import Autoregressive, Recipe, Track, cached_field, denoise
 from engine.vae import to_uint8
 from engine.vae_hunyuan import HunyuanVae
 from engine.vae_wan import WanVae
+from engine.world import ChunkRecord, WorldSpec
 from engine.worldplay_8b import WorldPlay8B
 from engine.worldplay_8b_text import Prompt8B
-from engine.world import ChunkRecord, WorldSpec
 
 ATTEMPTS = 2
 """Noises tried for a chunk before the world counts as unstable."""
@@ -102,7 +103,8 @@ class ReleasedWorld(RecordedWorld[State]):
             else:
                 self._keys = network.read_prompt(features["text"])
 
-    def _precision(self, network: torch.nn.Module):  # noqa: ANN202
+    def _precision(self, network: torch.nn.Module) -> AbstractContextManager[object]:
+        """Autocast to the network's own numbers."""
         return autocast(self.device, next(network.parameters()).dtype)
 
     def _encode(self, picture: Picture) -> Tensor:

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--listen", required=True, metavar="HOST:PORT", help="an address of this machine; PORT and the two after it")
     add("--sessions", type=Path, default=SESSIONS, metavar="DIR", help="where they are saved (default: %(default)s)")
-    add("--preset", metavar="NAME", help="worldplay-5b | worldplay-8b: make sure at the start that it can be opened here")
+    add("--preset", metavar="NAME", help="worldplay-5b | worldplay-8b: make sure now that it can be opened")
     add("--models", type=Path, metavar="DIR", help="the folder with the released presets' folders")
     add("--keys", type=Path, default=FOLDER, metavar="DIR", help="the folder of key files (default: %(default)s)")
     add("--park", type=float, default=PARK_SECONDS, metavar="S",

@@ -64,15 +64,16 @@ def window():
 
 @pytest.fixture
 def look_at(window, link, tmp_path, monkeypatch):
-    """A function (starts) -> hands on an explorer with its start screen open and a world that is ready."""
+    """A function (starts, presets) -> hands on an explorer with its start screen open and a world that is ready."""
     monkeypatch.setenv("HOME", str(tmp_path))
     opened = []
 
-    def make(starts=()):
+    def make(starts=(), presets=()):
         clock = [100.0]
         explorer = Explorer(
-            window=window, walk=Walk(link), settings=Settings(), preset="fake", starts=starts, clock=lambda: clock[0]
-        )
+            window=window, walk=Walk(link), settings=Settings(), preset="fake", starts=starts, presets=presets,
+            clock=lambda: clock[0],
+        )  # fmt: skip
         opened.append(explorer)
         explorer.open(spec_for("fake", seed=7), menu=True)
         link.world()
@@ -105,6 +106,15 @@ def test_the_start_screen_pauses_the_world_and_enter_walks_in_it(hands, link):
     hands.press(pygame.K_RETURN)
     assert not hands.ui.menu
     assert len(link.asked(wire.Resume)) == 1
+
+
+def test_the_model_chosen_on_the_start_screen_makes_the_next_world(look_at, link, monkeypatch):
+    chooser = look_at(presets=("fake", "worldplay-5b"))
+    monkeypatch.setattr("app.start_screen.segments", lambda options, chosen, _width: options[1 - chosen][1])
+    chooser.wait()
+    monkeypatch.undo()
+    chooser.explorer._carry_out(StartWorld(seed=3))
+    assert link.asked(wire.Open)[-1].spec.preset == "worldplay-5b"
 
 
 def test_the_picture_fills_the_window_behind_the_display(walker):
