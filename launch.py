@@ -42,15 +42,17 @@ class Verb(NamedTuple):
 def play(arguments: list[str]) -> int | None:
     """The explorer: window or, with --headless, script and recording."""
     from app.main import run
+    from engine.downloads import ready
 
-    return run(arguments, print)
+    return run(arguments, print, ready)
 
 
 def serve(arguments: list[str]) -> int | None:
     """A worker for windows on other machines."""
+    from engine.downloads import lacking
     from worker.serve import run
 
-    return run(arguments, say)
+    return run(arguments, say, lacking)
 
 
 def printing(module: str) -> Callable[[list[str]], int]:
@@ -120,19 +122,10 @@ def make_clips(options: argparse.Namespace) -> int:
 
     width, height = options.size
     written = make(
-        options.out,
-        clips=options.clips,
-        split=options.split,
-        seed=options.seed,
-        plan=plan,
-        frames=options.frames,
-        width=width,
-        height=height,
-        biomes=options.biome,
-        event_rate=options.events,
-        depth=options.depth,
+        options.out, clips=options.clips, split=options.split, seed=options.seed, plan=plan, frames=options.frames,
+        width=width, height=height, biomes=options.biome, event_rate=options.events, depth=options.depth,
         progress=bar("clips"),
-    )
+    )  # fmt: skip
     print(f"{options.clips} clips in {len(written)} shards under {options.out}")
     return 0
 
@@ -268,7 +261,7 @@ def scan(arguments: list[str]) -> int | None:
 VERBS = {
     "play": Verb(play, "walk through a generated world (the default verb)", (
         "launch.py", 'launch.py play --world text:"a lighthouse at dusk"',
-        "launch.py play --world image:holiday.jpg --chunk 1",
+        "launch.py play --world image:holiday.jpg --chunk 1", "launch.py play --preset worldplay-5b",
     ), environment=STEADY_MEMORY),
     "serve": Verb(serve, "let windows on other machines walk with this machine's model", (
         "launch.py serve --listen 192.168.1.20:5600",
@@ -353,7 +346,7 @@ def main(arguments: list[str]) -> int:
         say(f"there is no verb '{name}'; the {len(VERBS)} verbs are {', '.join(VERBS)} (see launch.py --help)")
         return 2
     try:
-        enter_environment(VERBS[name], arguments)
+        enter_environment(with_encoders(VERBS[name], arguments), arguments)
         return run(VERBS[name], rest)
     except KeyboardInterrupt:
         return 130
@@ -370,6 +363,13 @@ def main(arguments: list[str]) -> int:
             raise
         say(str(error))
         return 2
+
+
+def with_encoders(verb: Verb, arguments: list[str]) -> Verb:
+    """The verb with what a released preset needs besides, where one is asked for."""
+    named = {word.removeprefix("--preset=") for word in arguments}
+    asked = verb.run in (play, serve) and any(word.startswith("worldplay-") for word in named)
+    return verb._replace(sections=(*verb.sections, "released")) if asked else verb
 
 
 def run(verb: Verb, arguments: list[str]) -> int:

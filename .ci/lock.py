@@ -11,7 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """\
 # Exact pins, installed by launch.py; written by `python3 .ci/lock.py` from pyproject.toml.
-# [play] is always installed, [test] by `launch.py test`, [scan] by `launch.py scan`, [gpu] where an NVIDIA GPU is.
+# [play] is always installed, [test] by `launch.py test`, [scan] by `launch.py scan`, [released] for a
+# released preset, [gpu] where an NVIDIA GPU is.
 """
 PIP = (
     sys.executable,

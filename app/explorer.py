@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from app.view import (
     Browse,
     CancelScan,
     Change,
+    ChoosePreset,
     CloseScan,
     Do,
     Intent,
@@ -91,6 +92,7 @@ class Explorer:
         preset: str,
         starts: list[Start],
         take_over: Callable[[], WorldLink] | None = None,
+        presets: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`take_over` makes a link that gets a session which another window has; None where that cannot be."""
@@ -100,7 +102,7 @@ class Explorer:
         self._take_over = take_over
         self.input = InputState(_look(settings))
         self.screen = Screen(window.ctx, starts, scale=settings.ui_scale)
-        self._starting = Starting(preset, self._opened, self.notify)
+        self._starting, self._presets = Starting(preset, self._opened, self.notify), presets
         self.notify(self.screen.gui.theme.fonts.warning)
 
     def open(self, spec: WorldSpec, *, menu: bool) -> None:
@@ -252,6 +254,8 @@ class Explorer:
             captured=self.input.captured,
             covered=covered_by_panel(self.screen.gui.theme, self.state.ui),
             can_browse=self._starting.can_browse,
+            preset=self._starting.preset,
+            presets=self._presets,
         )
 
     # -- what was asked for ----------------------------------------------------------------------------------------
@@ -286,6 +290,8 @@ class Explorer:
                 self._show_scan(path)
             case CloseScan():
                 self.state.ui.cloud = False
+            case ChoosePreset(name):
+                self._starting.preset = name
             case Browse():
                 self._starting.browse()
             case RestartModel():

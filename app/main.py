@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="launch.py play", description="Walk through a generated world.")
     add = options.add_argument
     add("--preset", default="pocket", metavar="NAME", help="pocket | worldplay-5b | worldplay-8b (default: pocket)")
+    add("--models", type=Path, metavar="DIR", help="the folder with the released presets' folders")
     add("--world", metavar="|".join(KINDS), help="where to start (default: the start screen)")
     add("--chunk", type=int, choices=(1, 2, 4), help="latents per chunk: 1 answers soonest, 4 runs smoothest")
     add("--size", type=int, nargs=2, metavar=("W", "H"), help="pictures of 320 192 or 160 96 (what runs in real time)")
@@ -44,14 +46,20 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def run(arguments: Sequence[str], show: Callable[[str], object]) -> int:
-    """Play; `show` prints the report of a headless walk. Returns the exit status; raises a `WanderError` for what the
-    person can mend."""
+def run(
+    arguments: Sequence[str], show: Callable[[str], object], ready: Callable[[], Sequence[str]] = tuple
+) -> int:
+    """Play; `show` prints the report of a headless walk, `ready` names the released presets whose weights are here.
+
+    Returns the exit status; raises a `WanderError` for what the person can mend.
+    """
     options = parser().parse_args(list(arguments))
+    if options.models:
+        os.environ["WANDER_MODELS"] = str(options.models.absolute())  # for the processes that this one starts
     stray = [name for name in ("script", "record", "json") if getattr(options, name) and not options.headless]
     if stray:
         raise AppError(f"--{stray[0]} goes with --headless only; add --headless or leave it out.")
-    return _headless(options, show) if options.headless else _window(options)
+    return _headless(options, show) if options.headless else _window(options, ready)
 
 
 def _headless(options: argparse.Namespace, show: Callable[[str], object]) -> int:
@@ -78,7 +86,7 @@ def _headless(options: argparse.Namespace, show: Callable[[str], object]) -> int
     return 0
 
 
-def _window(options: argparse.Namespace) -> int:
+def _window(options: argparse.Namespace, ready: Callable[[], Sequence[str]]) -> int:
     from app.explorer import Explorer
     from app.gallery import load_gallery
     from app.saved import load_saved
@@ -100,9 +108,14 @@ def _window(options: argparse.Namespace) -> int:
     try:
         window = Window((settings.width, settings.height), fullscreen=options.fullscreen or settings.fullscreen)
         explorer = Explorer(
-            window=window, walk=Walk(link, size=size), settings=settings, preset=options.preset, starts=walks + starts,
+            window=window,
+            walk=Walk(link, size=size),
+            settings=settings,
+            preset=options.preset,
+            presets=() if options.connect else ("pocket", *ready()),
+            starts=walks + starts,
             take_over=(lambda: _link(options, take_over=True)) if options.connect else None,
-        )  # fmt: skip
+        )
         explorer.notify(warning, *problems)
         explorer.open(spec, menu=options.world is None)
         try:

@@ -12,9 +12,9 @@ from app.bindings import Command
 from app.gallery import Start
 from app.panel import parse_seed
 from app.theme import Icon, Theme
-from app.view import Browse, Do, Intent, Leave, StartWorld, TakeOver, UiState, View
+from app.view import Browse, ChoosePreset, Do, Intent, Leave, StartWorld, TakeOver, UiState, View
 from app.walk import Phase
-from app.widgets import FIXED, button, colours, font, primary, progress, text
+from app.widgets import FIXED, button, colours, font, primary, progress, segments, text
 
 _CONTENT = 960.0
 _CARD_GAP = 14.0
@@ -38,12 +38,23 @@ def draw_start_screen(theme: Theme, view: View, ui: UiState) -> list[Intent]:
         text(theme, "Wander", size=look.HERO, bold=True)
         text(theme, "Walk through worlds that are imagined while you look at them.", size=look.LARGE, colour=look.MUTED)
         imgui.dummy((0, theme.px(14)))
-        intents += _own_place(theme, view, ui)
+        intents += _models(theme, view) + _own_place(theme, view, ui)
         intents += _own_picture(theme, view, ui)
         intents += _gallery(theme, view)
         imgui.end()
     intents += _footer(theme, view, width)
     return intents
+
+
+def _models(theme: Theme, view: View) -> list[Intent]:
+    """Which model makes the next world; nothing where there is no choice."""
+    if len(view.presets) < 2:
+        return []
+    choices = [(name, number) for number, name in enumerate(view.presets)]
+    now = view.presets.index(view.preset) if view.preset in view.presets else -1
+    chosen = segments(choices, now, theme.px(150) * len(choices))
+    imgui.dummy((0, theme.px(6)))
+    return [] if chosen is None else [ChoosePreset(view.presets[chosen])]
 
 
 def _own_place(theme: Theme, view: View, ui: UiState) -> list[Intent]:

@@ -23,7 +23,9 @@ class Starting:
     """Turns wishes into worlds. `opened` is given each world to open, `notify` each sentence for the person."""
 
     def __init__(self, preset: str, opened: Callable[[WorldSpec], object], notify: Callable[[str], object]) -> None:
-        self._preset, self._open, self._notify = preset, opened, notify
+        self.preset = preset
+        """Of the worlds that are opened."""
+        self._open, self._notify = opened, notify
         self._dialog, self._clips = FileDialog(), ClipReader()
         self._copied = CopiedPicture()
         self._wish = StartWorld()
@@ -49,7 +51,7 @@ class Starting:
     def start(self, wish: StartWorld, clip: bytes = b"") -> None:
         """Open the world that is wished for; one that goes on from a video when that has been read."""
         if wish.session:
-            self._open(WorldSpec(preset=self._preset, chunk=wish.chunk, session=wish.session))
+            self._open(WorldSpec(preset=self.preset, chunk=wish.chunk, session=wish.session))
             return
         image = None if clip else wish.image
         if isinstance(image, Path) and is_video(image):
@@ -61,7 +63,7 @@ class Starting:
         surprising = wish.seed is None and not (wish.prompt or image or clip)
         prompt = surprise(seed) if surprising else wish.prompt
         try:
-            self._open(spec_for(self._preset, seed=seed, prompt=prompt, image=image, video=clip, chunk=wish.chunk))
+            self._open(spec_for(self.preset, seed=seed, prompt=prompt, image=image, video=clip, chunk=wish.chunk))
         except AppError as error:
             self._notify(str(error))
 

@@ -84,6 +84,13 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoosePreset:
+    """The model of the worlds that are started from now on."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Browse:
     """Open the system's file dialog for a picture."""
 
@@ -139,6 +146,7 @@ Intent = (
     | SwitchBranch
     | SetChunk
     | Change
+    | ChoosePreset
     | Browse
     | StartScan
     | CancelScan
@@ -215,6 +223,10 @@ class View:
     """Pixels at the right that the panel hides."""
     can_browse: bool
     """This system has a file dialog."""
+    preset: str = "pocket"
+    """The model of the next world."""
+    presets: Sequence[str] = ()
+    """The models that one can choose from here."""
 
     @property
     def free_centre(self) -> float:

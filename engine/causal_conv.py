@@ -6,6 +6,7 @@ ones, so networks are plain functions of (input, tape) and a state is a tuple of
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -94,3 +95,10 @@ def in_groups(video: Tensor) -> Sequence[Tensor]:
     if (count - 1) % 4:
         raise ValueError(f"a clip has 4 k + 1 frames, got {count}")
     return [video[:, :, :1], *video[:, :, 1:].split(4, 2)] if count > 1 else [video]
+
+
+def reach_in_latents(convolutions: Sequence[int]) -> int:
+    """How many latents back a decoder sees that has so many convolutions over two earlier frames where a latent is 1,
+    2, 4 frames; one latent more for each doubling and one for the first frame, which is coded alone."""
+    frames = sum(2 * count / 2**doubling for doubling, count in enumerate(convolutions))
+    return math.ceil(frames) + len(convolutions) + 1

@@ -1,14 +1,9 @@
-"""The verb `models`: what the released presets need, whether it is all there, and the 5B's conversion.
-
-Nothing is ever downloaded here. The licences are the weights' own: what stands below says what to look for, the text in
-the repository counts.
-"""
+"""The verb `models`: what the released presets need, whether it is all there, and the 5B's conversion."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +12,7 @@ from torch import nn
 
 from engine.checkpoint import sha256_of, write_atomically
 from engine.convert import convert
+from engine.downloads import DOWNLOADS, Download, absent, downloads_of, models_folder
 from engine.errors import WanderError
 from engine.released_weights import blank, check_names, read_shapes, weight_files
 from engine.vae_hunyuan import HunyuanVae, HunyuanVaeConfig
@@ -24,59 +20,44 @@ from engine.vae_wan import WanVae, WanVaeConfig
 from engine.worldplay_5b import Config5B, WorldPlay5B
 from engine.worldplay_8b import Config8B, WorldPlay8B, released_name
 
-FOLDER = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "wander/models"
 SUMS = "sha256.json"
-TENCENT = "Tencent's community licence: not granted in the European Union, the United Kingdom and South Korea"
-APACHE = "Apache-2.0"
 CONVERTED = "model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """One download of a preset; `build` makes the network that reads it, None for what this program does not read yet.
+    """A download of a preset and, where this program has the network that reads it, how that is made."""
 
-    Sizes are of the numbers in 16 bits, from parameter counts where this program has the network, else as published.
-    """
-
-    folder: str
-    repository: str
-    files: str
-    gigabytes: float
-    licence: str
+    download: Download
     build: Callable[[], nn.Module] | None = None
     released: Callable[[str], str] = str
-    note: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Its folder among the preset's."""
+        return self.download.folder
 
 
-PRESETS = {
-    "worldplay-5b": (
-        Part(folder="transformer", repository="tencent/HY-WorldPlay", files="wan_distilled_model/model.pt",
-             gigabytes=10.6, licence=TENCENT, build=lambda: WorldPlay5B(Config5B()),
-             note="a pickle: launch.py models convert worldplay-5b model.pt"),
-        Part(folder="vae", repository="Wan-AI/Wan2.2-TI2V-5B-Diffusers", files="vae/ with config.json", gigabytes=1.4,
-             licence=APACHE, build=lambda: WanVae(WanVaeConfig())),
-        Part(folder="text", repository="Wan-AI/Wan2.2-TI2V-5B-Diffusers", files="text_encoder/, tokenizer/ (UMT5-XXL)",
-             gigabytes=11.4, licence=APACHE),
-    ),
-    "worldplay-8b": (
-        Part(folder="transformer", repository="tencent/HY-WorldPlay",
-             files="ar_distilled_action_model/model.safetensors", gigabytes=17.1, licence=TENCENT,
-             build=lambda: WorldPlay8B(Config8B()), released=released_name),
-        Part(folder="vae", repository="tencent/HunyuanVideo-1.5", files="vae/", gigabytes=2.5, licence=TENCENT,
-             build=lambda: HunyuanVae(HunyuanVaeConfig())),
-        Part(folder="text", repository="Qwen/Qwen2.5-VL-7B-Instruct", files="all", gigabytes=16.6, licence=APACHE),
-        Part(folder="quotes", repository="google/byt5-small with Glyph-SDXL-v2", files="all", gigabytes=0.4,
-             licence="byt5-small Apache-2.0; read Glyph-SDXL-v2's own"),
-        Part(folder="image", repository="SigLIP so400m 384/14, as HunyuanVideo-1.5 names it", files="image encoder",
-             gigabytes=0.9, licence="that of the repository it is taken from; read it"),
-    ),
-}  # fmt: skip
+BUILDS: dict[tuple[str, str], tuple[Callable[[], nn.Module], Callable[[str], str]]] = {
+    ("worldplay-5b", "transformer"): (lambda: WorldPlay5B(Config5B()), str),
+    ("worldplay-5b", "vae"): (lambda: WanVae(WanVaeConfig()), str),
+    ("worldplay-8b", "transformer"): (lambda: WorldPlay8B(Config8B()), released_name),
+    ("worldplay-8b", "vae"): (lambda: HunyuanVae(HunyuanVaeConfig()), str),
+}
+
+
+def _part(preset: str, download: Download) -> Part:
+    build, released = BUILDS.get((preset, download.folder), (None, str))
+    return Part(download=download, build=build, released=released)
+
+
+PRESETS = {preset: tuple(_part(preset, part) for part in parts) for preset, parts in DOWNLOADS.items()}
 
 
 def parser() -> argparse.ArgumentParser:
     """The actions of `models`."""
     options = argparse.ArgumentParser(prog="launch.py models", description="The released weights on this machine.")
-    options.add_argument("--folder", type=Path, default=FOLDER, metavar="DIR",
+    options.add_argument("--folder", type=Path, default=models_folder(), metavar="DIR",
                          help="where the presets' folders are (default: %(default)s)")  # fmt: skip
     actions = options.add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help="what each preset needs (the default action)")
@@ -102,19 +83,12 @@ def run(arguments: Sequence[str]) -> str:
     return "\n".join(line for preset in PRESETS for line in needed(preset, options.folder))
 
 
-def parts_of(preset: str) -> tuple[Part, ...]:
-    """What a preset needs. Raises `WanderError` for an unknown one."""
-    if preset not in PRESETS:
-        raise WanderError(f"there are no weights for {preset!r}; the {len(PRESETS)} presets are {', '.join(PRESETS)}")
-    return PRESETS[preset]
-
-
 def needed(preset: str, folder: Path) -> list[str]:
     """Lines that say what a preset needs and what of it is there."""
-    parts = parts_of(preset)
+    parts, missing = downloads_of(preset), absent(preset, folder)
     lines = [f"{preset}: {sum(part.gigabytes for part in parts):.1f} GB in {folder / preset}"]
     for part in parts:
-        there = "there" if (folder / preset / part.folder).is_dir() else "missing"
+        there = "missing" if part in missing else "there"
         lines.append(f"  {part.folder + '/':<13}{there:<9}{part.gigabytes:5.1f} GB  {part.repository}: {part.files}")
         lines += [f"{'':31}{text}" for text in (part.licence, part.note) if text]
     return lines
@@ -129,10 +103,11 @@ def verify(preset: str, folder: Path) -> str:
     lines, home = [], folder / preset
     before = _noted(home / SUMS)
     sums: dict[str, str] = {}
-    for part in parts_of(preset):
+    downloads_of(preset)
+    for part in PRESETS[preset]:
         place = home / part.folder
         if part.build is None:
-            lines.append(f"{part.folder}: not read by this program yet")
+            lines.append(f"{part.folder}: read by its own library, not verified here")
             continue
         files = weight_files(place)
         found = {name: shape for shapes in read_shapes(files).values() for name, shape in shapes.items()}

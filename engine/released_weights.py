@@ -22,6 +22,7 @@ from engine.worldplay_8b import Config8B, WorldPlay8B, released_name
 
 Network = TypeVar("Network", bound=nn.Module)
 Shapes = dict[str, tuple[int, ...]]
+Progress = Callable[[float], object]
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -79,10 +80,11 @@ def blank(build: Callable[[], Network], released: Callable[[str], str] = str) ->
 
 
 def load_released(build: Callable[[], Network], path: Path, *, dtype: torch.dtype, device: torch.device,
-                  released: Callable[[str], str] = str) -> Network:
+                  released: Callable[[str], str] = str, progress: Progress = lambda _share: None) -> Network:
     """The network that `build` makes with the weights at `path`, in evaluation mode.
 
-    `released` gives the checkpoint's name of a tensor of the network. Raises `WanderError` if anything doesn't fit.
+    `released` gives the checkpoint's name of a tensor of the network; `progress` hears the share (0..1) of tensors that
+    are read, after each. Raises `WanderError` if anything doesn't fit.
     """
     network, own, shapes = blank(build, released)
     files = read_shapes(weight_files(path))
@@ -97,36 +99,39 @@ def load_released(build: Callable[[], Network], path: Path, *, dtype: torch.dtyp
         with safe_open(file_path, framework="pt", device=str(device)) as file:
             for name in files[file_path]:
                 state[own[name]] = file.get_tensor(name).to(dtype)
+                progress(len(state) / stored)
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)
 
 
 def load_5b(path: Path, dtype: torch.dtype = torch.bfloat16, device: torch.device | None = None,
-            config: Config5B | None = None) -> WorldPlay5B:
+            config: Config5B | None = None, progress: Progress = lambda _share: None) -> WorldPlay5B:
     """The released 5B transformer."""
     return load_released(lambda: WorldPlay5B(config or Config5B()), path, dtype=dtype,
-                         device=device or torch.device("cpu"))
+                         device=device or torch.device("cpu"), progress=progress)
 
 
 def load_8b(path: Path, dtype: torch.dtype = torch.bfloat16, device: torch.device | None = None,
-            config: Config8B | None = None) -> WorldPlay8B:
+            config: Config8B | None = None, progress: Progress = lambda _share: None) -> WorldPlay8B:
     """A released 8B transformer: autoregressive, distilled or bidirectional."""
     return load_released(lambda: WorldPlay8B(config or Config8B()), path, dtype=dtype,
-                         device=device or torch.device("cpu"), released=released_name)
+                         device=device or torch.device("cpu"), released=released_name,
+                         progress=progress)
 
 
 def load_hunyuan_vae(path: Path, dtype: torch.dtype = torch.float16, device: torch.device | None = None,
-                     config: HunyuanVaeConfig | None = None) -> HunyuanVae:
+                     config: HunyuanVaeConfig | None = None, progress: Progress = lambda _share: None) -> HunyuanVae:
     """The 8B's autoencoder."""
     return load_released(lambda: HunyuanVae(config or HunyuanVaeConfig()), path, dtype=dtype,
-                         device=device or torch.device("cpu"))
+                         device=device or torch.device("cpu"), progress=progress)
 
 
 def load_wan_vae(path: Path, dtype: torch.dtype = torch.bfloat16, device: torch.device | None = None,
-                 config: WanVaeConfig | None = None) -> WanVae:
+                 config: WanVaeConfig | None = None, progress: Progress = lambda _share: None) -> WanVae:
     """The 5B's autoencoder; the statistics of its latents come from `config.json` beside the weights."""
     target = device or torch.device("cpu")
-    vae = load_released(lambda: WanVae(config or WanVaeConfig()), path, dtype=dtype, device=target)
+    vae = load_released(lambda: WanVae(config or WanVaeConfig()), path, dtype=dtype, device=target,
+                        progress=progress)
     vae.mean, vae.std = (_statistics(path, key, vae.config.latent_channels).to(target)
                          for key in ("latents_mean", "latents_std"))
     return vae

@@ -19,6 +19,7 @@ from engine.causal_conv import (
     Tape,
     average_channels,
     in_groups,
+    reach_in_latents,
     repeat_channels,
     single_head,
 )
@@ -202,6 +203,13 @@ class HunyuanVae(nn.Module):
         super().__init__()
         self.config = config
         self.encoder, self.decoder = Encoder(config), Decoder(config)
+
+    @property
+    def reach(self) -> int:
+        """Latents, the newest included, on which the decoder's state can depend: two frames for every convolution."""
+        level = 2 * (self.config.blocks + 1) + 1
+        others = len(self.config.widths) - 2
+        return reach_in_latents((5 + level, level, others * level))
 
     def decode(self, latent_BCYX: Tensor, state: State = ()) -> tuple[Tensor, State]:
         """One latent of the transformer -> frames `[B, 1 | 4, 3, H, W]` in about [-1, 1], and the next state."""

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.causal_conv import CausalConv, ChannelNorm, State, Tape, in_groups, pad_front, single_head
+from engine.causal_conv import CausalConv, ChannelNorm, State, Tape, in_groups, pad_front, reach_in_latents, single_head
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,6 +243,12 @@ class WanVae(nn.Module):
         self.quant_conv, self.post_quant_conv = nn.Conv3d(2 * C, 2 * C, 1), nn.Conv3d(C, C, 1)
         self.register_buffer("mean", torch.zeros(C) if mean is None else mean, persistent=False)
         self.register_buffer("std", torch.ones(C) if std is None else std, persistent=False)
+
+    @property
+    def reach(self) -> int:
+        """Latents, the newest included, on which the decoder's state can depend: two frames for every convolution."""
+        level, others = 2 * (self.config.blocks + 1) + 1, len(self.config.multiples) - 2
+        return reach_in_latents((5 + level, level, others * level))
 
     def decode(self, latent_BCYX: Tensor, state: State = ()) -> tuple[Tensor, State]:
         """One latent of the transformer -> frames `[B, 1 | 4, 3, H, W]` in [-1, 1], and the state for the next."""

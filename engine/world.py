@@ -13,7 +13,7 @@ Importing this module does not import torch; opening a world does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from engine.actions import Step
 from engine.errors import WanderError
 
-PRESETS = ("pocket",)
+RELEASED = ("worldplay-5b", "worldplay-8b")
+"""Presets whose weights the user downloads."""
+PRESETS = ("pocket", *RELEASED)
 CHUNKS = (1, 2, 4)
 
 
@@ -119,12 +121,23 @@ class World(Protocol):
         ...
 
 
-def open_world(spec: WorldSpec, records: Sequence[ChunkRecord] = ()) -> World:
-    """Opens a world, or rebuilds one from its records. Raises `WanderError` for what a person can mend."""
+def open_world(
+    spec: WorldSpec,
+    records: Sequence[ChunkRecord] = (),
+    tell: Callable[[float, str], object] = lambda _fraction, _sentence: None,
+) -> World:
+    """Opens a world, or rebuilds one from its records. Raises `WanderError` for what a person can mend.
+
+    `tell` hears, now and later, of what takes long: how far it is (0..1) and a sentence.
+    """
     if spec.preset not in PRESETS:
         raise WanderError(f"there is no preset {spec.preset!r}; choose one of {', '.join(PRESETS)}")
     if spec.chunk not in CHUNKS:
         raise WanderError(f"a chunk has 1, 2 or 4 latents, not {spec.chunk}; choose one of these")
+    if spec.preset in RELEASED:
+        from engine.released_preset import open_released
+
+        return open_released(spec, records, tell)
     from engine.drawing import warm_up
     from engine.streamer import PocketWorld
     from engine.text import load_encoder

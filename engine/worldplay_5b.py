@@ -182,7 +182,7 @@ class WorldPlay5B(nn.Module):
         for index, block in enumerate(self.blocks):
             own = block.own(x, modulation)
             mine = self.ranks.mine(own)
-            keys.append(mine.k)
+            keys.append(mine.k.to(mine.v.dtype))  # a norm may leave float32 where the rest is not
             values.append(mine.v)
             if index + 1 < len(self.blocks):
                 x = block(x, modulation, own, clip.geometry, index, text[index], None, self.ranks)

@@ -194,7 +194,7 @@ class WorldPlay8B(nn.Module):
             parts = block.img.mod(condition)
             own = block.img.qkv(x, parts)
             mine = self.ranks.mine(own)
-            keys.append(mine.k)
+            keys.append(mine.k.to(mine.v.dtype))  # a norm may leave float32 where the rest is not
             values.append(mine.v)
             if index + 1 < len(self.double_blocks):
                 branches = two_branch_attention(own, clip.geometry, index, None, text[index], self.ranks)

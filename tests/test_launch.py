@@ -110,3 +110,13 @@ def test_ci_runs_the_test_command_of_the_readme_and_nothing_else():
     commands = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")]
     assert commands[-1] == "exec python3 launch.py test"
     assert "python3 launch.py test" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("arguments", "sections"), [
+    (["play"], ("play",)),
+    (["play", "--preset", "worldplay-5b"], ("play", "released")),
+    (["serve", "--preset=worldplay-8b"], ("play", "released")),
+    (["models", "verify", "worldplay-5b"], ("play",)),
+])  # fmt: skip
+def test_encoders_are_installed_only_where_a_released_preset_is_asked_for(arguments, sections):
+    assert launch.with_encoders(launch.VERBS[arguments[0]], arguments[1:]).sections == sections

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,9 +46,9 @@ class Model:
 
     def __init__(self, socket: transport.Socket, preset: str) -> None:
         self._socket = socket
-        self._open_world, self._read_words = engine_of(preset), reader_of(preset)
+        self._open_world, self._read_words = engine_of(preset, self._tell), reader_of(preset)
         self._world: Any = None
-        self._chunk_ms = 0.0
+        self._chunk_ms = self._told = 0.0
         self._pictured = False
 
     def serve(self) -> None:
@@ -101,6 +102,13 @@ class Model:
 
     def _done(self, chunk: int) -> None:
         self._send(model.Done(chunk=chunk, reads="\n".join(self._world.lines)))
+
+    def _tell(self, fraction: float, sentence: str) -> None:
+        """Something takes long: a sign of life, at most ten a second."""
+        now = time.monotonic()
+        if now - self._told >= 0.1 or fraction >= 1:
+            self._told = now
+            self._send(Progress(stage="open", fraction=min(max(fraction, 0.0), 1.0), sentence=sentence[:2_000]))
 
     def _load(self, job: model.Load) -> None:
         self._send(Progress(stage="open", fraction=0.0, sentence="Opening the world"))
@@ -174,20 +182,20 @@ def branch_of(journal: Path, number: int | None) -> Branch:
     return history.branch if number is None else history.then(SwitchEntry(branch=number)).branch
 
 
-def engine_of(preset: str) -> Callable[[Any, Sequence[Any]], Any]:
-    """`open_world` of the engine behind a preset."""
+def engine_of(preset: str, tell: Callable[[float, str], object] | None = None) -> Callable[[Any, Sequence[Any]], Any]:
+    """`open_world` of the engine behind a preset; `tell` hears of what takes long there."""
     if preset == "fake":
         from worker import fake
 
         return fake.open_world
     from engine import world
 
-    return world.open_world
+    return world.open_world if tell is None else partial(world.open_world, tell=tell)
 
 
 def reader_of(preset: str) -> Callable[[str], object]:
     """What reads the words of a prompt ahead of the chunk that is made under them."""
-    if preset == "fake":
+    if preset != "pocket":  # a released model's encoders take a process of their own, once the chunk is made
         return len
     from engine.text import encode
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from worker.client import SESSIONS
 from worker.door import NetworkDoor
+from worker.errors import WanderError
 from worker.keys import FOLDER, Keyring, fingerprint
 from worker.lease import PARK_SECONDS
 from worker.router import Options, Router
@@ -26,15 +27,24 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--listen", required=True, metavar="HOST:PORT", help="an address of this machine; PORT and the two after it")
     add("--sessions", type=Path, default=SESSIONS, metavar="DIR", help="where they are saved (default: %(default)s)")
+    add("--preset", metavar="NAME", help="worldplay-5b | worldplay-8b: make sure now that it can be opened")
+    add("--models", type=Path, metavar="DIR", help="the folder with the released presets' folders")
     add("--keys", type=Path, default=FOLDER, metavar="DIR", help="the folder of key files (default: %(default)s)")
     add("--park", type=float, default=PARK_SECONDS, metavar="S",
         help="seconds for which the session of a lost window is kept for it (default: %(default)g)")  # fmt: skip
     return options
 
 
-def run(arguments: Sequence[str], say: Callable[[str], object]) -> int:
-    """Serve until SIGINT or SIGTERM. Raises `WanderError` for what the person can mend."""
+def run(arguments: Sequence[str], say: Callable[[str], object], lacking: Callable[[str], str] = lambda _: "") -> int:
+    """Serve until SIGINT or SIGTERM. Raises `WanderError` for what the person can mend.
+
+    `lacking` says in a sentence what of a released preset is missing; empty if all is there.
+    """
     options = parser().parse_args(list(arguments))
+    if options.models:
+        os.environ["WANDER_MODELS"] = str(options.models.absolute())  # for the processes that this one starts
+    if options.preset not in (None, "pocket") and (sentence := lacking(options.preset)):
+        raise WanderError(sentence)
     address, keyring = Address.parse(options.listen), Keyring(options.keys)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     router = Router(

@@ -10,6 +10,7 @@ from PIL import Image
 from app.explorer import Explorer
 from app.gallery import Start, StartCard
 from app.settings import QUICK_EVENTS, Settings
+from app.view import ChoosePreset, StartWorld
 from app.walk import Walk
 from app.window import Window
 from app.world_spec import spec_for
@@ -64,15 +65,16 @@ def window():
 
 @pytest.fixture
 def look_at(window, link, tmp_path, monkeypatch):
-    """A function (starts) -> hands on an explorer with its start screen open and a world that is ready."""
+    """A function (starts, presets) -> hands on an explorer with its start screen open and a world that is ready."""
     monkeypatch.setenv("HOME", str(tmp_path))
     opened = []
 
-    def make(starts=()):
+    def make(starts=(), presets=()):
         clock = [100.0]
         explorer = Explorer(
-            window=window, walk=Walk(link), settings=Settings(), preset="fake", starts=starts, clock=lambda: clock[0]
-        )
+            window=window, walk=Walk(link), settings=Settings(), preset="fake", starts=starts, presets=presets,
+            clock=lambda: clock[0],
+        )  # fmt: skip
         opened.append(explorer)
         explorer.open(spec_for("fake", seed=7), menu=True)
         link.world()
@@ -105,6 +107,14 @@ def test_the_start_screen_pauses_the_world_and_enter_walks_in_it(hands, link):
     hands.press(pygame.K_RETURN)
     assert not hands.ui.menu
     assert len(link.asked(wire.Resume)) == 1
+
+
+def test_the_model_chosen_on_the_start_screen_makes_the_next_world(look_at, link):
+    chooser = look_at(presets=("fake", "worldplay-5b"))
+    chooser.wait()
+    chooser.explorer._carry_out(ChoosePreset("worldplay-5b"))
+    chooser.explorer._carry_out(StartWorld(seed=3))
+    assert link.asked(wire.Open)[-1].spec.preset == "worldplay-5b"
 
 
 def test_the_picture_fills_the_window_behind_the_display(walker):

@@ -1,0 +1,107 @@
+"""Opening a world of a released preset from the user's folder: words first, then the networks, then the world.
+
+The encoders run before the transformer is loaded, while the GPU is still empty. Networks stay loaded for the process's
+next world of the same preset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from engine import rollout
+from engine.downloads import lacking, models_folder
+from engine.encoders import Encoders
+from engine.errors import WanderError
+from engine.precision import compute_dtype, default_device
+from engine.released_weights import load_5b, load_8b, load_hunyuan_vae, load_wan_vae, weight_files
+from engine.released_world import ReleasedModel, ReleasedWorld, Tell, silent, spoken
+from engine.rollout import Autoregressive, Recipe
+from engine.text import lines_of
+from engine.vae_hunyuan import HunyuanVae
+from engine.vae_wan import WanVae
+from engine.world import ChunkRecord, WorldSpec
+
+_EDGE = 1 << 20
+"""Bytes at both ends of a file that its fingerprint is made of."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """How a released model is loaded and shown (SPEC 1, 15)."""
+
+    width: int
+    height: int
+    fps: float
+    recipe: Callable[[], Recipe]
+    transformer: Callable[..., Autoregressive]
+    vae: Callable[..., WanVae | HunyuanVae]
+    vae_dtype: torch.dtype
+
+
+PRESETS = {
+    "worldplay-5b": Preset(width=1280, height=704, fps=16.0, recipe=rollout.worldplay_5b, transformer=load_5b,
+                           vae=load_wan_vae, vae_dtype=torch.bfloat16),
+    "worldplay-8b": Preset(width=832, height=480, fps=24.0, recipe=rollout.worldplay_8b, transformer=load_8b,
+                           vae=load_hunyuan_vae, vae_dtype=torch.float16),
+}  # fmt: skip
+_loaded: dict[Path, ReleasedModel] = {}
+"""The networks of this process, at most one preset's."""
+
+
+def open_released(spec: WorldSpec, records: Sequence[ChunkRecord] = (), tell: Tell = silent,
+                  folder: Path | None = None) -> ReleasedWorld:  # fmt: skip
+    """A world of `spec.preset`, rebuilt from `records` if there are any; `tell` hears how far loading is.
+
+    Raises `WanderError` if weights or packages are missing, or for a start that the model has not.
+    """
+    home = (folder or models_folder()) / spec.preset
+    sentence = lacking(spec.preset, home.parent)
+    if sentence:
+        raise WanderError(sentence)
+    if spec.video is not None:
+        raise WanderError(f"{spec.preset} can't go on from a video; start from one of its pictures")
+    model = _loaded.get(home)
+    if model is None:
+        _loaded.clear()
+        encoders = Encoders(spec.preset, home, tell)
+        encoders(spoken(lines_of(records[-1].prompt if records else spec.prompt)), spec.image)
+        model = _loaded[home] = load_preset(spec.preset, home, encoders, tell)
+    return ReleasedWorld(model, spec, records, tell)
+
+
+def load_preset(name: str, home: Path, encoders: Encoders, tell: Tell) -> ReleasedModel:
+    """The networks of a preset in the folder `home`."""
+    preset, device = PRESETS[name], default_device()
+    cuda = device.type == "cuda"
+    dtype = torch.bfloat16 if cuda else compute_dtype(device.type)
+    says = partial(_loading, tell, name)
+    vae = preset.vae(home / "vae", preset.vae_dtype if cuda else dtype, device, progress=partial(says, 0.0, 0.1))
+    transformer = preset.transformer(home / "transformer", dtype, device, progress=partial(says, 0.1, 1.0))
+    return ReleasedModel(transformer=transformer, vae=vae, encode=encoders, recipe=preset.recipe(),
+                         width=preset.width, height=preset.height, fps=preset.fps, checksum=fingerprint(home))
+
+
+def _loading(tell: Tell, name: str, start: float, end: float, share: float) -> None:
+    tell(start + (end - start) * share, f"Loading {name}")
+
+
+def fingerprint(home: Path) -> str:
+    """Of the weights in use: names, sizes and both ends of their files. The whole of 20 GB is read by `models verify`
+    alone."""
+    digest = hashlib.sha256()
+    for part in ("transformer", "vae"):
+        for path in weight_files(home / part):
+            with open(path, "rb") as file:
+                size = path.stat().st_size
+                digest.update(json.dumps([part, path.name, size]).encode())
+                digest.update(file.read(_EDGE))
+                file.seek(max(0, size - _EDGE))
+                digest.update(file.read(_EDGE))
+    return digest.hexdigest()

@@ -1,0 +1,118 @@
+"""From a folder of weights to a world, by name; or one sentence on what is missing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine import released_preset
+from engine.actions import Step
+from engine.downloads import DOWNLOADS, VARIABLE, lacking, ready
+from engine.errors import WanderError
+from engine.released_weights import load_5b, load_8b, load_hunyuan_vae, load_wan_vae
+from engine.world import WorldSpec, open_world
+from engine.worldplay_8b import released_name
+from tests.engine.tiny_released import (
+    HEIGHT,
+    PRESETS,
+    SIZES_5B,
+    SIZES_8B,
+    SIZES_HUNYUAN,
+    SIZES_WAN,
+    WIDTH,
+    tiny_released,
+)
+
+SPEC = WorldSpec(seed=7, prompt="a village at dusk")
+
+
+def fill(folder: Path, preset: str) -> None:
+    """A tiny download, whole as far as file names tell."""
+    model, home = tiny_released(preset), folder / preset
+    for part in DOWNLOADS[preset]:
+        for name in (*(f"{inside}/model.safetensors" for inside in part.inside), *part.besides):
+            path = home / part.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    names = released_name if preset == "worldplay-8b" else str
+    state = {names(name): tensor for name, tensor in model.transformer.state_dict().items()}
+    save_file(state, home / "transformer" / "model.safetensors")
+    save_file(dict(model.vae.state_dict()), home / "vae" / "model.safetensors")
+    (home / "vae" / "config.json").write_text(json.dumps({"latents_mean": [0] * 4, "latents_std": [1] * 4}))
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path) -> Path:
+    """Where the models are; the presets have tiny sizes and read words without encoders."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    monkeypatch.setattr(released_preset, "_loaded", {})
+    monkeypatch.setattr(released_preset, "Encoders", lambda preset, *_: tiny_released(preset).encode)
+    monkeypatch.setattr(released_preset, "compute_dtype", lambda _kind: torch.float32)
+    loads = {
+        "worldplay-5b": (partial(load_5b, config=SIZES_5B), partial(load_wan_vae, config=SIZES_WAN)),
+        "worldplay-8b": (partial(load_8b, config=SIZES_8B), partial(load_hunyuan_vae, config=SIZES_HUNYUAN)),
+    }
+    small = {
+        name: replace(released_preset.PRESETS[name], width=WIDTH, height=HEIGHT, transformer=transformer, vae=vae)
+        for name, (transformer, vae) in loads.items()
+    }
+    monkeypatch.setattr(released_preset, "PRESETS", small)
+    return tmp_path
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_world_opens_from_the_users_folder_and_loading_is_told(folder, preset):
+    fill(folder, preset)
+    told: list[tuple[float, str]] = []
+    world = open_world(replace(SPEC, preset=preset), tell=lambda *news: told.append(news))
+    frames = np.concatenate(list(world.step([Step()] * 4)))
+    record = world.commit()
+    assert (world.width, world.height, world.fps, frames.shape) == (
+        WIDTH, HEIGHT, 16 if preset == "worldplay-5b" else 24, (13, HEIGHT, WIDTH, 3)
+    )  # fmt: skip
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and shares[-1] == 1 and {words for _, words in told} == {f"Loading {preset}"}
+    told.clear()
+    again = open_world(replace(SPEC, preset=preset), [record])
+    assert not told and again.checksum == world.checksum  # the networks are still loaded
+    further = [np.concatenate(list(each.step([Step()] * 4))) for each in (again, world)]
+    assert np.array_equal(*further)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_missing_weights_are_one_sentence_that_says_what_and_where(folder, preset):
+    with pytest.raises(WanderError, match=f"{preset} needs .* downloads more, .* GB, in {folder / preset}") as caught:
+        open_world(replace(SPEC, preset=preset))
+    assert all(part.repository in str(caught.value) for part in DOWNLOADS[preset])
+
+
+def test_presets_are_ready_where_every_part_is_there(folder):
+    assert ready() == ()
+    fill(folder, "worldplay-5b")
+    assert ready() == ("worldplay-5b",) and not lacking("worldplay-5b")
+    (folder / "worldplay-5b" / "text" / "tokenizer" / "tokenizer.json").unlink()
+    assert ready() == () and "1 of 3 downloads more" in lacking("worldplay-5b")
+
+
+def test_a_clip_to_go_on_from_is_refused(folder):
+    fill(folder, "worldplay-5b")
+    clip = np.zeros((13, 32, 32, 3), dtype=np.uint8)
+    with pytest.raises(WanderError, match="can't go on from a video"):
+        open_world(replace(SPEC, preset="worldplay-5b", video=clip))
+
+
+def test_another_file_is_another_checksum(folder):
+    fill(folder, "worldplay-5b")
+    home = folder / "worldplay-5b"
+    before = released_preset.fingerprint(home)
+    with open(home / "transformer" / "model.safetensors", "r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    assert released_preset.fingerprint(home) != before
