@@ -194,13 +194,13 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
     if options.resume and not run.resume() and DEPTH_FILE.is_file():
         head.load_state_dict(load_depth(DEPTH_FILE)[0].state_dict(), strict=False)
     rng = random.Random(options.seed + run.step)
-    run.train(
+    verdict = run.train(
         lambda generator: depth.loss_of(head, rng.choice(sources), rng, options.batch, generator),
         lambda: depth.evaluate_depth(run, head, held_out),
         300,
     )
     if options.export:
-        say(str(depth.export_depth(run, head, checksum, depth.evaluate_depth(run, head, held_out), DEPTH_FILE)))
+        say(str(depth.export_depth(run, head, checksum, verdict, DEPTH_FILE)))
 
 
 def guide(options: argparse.Namespace, say: Say) -> None:
@@ -236,9 +236,9 @@ def train_compositor(options: argparse.Namespace, say: Say) -> None:
     def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         return compositor.loss_of(model, critic, rng.choice(sources), rng, config, generator)
 
-    run.train(loss, evaluate, 300)
+    verdict = run.train(loss, evaluate, 300)
     if options.export:
-        say(str(compositor.export_compositor(run, model, checksum, evaluate(), COMPOSITOR_FILE)))
+        say(str(compositor.export_compositor(run, model, checksum, verdict, COMPOSITOR_FILE)))
 
 
 def train_base(options: argparse.Namespace, say: Say) -> None:
@@ -263,9 +263,9 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     def evaluate() -> Json:
         return evaluate_base(run, model, frozen, held_out, config)
 
-    _train_base(run, model, base.samplers(sources, config), config, evaluate)
+    verdict = _train_base(run, model, base.samplers(sources, config), config, evaluate)
     if options.export:
-        say(str(export_base(run, model, sources, checksum, evaluate(), config, TRANSFORMER_FILE)))
+        say(str(export_base(run, model, sources, checksum, verdict, config, TRANSFORMER_FILE)))
 
 
 def _train_base(
@@ -274,7 +274,7 @@ def _train_base(
     samplers: Sequence[base.BatchSampler],
     config: base.BaseTraining,
     evaluate: Callable[[], Json],
-) -> None:
+) -> Json:
     from engine.memory import pocket as pocket_memory
 
     rng = random.Random(run.config.seed + run.step)
@@ -284,7 +284,7 @@ def _train_base(
         batch = rng.choice(samplers).draw(rng)
         return base.base_loss(model, batch, rng.choice(config.chunks), config, memory, generator)
 
-    run.train(loss, evaluate, 1500)
+    return run.train(loss, evaluate, 1500)
 
 
 STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {

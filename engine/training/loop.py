@@ -130,8 +130,9 @@ class Run:
         loss_of: Callable[[torch.Generator], tuple[Tensor, dict[str, float]]],
         evaluate: Callable[[], Json],
         every_seconds: float,
-    ) -> None:
-        """Steps until the minutes are over; `loss_of` draws a batch, `evaluate` judges the averaged weights at times.
+    ) -> Json:
+        """Steps until the minutes are over; `loss_of` draws a batch, `evaluate` judges the averaged weights at times,
+        and at the end: that verdict is returned.
 
         Raises `WanderError` when the loss is not finite.
         """
@@ -167,7 +168,9 @@ class Run:
                 evaluated = time.monotonic()
         if not config.cooldown:
             self.save(LATEST)
-        self.log({"step": self.step, "evaluation": evaluate()})
+        verdict = evaluate()
+        self.log({"step": self.step, "evaluation": verdict})
+        return verdict
 
     def log(self, line: Json) -> None:
         """One line more in `log.jsonl`, said as well."""
