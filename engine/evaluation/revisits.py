@@ -51,13 +51,13 @@ def find_revisits(
     """
     picks = np.arange(every, len(poses), every)
     pairs = []
-    for again, first in zip(picks, _same_camera(poses[picks]), strict=True):
-        first = picks[first]
+    for again, seen in zip(picks.tolist(), _same_camera(poses[picks]).tolist(), strict=True):
+        first = int(picks[seen])
         turning = (first + again) // 2
         if turning - first > recent and overlap(poses, depths, lens, first, turning) < overlap_below:
             pairs.append((first, again))
-    first, again = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
-    return Revisits(first, again)
+    firsts, returns = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+    return Revisits(firsts, returns)
 
 
 def overlap(poses: Matrix, depths: NDArray[np.floating], lens: Lens, first: int, turning: int) -> float:

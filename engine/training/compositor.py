@@ -112,9 +112,12 @@ class CompositorTraining:
     """Share of samples that are shown no drawing at all."""
     sharpness: float = 0.5
     """Gradient of the adversary at the composed frames, as a share of that of the error of pixels."""
+    strength: float = 2.0
+    """Weight of how strong edges are: an edge a pixel beside its place costs pixels twice, a missing one only once, so
+    the error of pixels alone leaves edges out."""
     warmup: int = 150
     """Steps in which only the critic learns from the adversary's game."""
-    critic_lr: float = 3e-4
+    critic_lr: float = 8e-4
 
 
 class Discriminator(nn.Module):
@@ -185,17 +188,25 @@ def loss_of(
     config: CompositorTraining,
     generator: torch.Generator,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Mean absolute error of pixels and of their differences, and the adversary's push towards what looks true."""
+    """Mean absolute error of pixels, of their differences and of how strong edges are around each place, and the
+    adversary's push towards what looks true."""
     truth, decoded, drawn, covered = samples.crops(rng, config)
     covered = covered & (torch.rand(config.batch, 1, 1, 1, generator=generator) > config.uncovered)
     with autocast(truth.device):
         made = model(decoded, drawn, covered).float()
     error = made - truth
     loss = error.abs().mean() + sum(step.abs().mean() for step in _steps(error))
+    loss = loss + config.strength * (_edge_strength(made) - _edge_strength(truth)).abs().mean()
     told = critic.learn(truth, made)
     psnr = float(10 * torch.log10(4 / error.detach().square().mean()))
     energy = _energy(made.detach()) / _energy(truth)
     return loss + critic.push(made, loss), {"psnr": psnr, "gradient": energy, "told": told}
+
+
+def _edge_strength(frames: Tensor) -> Tensor:
+    """Root mean square of the differences between neighbouring pixels in every window of 8x8 pixels."""
+    across, down = (step.square().mean(2) for step in _steps(frames))
+    return (F.avg_pool2d(across[..., :-1, :], 8, 4) + F.avg_pool2d(down[..., :-1], 8, 4) + 1e-6).sqrt()
 
 
 def _energy(frames: Tensor) -> float:

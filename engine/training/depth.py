@@ -104,7 +104,9 @@ def load_samples(frames: Path, latents: Path) -> DepthSamples:
     if not parts:
         raise WanderError(f"there are 0 latent shards in {latents}; make some with 'launch.py train encode'")
     latents_, depths, shown, poses, walkers = zip(*parts, strict=True)
-    return DepthSamples(*map(torch.cat, (latents_, depths, shown)), np.concatenate(poses), np.concatenate(walkers))
+    return DepthSamples(
+        torch.cat(latents_), torch.cat(depths), torch.cat(shown), np.concatenate(poses), np.concatenate(walkers)
+    )
 
 
 def heroes(metadata: dict[str, str]) -> NDArray[np.bool_]:

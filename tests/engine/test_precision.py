@@ -7,6 +7,7 @@ import contextlib
 import pytest
 import torch
 
+import engine.precision
 from engine.precision import autocast, compute_dtype
 from engine.throughput import gemm_gflops
 
@@ -21,7 +22,9 @@ def test_the_faster_precision_is_chosen_however_busy_the_machine_is_once(monkeyp
         return 1.0 if disturbed else 5.0 if (dtype == torch.bfloat16) == (fast == "bf16") else 2.0
 
     monkeypatch.setattr("engine.precision.gemm_gflops", rate)
+    monkeypatch.setattr("engine.precision._rates", engine.precision._rates.__wrapped__)
     assert compute_dtype.__wrapped__("cpu") == chosen
+    assert engine.precision.peak_gflops() == 5.0 if fast == "bf16" else 2.0
 
 
 def test_measuring_leaves_the_programs_random_numbers_alone():
