@@ -166,7 +166,7 @@ class Run:
             if time.monotonic() - evaluated > every_seconds:
                 self.log({"step": self.step, "evaluation": evaluate()})
                 evaluated = time.monotonic()
-        if not config.cooldown:
+        if not (cooled and config.cooldown):
             self.save(LATEST)
         verdict = evaluate()
         self.log({"step": self.step, "evaluation": verdict})
