@@ -211,7 +211,7 @@ def test_a_window_with_other_messages_under_the_same_number_is_told_so(stranger)
 
 def test_a_stranger_can_neither_ask_nor_steer(host, stranger):
     stranger.say(pack(Status(id=1)))
-    assert stranger.hear() == {"type": "closed", "sentence": "Say Hello first."}
+    assert stranger.hear() == {"type": "closed", "sentence": "Say Hello first.", "held": False}
     before = host.ask(Status()).data["controls_ignored"]
     stranger.say(pack(Control(seq=10**9, generation=1, keys=255)), lane=Lane.CONTROL)
     host.until_chunk(max(host.seen) + 2)
