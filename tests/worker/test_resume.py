@@ -22,7 +22,7 @@ STEPS = (Step(keys=KEY_W), Step(keys=KEY_W | KEY_RIGHT, yaw=0.01))
 @pytest.fixture(autouse=True)
 def _tiny_model(monkeypatch) -> None:
     weights = tiny_weights()
-    monkeypatch.setattr("engine.weights.load_pocket", lambda: weights)
+    monkeypatch.setattr("engine.weights.load_pocket", lambda **_: weights)
 
 
 class Process:
