@@ -7,7 +7,7 @@ its float32 before anything reads them, so that a world rebuilt from its records
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -24,6 +24,8 @@ from engine.world import ChunkRecord, WorldSpec
 DecoderT = TypeVar("DecoderT")
 Poses = NDArray[np.float64]
 Actions = NDArray[np.int64]
+ATTEMPTS = 2
+"""Noises tried for a chunk before the world counts as unstable."""
 
 
 def chunk_noise(seed: int, chunk: int, shape: tuple[int, ...], attempt: int = 0) -> Tensor:
@@ -83,15 +85,10 @@ class RecordedWorld(ABC, Generic[DecoderT]):
     def step(self, steps: Sequence[Step]) -> Iterator[NDArray[np.uint8]]:
         """Generates the next chunk and yields frames uint8 `[1 | 4, H, W, 3]` latent by latent.
 
-        Nothing is computed before the first frames are taken, nor kept unless all are. Raises `ValueError` for another
-        number of steps, `WanderError` when the network's numbers get out of hand.
+        No picture is computed before the first frames are taken, nor kept unless all are. Raises `ValueError` for
+        another number of steps, `WanderError` when the network's numbers get out of hand.
         """
-        if len(steps) != self.chunk:
-            raise ValueError(f"a chunk takes {self.chunk} steps, got {len(steps)}")
-        first = not self._records  # latent 0 of a world stands at the start
-        poses = latent_poses(steps[1:] if first else steps, self.table, self.pose)
-        actions = actions_from_poses(poses, self.labels)[-len(steps) :]
-        return self._frames(tuple(steps), (poses if first else poses[1:]).astype(np.float32), actions)
+        return self._along(tuple(steps), self._path(steps))
 
     def commit(self) -> ChunkRecord:
         """Finishes the chunk whose frames have left and returns its record."""
@@ -119,6 +116,27 @@ class RecordedWorld(ABC, Generic[DecoderT]):
         self.spec = self.spec if seed is None else replace(self.spec, seed=seed)
         self._restore([])
 
+    def _path(self, steps: Sequence[Step]) -> Poses:
+        """Where `steps` lead, from where the camera stands `[1 + T, 4, 4]`; latent 0 of a world stands there itself."""
+        return latent_poses(steps if self._records else steps[1:], self.table, self.pose)
+
+    def _along(self, steps: tuple[Step, ...], path: Poses) -> Iterator[NDArray[np.uint8]]:
+        """Frames of the next chunk along the last cameras of `path`; one before them is where the camera stood."""
+        if len(steps) != self.chunk:
+            raise ValueError(f"a chunk takes {self.chunk} steps, got {len(steps)}")
+        poses, actions = path[-len(steps) :], actions_from_poses(path, self.labels)[-len(steps) :]
+        return self._frames(steps, poses.astype(np.float32), actions)
+
+    def _finite(self, attempt: Callable[[int], Tensor]) -> Tensor:
+        """Latents of the first attempt at the next chunk whose numbers are all finite, or `WanderError`."""
+        for number in range(ATTEMPTS):
+            latents = attempt(number)
+            if torch.isfinite(latents).all():
+                return latents
+        raise WanderError(
+            f"the world became unstable: chunk {self.chunks} is not finite after {ATTEMPTS} attempts; undo 2 chunks"
+        )
+
     def _restore(self, records: Sequence[ChunkRecord]) -> None:
         """Makes `records` the history, and the text of the last one the text in force."""
         self._pending, self._decoder = None, None
@@ -143,11 +161,12 @@ class RecordedWorld(ABC, Generic[DecoderT]):
         chosen = (self._records[owner].latents[t] for owner, t in (self._owner[i] for i in indices))
         return torch.from_numpy(np.stack([*chosen]).astype(np.float32))
 
-    def _record(self, steps: tuple[Step, ...], latents: Tensor, poses: NDArray[np.float32],
-                actions: Actions) -> ChunkRecord:
+    def _record(self, steps: tuple[Step, ...], latents: Tensor, poses: NDArray[np.float32], actions: Actions,
+                picture: NDArray[np.uint8] | None = None) -> ChunkRecord:
         """What the journal keeps of a chunk of latents `[T, C, Y, X]` in float16."""
         return ChunkRecord(index=self.chunks, steps=steps, latents=latents.cpu().numpy(), poses=poses,
-                           actions=actions.astype(np.int16), prompt="\n".join(self._lines))  # fmt: skip
+                           actions=actions.astype(np.int16), prompt="\n".join(self._lines),
+                           picture=picture)  # fmt: skip
 
     @abstractmethod
     def _read(self, lines: tuple[str, ...]) -> None:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from engine.actions import WORLDPLAY, WORLDPLAY_LABELS, Step
 from engine.causal_conv import State
-from engine.errors import WanderError
 from engine.geometry import WORLDPLAY_LENS, Lens, image_from_camera, rigid_inverse
 from engine.images import fit_image
 from engine.memory import select_context
@@ -32,8 +31,6 @@ from engine.world import ChunkRecord, WorldSpec
 from engine.worldplay_8b import WorldPlay8B
 from engine.worldplay_8b_text import Prompt8B
 
-ATTEMPTS = 2
-"""Noises tried for a chunk before the world counts as unstable."""
 Picture = NDArray[np.uint8]
 Features = dict[str, Tensor]
 """Encoder states `[S, E]` by name: `text`; for the 8B also `quoted` and, of a picture, `image`."""
@@ -147,18 +144,16 @@ class ReleasedWorld(RecordedWorld[State]):
         current, path = len(self._poses), np.concatenate([self._poses, poses])
         chosen = select_context(rigid_inverse(path), current, len(poses), self.recipe.memory)
         seen, own = np.arange(len(chosen)), np.arange(len(chosen), len(chosen) + len(poses))
-        for attempt in range(ATTEMPTS):
-            track = self._track(chosen, path, np.concatenate([self._actions, actions]), attempt)
+
+        def attempt(number: int) -> Tensor:
+            track = self._track(chosen, path, np.concatenate([self._actions, actions]), number)
             given = torch.from_numpy((own == 0) & (track.given > 0)).to(self.device)
             with self._precision(self.model.transformer):
                 field = cached_field(self.model.transformer, track, seen, own, [self._keys])
                 *_, made = denoise(field, track.latents[:, own], self.recipe.levels, self.recipe.guidance, given)
-            latents = made[0].half()
-            if torch.isfinite(latents).all():
-                return latents
-        raise WanderError(
-            f"the world became unstable: chunk {self.chunks} is not finite after {ATTEMPTS} attempts; undo 2 chunks"
-        )
+            return made[0].half()
+
+        return self._finite(attempt)
 
     def _track(self, chosen: NDArray[np.int64], path: NDArray[np.float64], actions: Actions, attempt: int) -> Track:
         """The chosen context and the noise of the next chunk, side by side, with all that a call reads of them."""

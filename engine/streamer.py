@@ -1,14 +1,13 @@
 """Streaming generation by chunks (paper §3.5, Algorithm 2): select context, denoise, decode progressively, commit.
 
-`PocketWorld` is the one object with state, and its state is plain: the records of its chunks and the text in force.
-Keys, values and the decoder's features are rebuilt from them when they are needed, exactly, because latents are rounded
-to the journal's float16, and poses to its float32, before anything reads them.
+`PocketWorld` is the one object with state, and its state is plain: that of a `RecordedWorld`, the records of its chunks
+and the text in force. Keys, values and the decoder's features are rebuilt from them, exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -16,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.actions import POCKET, POCKET_LABELS, Step, actions_from_poses, latent_poses, start_pose
-from engine.errors import WanderError
+from engine.actions import POCKET, POCKET_LABELS, Step
 from engine.flow import euler, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
 from engine.guide import Guide
@@ -27,8 +25,9 @@ from engine.memory import MemoryConfig, select_context
 from engine.memory import pocket as pocket_memory
 from engine.precision import autocast
 from engine.prope import Frustums, frustums
+from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
 from engine.surfaces import Surfaces
-from engine.text import encode, lines_of, revise
+from engine.text import encode, lines_of
 from engine.transformer import TextCache
 from engine.vae import DecoderState, group_frames, to_uint8
 from engine.walls import stopped
@@ -38,8 +37,6 @@ from engine.world import ChunkRecord, WorldSpec
 FPS = 24.0
 UNIT = 0.25
 """Translations are given to the network in units of four metres."""
-ATTEMPTS = 2
-"""Noises tried for a chunk before the world counts as unstable."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,15 +59,7 @@ def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.
     return frustums(batched, torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A chunk whose last frames are leaving: its record, and the decoder's features after it."""
-
-    record: ChunkRecord
-    decoder: DecoderState | None
-
-
-class PocketWorld:
+class PocketWorld(RecordedWorld[DecoderState]):
     """A world of the `pocket` preset; see `engine.world.World` for the verbs."""
 
     fps = FPS
@@ -87,62 +76,21 @@ class PocketWorld:
         recache: bool = True,
     ) -> None:
         """`recache=False` leaves context as it was made under its own text (an ablation of supplement E.2)."""
-        self.weights, self.spec, self._recache = weights, spec, recache
+        super().__init__(spec, POCKET, POCKET_LABELS)
+        self.weights, self._recache = weights, recache
         self.sampling, self.memory = sampling or Sampling(), memory or pocket_memory()
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
         self._cache = KvCache(cache_chunks, self._commit_chunk)
         self._surfaces = Surfaces(weights, self._latent, self._picture)
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first = None if self._start is None else self._encode(self._start)
-        self._lines: tuple[str, ...] = ()
         self._prompt_version = 0
         self._restore(records)
 
-    # -- what others may ask ------------------------------------------------------------------------------------------
-
-    @property
-    def chunk(self) -> int:
-        """Latents per chunk."""
-        return self.spec.chunk
-
-    @property
-    def chunks(self) -> int:
-        """Chunks made so far."""
-        return len(self._records)
-
-    @property
-    def records(self) -> Sequence[ChunkRecord]:
-        """All chunks made so far."""
-        return tuple(self._records)
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The text the next chunk reads: caption, then events."""
-        return self._lines
-
-    @property
-    def pose(self) -> NDArray[np.float64]:
-        """Current world_from_camera `[4, 4]`."""
-        return self._poses[-1] if len(self._poses) else start_pose(POCKET)
-
-    # -- the verbs, and those of the journal --------------------------------------------------------------------------
-
-    def step(self, steps: Sequence[Step]) -> Iterator[NDArray[np.uint8]]:
-        """Generates the next chunk and yields frames uint8 `[1 | 4, H, W, 3]` latent by latent.
-
-        No picture is computed before the first frames are taken, nor kept unless all are. Raises `ValueError` for
-        another number of steps, `WanderError` when the network's numbers get out of hand.
-        """
-        first = not self._records  # latent 0 of a world stands at the start
-        poses = latent_poses(steps[1:] if first else steps, POCKET, self.pose)
-        if any(step.walls for step in steps) and self.weights.depth and (self._records or self._first is not None):
-            poses = stopped(self._surfaces.get(max(len(self._poses) - 1, 0), self.pose), poses)
-        return self._make(tuple(steps), poses if first else poses[1:], actions_from_poses(poses, POCKET_LABELS))
-
-    def follow(self, poses: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+    def follow(self, poses: Poses) -> Iterator[NDArray[np.uint8]]:
         """Like `step`, along given cameras: world_from_camera `[chunk, 4, 4]` of the latents (latent 0 included)."""
         path = np.concatenate([self._poses[-1:], np.asarray(poses, dtype=np.float64)])
-        return self._make((Step(),) * len(poses), path[-len(poses) :], actions_from_poses(path, POCKET_LABELS))
+        return self._along((Step(),) * len(poses), path)
 
     def start_from(self, latent: Tensor) -> None:
         """Gives latent 0 `[C, Y, X]` (normalised) of a world that has no chunk yet, instead of a picture."""
@@ -153,62 +101,35 @@ class PocketWorld:
 
     def commit(self) -> ChunkRecord:
         """Finishes the chunk whose frames have left: writes its keys and values and returns its record."""
-        if self._pending is None:
-            raise ValueError("there is no chunk to commit; take all frames of a step first")
-        record, self._decoder_state, self._pending = self._pending.record, self._pending.decoder, None
-        self._append([record])
+        record = super().commit()
         self._cache.get(record.index, self._context_version)
         return record
 
-    def prompt(self, text: str) -> int:
-        """See `engine.world.World.prompt`; context made under the old text is recomputed when it is next selected."""
-        self._read(revise(self._lines, text))
-        return self.chunks + (self._pending is not None)
-
-    def rewind(self, chunks: int) -> None:
-        """Back to the state after `chunks` chunks."""
-        if not 0 <= chunks <= self.chunks:
-            raise WanderError(
-                f"this world has {self.chunks} chunks, it can't go back to chunk {chunks}; choose 0 to {self.chunks}"
-            )
-        self._restore(self._records[:chunks])
-
-    def reset(self, seed: int | None = None) -> None:
-        """The same world from its beginning, with a new seed if one is given."""
-        self.spec = self.spec if seed is None else replace(self.spec, seed=seed)
-        self._restore([])
-
     # -- history ------------------------------------------------------------------------------------------------------
 
+    def _path(self, steps: Sequence[Step]) -> Poses:
+        path = super()._path(steps)
+        if any(step.walls for step in steps) and self.weights.depth and (self._records or self._first is not None):
+            path = stopped(self._surfaces.get(max(len(self._poses) - 1, 0), self.pose), path)
+        return path
+
     def _restore(self, records: Sequence[ChunkRecord]) -> None:
-        self._pending: _Pending | None = None
         self._cache.forget_from(len(records))
         self._surfaces.forget_from(sum(len(record.latents) for record in records))
-        self._records: list[ChunkRecord] = []
-        self._owner: list[tuple[int, int]] = []
-        self._poses: NDArray[np.float64] = np.zeros((0, 4, 4))
-        self._append(records)
-        self._read(lines_of(records[-1].prompt if records else self.spec.prompt))
-        self._decoder_state = self._decode_state()
-
-    def _append(self, records: Sequence[ChunkRecord]) -> None:
-        self._owner += [(self.chunks + i, t) for i, record in enumerate(records) for t in range(len(record.latents))]
-        self._poses = np.concatenate([self._poses, *(record.poses.astype(np.float64) for record in records)])
-        self._records += records
+        super()._restore(records)
+        self._decoder = self._decode_state()
 
     def _decode_state(self) -> DecoderState | None:
         """The decoder's features after the newest latent; they depend on the last two latents alone."""
         state: DecoderState | None = None
-        for latent in [latent for record in self._records[-2:] for latent in record.latents][-2:]:
-            _, state = self._decode(torch.from_numpy(latent.copy()).to(self._device), state)
+        for index in range(len(self._owner))[-2:]:
+            _, state = self._decode(self._latent(index), state)
         return state
 
     def _read(self, lines: tuple[str, ...]) -> None:
-        """Makes `lines` the text in force."""
-        if lines == self._lines:
-            return
-        self._lines, self._prompt_version = lines, self._prompt_version + 1
+        """Context made under the old text is recomputed when it is next selected."""
         self._text: TextCache = self._words(lines)
+        self._prompt_version += 1
 
     def _words(self, lines: tuple[str, ...]) -> TextCache:
         rows = torch.from_numpy(encode(lines)).to(self._device)
@@ -243,39 +164,21 @@ class PocketWorld:
         """Latent `[C, Y, X]` of history, or the given first one of a world that has no chunk yet."""
         if not self._records and self._first is not None:
             return self._first.float()
-        owner, t = self._owner[index]
-        return torch.from_numpy(self._records[owner].latents[t].copy()).to(self._device).float()
+        return self._latents([index])[0].to(self._device)
 
     # -- one chunk ----------------------------------------------------------------------------------------------------
 
-    def _make(
-        self, steps: tuple[Step, ...], poses: NDArray[np.float64], actions: NDArray[np.int64]
-    ) -> Iterator[NDArray[np.uint8]]:
-        """Frames of the next chunk; `poses` `[T, 4, 4]`, the last T of `actions`."""
-        if len(steps) != self.chunk:
-            raise ValueError(f"a chunk takes {self.chunk} steps, got {len(steps)}")
-        return self._frames(steps, poses.astype(np.float32).astype(np.float64), actions[-len(steps) :])
-
     def _frames(
-        self, steps: tuple[Step, ...], poses: NDArray[np.float64], actions: NDArray[np.int64]
+        self, steps: tuple[Step, ...], poses: NDArray[np.float32], actions: Actions
     ) -> Iterator[NDArray[np.uint8]]:
-        self._pending, state, first = None, self._decoder_state, not self._records
-        latents, guide = self._generate(poses, actions)
+        self._pending, state, first = None, self._decoder, not self._records
+        latents, guide = self._generate(poses.astype(np.float64), actions)
         for t, latent in enumerate(latents):
             frames, state = self._decode(latent, state, guide, t)
             if first and t == 0:
                 frames = frames[-1:] if self._start is None else self._start[None]
             if t == len(latents) - 1:
-                record = ChunkRecord(
-                    index=self.chunks,
-                    steps=steps,
-                    latents=latents.cpu().numpy(),
-                    poses=poses.astype(np.float32),
-                    actions=actions.astype(np.int16),
-                    prompt="\n".join(self._lines),
-                    picture=frames[-1].copy(),
-                )
-                self._pending = _Pending(record, state)
+                self._pending = Pending(self._record(steps, latents, poses, actions, frames[-1].copy()), state)
             yield frames
 
     def _decode(
@@ -289,7 +192,7 @@ class PocketWorld:
         return to_uint8(frames[0].float()).cpu().numpy(), state
 
     @torch.inference_mode()
-    def _generate(self, poses: NDArray[np.float64], actions: NDArray[np.int64]) -> tuple[Tensor, Guide | None]:
+    def _generate(self, poses: Poses, actions: Actions) -> tuple[Tensor, Guide | None]:
         """Latents half `[T, C, Y, X]` of the next chunk, and their guide, None if there is nothing to show.
 
         Raises `WanderError` if no attempt is finite.
@@ -302,13 +205,11 @@ class PocketWorld:
         given = self._first if current == 0 else None
         shows = model.config.guided and (current > 0 or given is not None)
         guide = self._surfaces.guide(path, chosen, current) if shows else None
-        for attempt in range(ATTEMPTS):
-            latents = self._denoise(self._noise(len(poses), attempt), given, actions, mixer, guide).half()
-            if torch.isfinite(latents).all():
-                return latents, guide
-        raise WanderError(
-            f"the world became unstable: chunk {self.chunks} is not finite after {ATTEMPTS} attempts; undo 2 chunks"
-        )
+
+        def attempt(number: int) -> Tensor:
+            return self._denoise(self._noise(len(poses), number), given, actions, mixer, guide).half()
+
+        return self._finite(attempt), guide
 
     def _denoise(
         self, x: Tensor, given: Tensor | None, actions: NDArray[np.int64], mixer: DenoiseMixer, guide: Guide | None
@@ -329,10 +230,8 @@ class PocketWorld:
 
     def _noise(self, latents: int, attempt: int) -> Tensor:
         """The chunk's own noise `[T, C, Y, X]`, from (seed, chunk) and, after a failure, the attempt."""
-        words = [self.spec.seed % 2**32, self.chunks, *[attempt] * (attempt > 0)]
-        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
         shape = (latents, self.weights.vae.config.latent_channels, *self.weights.grid)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self._device)
+        return chunk_noise(self.spec.seed, self.chunks, shape, attempt).to(self._device)
 
     def _read_context(self, poses: NDArray[np.float64], chosen: Sequence[int], current: int) -> Context:
         """Positioned context of the chunk at `current`."""
