@@ -58,6 +58,22 @@ def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, out):  # pragma
                         out[row, column] = near
 
 
+@njit(cache=True, nogil=True)
+def _close(buffer, closed):  # noqa: ANN001, ANN202  # pragma: no cover
+    """Pixels between those of a surface that came nearer: bare, with at least five neighbours that aren't."""
+    H, W = buffer.shape
+    for i in range(H):
+        for j in range(W):
+            most, count = buffer[i, j], 0
+            if most < 0:
+                for row in range(max(i - 1, 0), min(i + 2, H)):
+                    for column in range(max(j - 1, 0), min(j + 2, W)):
+                        if buffer[row, column] >= 0:
+                            count += 1
+                            most = max(most, buffer[row, column])
+            closed[i, j] = most if buffer[i, j] >= 0 or count >= 5 else np.float32(-1.0)
+
+
 @njit(inline="always")
 def _cubic(f):  # pragma: no cover
     """Weights of four neighbours at fraction f between the middle two (Catmull-Rom)."""
@@ -140,9 +156,10 @@ def draw(
     out, covered = np.zeros((V, 3, H, W), np.float32), np.zeros((V, H, W), np.bool_)
 
     def view(v: int) -> None:
-        buffer = np.empty((H, W), np.float32)
+        splatted, buffer = np.empty((2, H, W), np.float32)
         for s, (picture, disparity) in enumerate(zip(pictures, disparities, strict=True)):
-            _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, buffer)
+            _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, splatted)
+            _close(splatted, buffer)
             seen = _look_up(picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, out[v], covered[v])
             if seen > enough * H * W:
                 return

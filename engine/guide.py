@@ -124,7 +124,16 @@ def splat(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Tensor
         inside = (z > _NEAREST) & (column >= 0) & (column < W) & (row >= 0) & (row < H)
         inside &= ((x - column).abs() <= _REACH) & ((y - row).abs() <= _REACH)
         out.scatter_reduce_(1, torch.where(inside, row * W + column, float(H * W)).long(), near, "amax")
-    return out[:, :-1].unflatten(1, (H, W))
+    return close(out[:, :-1].unflatten(1, (H, W)))
+
+
+def close(disparity_VHW: Tensor) -> Tensor:
+    """Disparities whose bare pixels between those of a surface that came nearer (at least five of the eight neighbours
+    are covered) take the nearest neighbour's."""
+    shown = (disparity_VHW >= 0).float()[:, None]
+    count = 9 * F.avg_pool2d(shown, 3, 1, 1)[:, 0]
+    nearest = F.max_pool2d(disparity_VHW[:, None], 3, 1, 1)[:, 0]
+    return torch.where((disparity_VHW < 0) & (count > 4.5), nearest, disparity_VHW)
 
 
 def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
