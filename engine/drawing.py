@@ -59,7 +59,7 @@ def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, out):  # pragma
 
 
 @njit(cache=True, nogil=True)
-def _close(buffer, closed):  # noqa: ANN001, ANN202  # pragma: no cover
+def _close(buffer, closed):  # pragma: no cover
     """Pixels between those of a surface that came nearer: bare, with at least five neighbours that aren't."""
     H, W = buffer.shape
     for i in range(H):
