@@ -20,7 +20,7 @@ from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
 ConfigT = TypeVar("ConfigT")
 Size = tuple[int, int]
 """Width and height of pictures."""
-LARGE_GFLOPS = 190.0
+LARGE_GFLOPS = 280.0
 """Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
 POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
 
