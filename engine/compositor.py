@@ -2,8 +2,8 @@
 
 A latent of 16x16 pixels by 4 frames can't hold every edge, but most of what a chunk shows was on screen a moment ago.
 The compositor takes the decoded frames and the same frames as the guide draws them (known surfaces, moved), decides
-pixel by pixel which to believe, and mends the rest: what is known stays as sharp as it was first seen, what moved,
-changed or is new comes from the latents. The autoencoder itself stays as it is.
+pixel by pixel which to believe, within what the two show, and mends the rest: what is known stays as sharp as it was
+first seen, what moved, changed or is new comes from the latents. The autoencoder itself stays as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from engine.vae import FRAMES_PER_LATENT, Residual
 
 _FOLD = 4
+_AGREE = 0.1
+"""Difference of local means, in units of [-1, 1], up to which decoded and drawn frames agree."""
 _TRUST = 1.0
 """Logit of how far an untrained compositor believes the guide where it covers a pixel."""
 
@@ -49,4 +51,16 @@ class Compositor(nn.Module):
         x = torch.cat([decoded, difference, shown], 2).flatten(1, 2).contiguous(memory_format=torch.channels_last)
         y = F.pixel_shuffle(self.head(self.body(self.stem(F.pixel_unshuffle(x, _FOLD)))), _FOLD)
         correction, trust = y.unflatten(1, (FRAMES_PER_LATENT, 4)).split((3, 1), 2)
-        return decoded + torch.sigmoid(trust + _TRUST) * difference + correction
+        joined = decoded + torch.sigmoid(trust + _TRUST) * difference + correction
+        known = torch.maximum(torch.minimum(joined, torch.maximum(decoded, drawn)), torch.minimum(decoded, drawn))
+        return torch.where(shown > 0, drawn + disagreement(difference) * (known - drawn), joined)
+
+
+def disagreement(difference: Tensor) -> Tensor:
+    """0 where decoded and drawn frames agree, 1 where they don't, of differences `[B, 4, 3, H, W]`: `[B, 4, 1, H, W]`.
+
+    They agree where their means around a pixel do, since a decoded edge is blurred but keeps its mean. What agrees is
+    shown as it is drawn, exactly: a picture that stands still would otherwise be corrected again every chunk.
+    """
+    mean = F.avg_pool2d(difference.float().flatten(0, 1), 9, 1, 4, count_include_pad=False).abs()
+    return ((mean.amax(1, keepdim=True) - _AGREE) / _AGREE).clamp(0, 1).unflatten(0, difference.shape[:2])

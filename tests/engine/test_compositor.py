@@ -28,17 +28,28 @@ def test_where_covered_an_untrained_compositor_leans_to_the_drawn_frames():
     assert ((shown - drawn).abs() <= 0.5 * (decoded - drawn).abs() + 1e-6).all()
 
 
+def test_what_decoder_and_drawing_agree_on_is_shown_exactly_as_drawn():
+    drawn = frames(1)
+    blurred = torch.nn.functional.avg_pool2d(drawn.flatten(0, 1), 5, 1, 2, count_include_pad=False).view_as(drawn)
+    model = Compositor(CompositorConfig(width=8))
+    torch.nn.init.normal_(model.head.weight)
+    flat = drawn * 0.02
+    covered = torch.ones(1, 4, 16, 32, dtype=torch.bool)
+    assert torch.equal(model(flat + 0.05, flat, covered), flat)
+    assert ((model(blurred, drawn, covered) - drawn).abs() <= (blurred - drawn).abs() + 1e-6).all()
+
+
 def test_it_learns_which_of_the_two_is_right(tmp_path):
     torch.manual_seed(0)
     config = CompositorTraining(batch=4, crop=(16, 32), warmup=1000)
     critic = Critic(config, tmp_path)
-    truth = (torch.rand(8, 4, 16, 32, 3) * 255).byte()
+    truth = (40 * torch.rand(8, 4, 16, 32, 3) + 15).byte()
     wrong = 255 - truth
     model = Compositor(CompositorConfig(width=16))
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
     samples = Samples(truth, truth, wrong, torch.ones(8, 4, 16, 32, dtype=torch.bool))
     losses = []
-    for _ in range(40):
+    for _ in range(80):
         loss, _ = loss_of(model, critic, samples, random.Random(0), config, torch.Generator().manual_seed(0))
         optimiser.zero_grad()
         loss.backward()
