@@ -23,6 +23,21 @@ Floats = NDArray[np.float32]
 _THREADS = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="drawing")
 
 
+@njit(inline="always")
+def _project(m, i, j, d, H, W, fx, fy, nearest):  # pragma: no cover
+    """Where the pixel in row i and column j with disparity d falls in the picture of another camera (pixels from its
+    edges), and one over its depth there times d, 0 if it lies behind the camera."""
+    half = np.float32(0.5)
+    rx, ry = ((j + half) / W - half) / fx, ((i + half) / H - half) / fy
+    pz = m[2, 0] * rx + m[2, 1] * ry + m[2, 2] + m[2, 3] * d
+    if pz <= nearest * d:
+        return half, half, np.float32(0.0)
+    inverse = np.float32(1.0) / pz
+    x = ((m[0, 0] * rx + m[0, 1] * ry + m[0, 2] + m[0, 3] * d) * inverse * fx + half) * W
+    y = ((m[1, 0] * rx + m[1, 1] * ry + m[1, 2] + m[1, 3] * d) * inverse * fy + half) * H
+    return x, y, inverse
+
+
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
 def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, out):  # pragma: no cover
     """Greatest disparity of a source's kept pixels at every pixel of a view; -1 where none falls."""
@@ -30,18 +45,13 @@ def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, out):  # pragma
     out[:] = -1.0
     least = np.float32(1.0) / farthest
     for i in range(H):
-        ry = ((i + np.float32(0.5)) / H - np.float32(0.5)) / fy
         for j in range(W):
             if not kept[i, j]:
                 continue
             d = max(disparity[i, j], least)
-            rx = ((j + np.float32(0.5)) / W - np.float32(0.5)) / fx
-            pz = m[2, 0] * rx + m[2, 1] * ry + m[2, 2] + m[2, 3] * d
-            if pz <= nearest * d:
+            x, y, inverse = _project(m, i, j, d, H, W, fx, fy, nearest)
+            if inverse <= 0:
                 continue
-            inverse = np.float32(1.0) / pz
-            x = ((m[0, 0] * rx + m[0, 1] * ry + m[0, 2] + m[0, 3] * d) * inverse * fx + np.float32(0.5)) * W
-            y = ((m[1, 0] * rx + m[1, 1] * ry + m[1, 2] + m[1, 3] * d) * inverse * fy + np.float32(0.5)) * H
             x -= np.float32(0.5)
             y -= np.float32(0.5)
             if x < -reach or y < -reach or x > W - 1 + reach or y > H - 1 + reach:
@@ -88,7 +98,6 @@ def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, out, cove
     H, W = disparity.shape
     least, total = np.float32(1.0) / farthest, 0
     for i in range(H):
-        ry = ((i + np.float32(0.5)) / H - np.float32(0.5)) / fy
         for j in range(W):
             if covered[i, j]:
                 total += 1
@@ -96,13 +105,9 @@ def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, out, cove
             if buffer[i, j] < 0:
                 continue
             d = max(buffer[i, j], least)
-            rx = ((j + np.float32(0.5)) / W - np.float32(0.5)) / fx
-            pz = m[2, 0] * rx + m[2, 1] * ry + m[2, 2] + m[2, 3] * d
-            if pz <= nearest * d:
+            x, y, inverse = _project(m, i, j, d, H, W, fx, fy, nearest)
+            if inverse <= 0:
                 continue
-            inverse = np.float32(1.0) / pz
-            x = ((m[0, 0] * rx + m[0, 1] * ry + m[0, 2] + m[0, 3] * d) * inverse * fx + np.float32(0.5)) * W
-            y = ((m[1, 0] * rx + m[1, 1] * ry + m[1, 2] + m[1, 3] * d) * inverse * fy + np.float32(0.5)) * H
             if x < 0 or y < 0 or x > W or y > H:
                 continue
             x = min(max(x - np.float32(0.5), np.float32(0.0)), np.float32(W - 1))

@@ -23,15 +23,15 @@ from engine.evaluation.features import feature_distance, features
 from engine.evaluation.metrics import Bootstrap, gradient_energy, interval, nanmean, plain, psnr, ssim
 from engine.flow import euler, schedule
 from engine.memory import MemoryConfig
-from engine.streamer import PocketWorld, Sampling
+from engine.streamer import Sampling
 from engine.training.base import Batch, lines_at
 from engine.training.distill import Distillation, Network, teacher_context
 from engine.training.latents import LatentClips
 from engine.training.matching import look
+from engine.training.rollout import dream
 from engine.training.spans import on_device, span_of
 from engine.vae import decode_clip
 from engine.weights import PocketWeights
-from engine.world import WorldSpec
 
 Frames = NDArray[np.uint8]
 Json = dict[str, Any]
@@ -67,17 +67,7 @@ def scene(clips: LatentClips, index: int, latents: int) -> Batch:
 
 def streamed(weights: PocketWeights, clips: LatentClips, index: int, steps: int, latents: int, seed: int = 0) -> Frames:
     """A clip's cameras and texts, played in so many steps a chunk without the compositor."""
-    lines = [lines_at(clips.about[index], t, "en", 0) for t in range(latents)]
-    bare = replace(weights, compositor=None)
-    world = PocketWorld(bare, WorldSpec(seed=seed, prompt=lines[0][0]), sampling=Sampling(steps=steps))
-    world.start_from(clips.latents[index, 0])
-    frames = []
-    for first in range(0, latents, world.chunk):
-        if world.lines != lines[first]:
-            world.prompt("\n".join((*lines[first], "")))
-        frames += list(world.follow(clips.poses[index, first : first + world.chunk]))
-        world.commit()
-    return np.concatenate(frames)
+    return dream(replace(weights, compositor=None), clips, index, seed, latents, Sampling(steps=steps))
 
 
 @torch.inference_mode()

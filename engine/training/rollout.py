@@ -16,7 +16,7 @@ from engine.checkpoint import Json, save_weights
 from engine.compositor import Compositor
 from engine.depth import DepthHead
 from engine.memory import pocket as pocket_memory
-from engine.streamer import PocketWorld
+from engine.streamer import PocketWorld, Sampling
 from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, lines_at
 from engine.training.latents import LatentClips
 from engine.training.loop import Run
@@ -30,11 +30,16 @@ STRIP = (0, 4, 12, 24, 40, 60, 76, 92)
 
 
 def dream(
-    weights: PocketWeights, clips: LatentClips, index: int, seed: int = 0, latents: int = 24
+    weights: PocketWeights,
+    clips: LatentClips,
+    index: int,
+    seed: int = 0,
+    latents: int = 24,
+    sampling: Sampling | None = None,
 ) -> NDArray[np.uint8]:
     """Frames `[F, H, W, 3]` generated along a clip's cameras from its first latent, under its texts."""
     lines = [lines_at(clips.about[index], t, "en", 0) for t in range(latents)]
-    world = PocketWorld(weights, WorldSpec(seed=seed, prompt=lines[0][0]))
+    world = PocketWorld(weights, WorldSpec(seed=seed, prompt=lines[0][0]), sampling=sampling)
     world.start_from(clips.latents[index, 0])
     frames = []
     for first in range(0, latents, world.chunk):
