@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from engine.vae import FRAMES_PER_LATENT, Residual
 
 _FOLD = 4
-_AGREE = 0.1
-"""Difference of local means, in units of [-1, 1], up to which decoded and drawn frames agree."""
+AGREE, AGREE_ON_CHANGE = 0.1, 0.02
+"""Difference of local means, in units of [-1, 1], up to which decoded and drawn frames agree; the second while words
+are new, since a shower or the dusk may change every pixel by less than the first."""
 _TRUST = 1.0
 """Logit of how far an untrained compositor believes the guide where it covers a pixel."""
 
@@ -44,8 +45,8 @@ class Compositor(nn.Module):
             nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, decoded: Tensor, drawn: Tensor, covered: Tensor) -> Tensor:
-        """Frames `[B, 4, 3, H, W]`: decoded + trust (drawn - decoded) + a correction."""
+    def forward(self, decoded: Tensor, drawn: Tensor, covered: Tensor, agree: float = AGREE) -> Tensor:
+        """Frames `[B, 4, 3, H, W]`: decoded + trust (drawn - decoded) + a correction; `agree` see `disagreement`."""
         shown = covered.to(decoded.dtype)[:, :, None]
         difference = (drawn - decoded) * shown
         x = torch.cat([decoded, difference, shown], 2).flatten(1, 2).contiguous(memory_format=torch.channels_last)
@@ -53,14 +54,15 @@ class Compositor(nn.Module):
         correction, trust = y.unflatten(1, (FRAMES_PER_LATENT, 4)).split((3, 1), 2)
         joined = decoded + torch.sigmoid(trust + _TRUST) * difference + correction
         known = torch.maximum(torch.minimum(joined, torch.maximum(decoded, drawn)), torch.minimum(decoded, drawn))
-        return torch.where(shown > 0, drawn + disagreement(difference) * (known - drawn), joined)
+        return torch.where(shown > 0, drawn + disagreement(difference, agree) * (known - drawn), joined)
 
 
-def disagreement(difference: Tensor) -> Tensor:
+def disagreement(difference: Tensor, agree: float) -> Tensor:
     """0 where decoded and drawn frames agree, 1 where they don't, of differences `[B, 4, 3, H, W]`: `[B, 4, 1, H, W]`.
 
-    They agree where their means around a pixel do, since a decoded edge is blurred but keeps its mean. What agrees is
-    shown as it is drawn, exactly: a picture that stands still would otherwise be corrected again every chunk.
+    They agree where their means around a pixel do, up to `agree`, since a decoded edge is blurred but keeps its mean.
+    What agrees is shown as it is drawn, exactly: a picture that stands still would otherwise be corrected again every
+    chunk.
     """
     mean = F.avg_pool2d(difference.float().flatten(0, 1), 9, 1, 4, count_include_pad=False).abs()
-    return ((mean.amax(1, keepdim=True) - _AGREE) / _AGREE).clamp(0, 1).unflatten(0, difference.shape[:2])
+    return ((mean.amax(1, keepdim=True) - agree) / agree).clamp(0, 1).unflatten(0, difference.shape[:2])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.actions import POCKET, POCKET_LABELS, Step
+from engine.compositor import AGREE, AGREE_ON_CHANGE
 from engine.flow import euler, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
 from engine.guide import Guide
@@ -35,6 +36,9 @@ from engine.weights import PocketWeights
 from engine.world import ChunkRecord, WorldSpec
 
 FPS = 24.0
+NEWS = 12
+"""Latents after a change of text in which the picture may change everywhere: two seconds, what the slowest event takes.
+"""
 UNIT = 0.25
 """Translations are given to the network in units of four metres."""
 
@@ -138,6 +142,16 @@ class PocketWorld(RecordedWorld[DecoderState]):
             return self.weights.model.read_prompt(rows[None], lengths)
 
     @property
+    def _news(self) -> bool:
+        """Whether one of the last `NEWS` latents was made under other words."""
+        text, latents = "\n".join(self._lines), 0
+        for record in reversed(self._records):
+            if record.prompt != text:
+                return latents < NEWS
+            latents += len(record.latents)
+        return False
+
+    @property
     def _context_version(self) -> int:
         """Of the prompt that cached context must have been made under; 0 where every chunk keeps its own."""
         return self._prompt_version if self._recache else 0
@@ -188,7 +202,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         with torch.inference_mode(), autocast(latent.device):
             frames, state = self.weights.vae.decode(latent[None].float(), state)
             if guide is not None and self.weights.compositor is not None:
-                frames = self.weights.compositor(frames, guide.frames[t : t + 1], guide.covered[t : t + 1])
+                agree = AGREE_ON_CHANGE if self._news else AGREE
+                frames = self.weights.compositor(frames, guide.frames[t : t + 1], guide.covered[t : t + 1], agree)
         return to_uint8(frames[0].float()).cpu().numpy(), state
 
     @torch.inference_mode()

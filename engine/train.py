@@ -25,7 +25,7 @@ from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
 from engine.training import base, compositor, depth, distill_stage, vae
-from engine.training.guides import load_guides, make_guides
+from engine.training.guides import load_calm, load_guides, make_guides
 from engine.training.latents import encode_shards, load_latents
 from engine.training.loop import Run, RunConfig
 from engine.training.pictures import drifting_clips
@@ -65,8 +65,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--control",
         type=Path,
-        help="frames of the same walks on which nothing happens: guides of clips with an event are lifted from them, "
-        "so that the network learns to do what is said and the known pictures don't show yet (guide)",
+        help="frames of the same walks on which nothing happens: what they show goes beside the guides, so that the "
+        "network learns to do what is said and nothing shows yet (guide)",
     )
     top.add_argument("--heldout-frames", type=Path, help="frames that --heldout was encoded from (depth)")
     top.add_argument("--out", type=Path, required=True, help="folder of the run (or of the latents)")
@@ -256,7 +256,7 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
         model.load_state_dict(load_transformer(TRANSFORMER_FILE)[0].state_dict())
 
     def load(folder: Path) -> base.GuidedClips:
-        return base.GuidedClips(load_latents(folder, checksum), load_guides(folder))
+        return base.GuidedClips(load_latents(folder, checksum), load_guides(folder), load_calm(folder))
 
     sources, held_out = _each(options.data, load), _each(options.heldout or options.data[:1], load)
 

@@ -1,9 +1,9 @@
 """The `pocket` diffusion transformer (paper §3.1, §3.2, figure 3).
 
 Each block: self-attention with rotary and projective encoding, cross-attention to the text, feed-forward; shifts,
-scales and gates per latent from timestep plus discrete action. What a latent may attend to is not the network's
-business: the caller passes a `Mixer`, and training, commit and denoising differ in nothing else. The network is
-invariant to the world's origin and to a common shift of time.
+scales and gates per latent from timestep, discrete action and the gist of the text. What a latent may attend to is not
+the network's business: the caller passes a `Mixer`, and training, commit and denoising differ in nothing else. The
+network is invariant to the world's origin and to a common shift of time.
 
 Shape letters: B batch, T latents in the call, n tokens of a latent, L = T n, N heads, H channels of a head, D width, S
 text tokens, C latent channels, Y X latent grid.
@@ -87,13 +87,14 @@ class QKV:
 
 @dataclass(frozen=True, slots=True)
 class TextCache:
-    """Cross-attention keys and values `[B, N, S, H]` of every block, and the bias `[B, 1, T or 1, 1, S]` that hides
-    padding and the prompts that don't apply to a latent.
+    """Cross-attention keys and values `[B, N, S, H]` of every block, the bias `[B, 1, T or 1, 1, S]` that hides padding
+    and the prompts that don't apply to a latent, and the gist of the one that does, `[B, T or 1, D]`.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     bias: Tensor
+    gist: Tensor
 
 
 Mixer = Callable[[int, QKV], Tensor]
@@ -216,10 +217,11 @@ class Pocket(nn.Module):
             nn.Linear(D, D),
         )
         self.no_text = nn.Parameter(torch.randn(1, D) * 0.02)
+        self.text_gist, self.text_condition = nn.Linear(D, 1), nn.Linear(D, D)
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.depth)])
         self.out_modulation = nn.Linear(D, 2 * D)
         self.patch_out = nn.Linear(D, features)
-        for layer in (self.modulation, self.out_modulation, self.patch_out):
+        for layer in (self.modulation, self.out_modulation, self.patch_out, self.text_condition):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -248,9 +250,12 @@ class Pocket(nn.Module):
         lengths = lengths_B.view(B, V)
         tokens = torch.cat([self.no_text.expand(B, V, 1, -1), self.text_in(features)], 2)
         visible = torch.arange(S + 1, device=features.device) < 1 + lengths[..., None]  # [B, V, S + 1]
+        weights = self.text_gist(tokens).float().masked_fill(~visible[..., None], -1e9).softmax(2)
+        gist = (weights * tokens).sum(2)  # [B, V, D]
         if versions_BT is None:
             allowed = visible.reshape(B, 1, -1)
         else:
+            gist = gist[torch.arange(B, device=gist.device)[:, None], versions_BT]
             chosen = torch.arange(V, device=features.device) == versions_BT[..., None]  # [B, T, V]
             allowed = (chosen[..., None] & visible[:, None]).flatten(2)
         bias = torch.zeros(allowed.shape, device=features.device).masked_fill(~allowed, -1e9)[:, None, :, None]
@@ -265,7 +270,7 @@ class Pocket(nn.Module):
             )
             keys.append(k)
             values.append(v)
-        return TextCache(keys, values, bias)
+        return TextCache(keys, values, bias, gist)
 
     def forward(
         self,
@@ -288,7 +293,7 @@ class Pocket(nn.Module):
         )
         if guide is not None:
             x = x + self.guide_in(patchify(guide, self.config.patch))
-        condition = F.silu(self.time(1000 * noise_BT) + self.action(actions_BT))
+        condition = F.silu(self.time(1000 * noise_BT) + self.action(actions_BT) + self.text_condition(text.gist))
         modulation = self.modulation(condition).unflatten(-1, (6, -1))
         for index, block in enumerate(self.blocks):
             x = block(x, modulation, index, mix, text)

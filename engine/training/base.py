@@ -24,6 +24,7 @@ from engine.geometry import rigid_inverse
 from engine.memory import MemoryConfig, select_context
 from engine.precision import autocast
 from engine.streamer import pocket_frustums
+from engine.training.guides import Calm
 from engine.training.latents import LatentClips
 from engine.training.mixer import Layout, TrainingMixer
 from engine.transformer import COVERAGE, Pocket
@@ -51,6 +52,10 @@ class BaseTraining:
     """Most noise added to guides, for the same reason."""
     guide_drop: float = 0.1
     """Share of clips that see no guide; chunks of 16 never do."""
+    unheard: float = 0.45
+    """Share of clips with events whose context and guides show the calm place: the words alone tell what happens."""
+    ended: float = 0.15
+    """Share of them whose context and guides show the events and whose words and targets don't: all is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ class Batch:
     """Clean latents `[B, T, C, Y, X]`, actions `[B, T]`, poses `[B, T, 4, 4]`, and texts before and after a change.
 
     Texts are rows `[B, V, S, 512]` with lengths `[B, V]`; `versions` `[B, T]` says which applies to a latent. `guides`
-    `[B, T, C + 4, Y, X]`, or None for a network that sees none.
+    `[B, T, C + 4, Y, X]`, or None for a network that sees none. `context` `[B, T, C, Y, X]`: the past as the network
+    sees it, where it is not that of `latents`.
     """
 
     latents: Tensor
@@ -68,6 +74,12 @@ class Batch:
     lengths: Tensor
     versions: Tensor
     guides: Tensor | None = None
+    context: Tensor | None = None
+
+    @property
+    def seen(self) -> Tensor:
+        """Latents `[B, T, C, Y, X]` that context is made of."""
+        return self.latents if self.context is None else self.context
 
 
 def lines_at(about: dict[str, Any], latent: int, language: str, wording: int) -> tuple[str, ...]:
@@ -81,10 +93,12 @@ def lines_at(about: dict[str, Any], latent: int, language: str, wording: int) ->
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GuidedClips:
-    """Clips of one size and their guides half `[n, T, C + 4, Y, X]`, or None for a network that sees none."""
+    """Clips of one size and their guides half `[n, T, C + 4, Y, X]`, or None for a network that sees none; `calm`, if
+    there is any, is how clips with events look without them."""
 
     clips: LatentClips
     guides: Tensor | None
+    calm: Calm | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -98,7 +112,7 @@ def samplers(sources: Sequence[GuidedClips], config: BaseTraining) -> list[Batch
     about the same, at most four times as many."""
     cells = [Y * X for Y, X in (source.grid for source in sources)]
     return [
-        BatchSampler(source.clips, replace(config, batch=config.batch * min(max(cells) // count, 4)), source.guides)
+        BatchSampler(source, replace(config, batch=config.batch * min(max(cells) // count, 4)))
         for source, count in zip(sources, cells, strict=True)
     ]
 
@@ -106,16 +120,30 @@ def samplers(sources: Sequence[GuidedClips], config: BaseTraining) -> list[Batch
 class BatchSampler:
     """Draws windows of clips with their texts; everything random comes from one generator."""
 
-    def __init__(self, clips: LatentClips, config: BaseTraining, guides: Tensor | None = None) -> None:
-        self.clips, self.config, self.guides = clips, config, guides
+    def __init__(self, source: GuidedClips, config: BaseTraining) -> None:
+        self.source, self.config = source, config
 
     def draw(self, rng: random.Random) -> Batch:
         """The next batch."""
-        clips, config = self.clips, self.config
+        clips, config, guides = self.source.clips, self.config, self.source.guides
         chosen = [rng.randrange(len(clips)) for _ in range(config.batch)]
-        first = 0
-        span = slice(first, first + config.latents)
-        texts = [self._texts(clips.about[i], rng) for i in chosen]
+        span = slice(0, config.latents)
+        told = [rng.random() >= config.text_drop for _ in chosen]
+        latents = clips.latents[chosen, span].float()
+        context, shown = latents.clone(), None if guides is None else guides[chosen, span].float()
+        ended = [False] * len(chosen)
+        for b, i in enumerate(chosen):
+            calm, fate = self.source.calm, rng.random()
+            if calm is None or i not in calm.row or not told[b] or fate >= config.unheard + config.ended:
+                continue
+            without, ended[b] = calm.latents[calm.row[i], span].float(), fate < config.ended
+            if ended[b]:
+                latents[b] = without
+                continue
+            context[b] = without
+            if shown is not None:
+                shown[b] = calm.guides[calm.row[i], span].float()
+        texts = [self._texts(clips.about[i], told[b], ended[b], rng) for b, i in enumerate(chosen)]
         longest = max(len(rows) for both, _ in texts for rows in both)
         rows = torch.zeros(len(chosen), VERSIONS, longest, text.TEXT_WIDTH)
         lengths = torch.zeros(len(chosen), VERSIONS, dtype=torch.long)
@@ -124,27 +152,21 @@ class BatchSampler:
                 rows[b, v, : len(found)] = torch.from_numpy(found)
                 lengths[b, v] = len(found)
         versions = torch.stack([version for _, version in texts])
-        return Batch(
-            clips.latents[chosen, span].float(),
-            clips.actions[chosen, span],
-            clips.poses[chosen, span],
-            rows,
-            lengths,
-            versions,
-            None if self.guides is None else self.guides[chosen, span].float(),
-        )
+        poses, actions = clips.poses[chosen, span], clips.actions[chosen, span]
+        return Batch(latents, actions, poses, rows, lengths, versions, shown, context)
 
-    def _texts(self, about: dict[str, Any], rng: random.Random) -> tuple[list[NDArray[np.float32]], Tensor]:
-        """Rows of the text before and after the first change in the window, and the version of each latent."""
+    def _texts(
+        self, about: dict[str, Any], told: bool, ended: bool, rng: random.Random
+    ) -> tuple[list[NDArray[np.float32]], Tensor]:
+        """Rows of the text before and after the first change in the window, and the version of each latent; without
+        events where all has `ended`, none at all where nothing is `told`."""
         T, language, wording = self.config.latents, rng.choice(("en", "en", "zh")), rng.randrange(64)
         lines = [lines_at(about, t, language, wording) for t in range(T)]
+        if ended:
+            lines = [line[:1] for line in lines]
         change = next((t for t in range(1, T) if lines[t] != lines[0]), T)
         both = [lines[0], lines[min(change, T - 1)]]
-        rows = (
-            [np.zeros((0, text.TEXT_WIDTH), np.float32)] * 2
-            if rng.random() < self.config.text_drop
-            else [text.encode(each) for each in both]
-        )
+        rows = [text.encode(each) for each in both] if told else [np.zeros((0, text.TEXT_WIDTH), np.float32)] * 2
         return rows, (torch.arange(T) >= change).long()
 
 
@@ -164,9 +186,7 @@ def layout_for(poses_BT44: NDArray[np.float64], chunk: int, memory: MemoryConfig
     return Layout(T, min(chunk, 4), [(first, chunk) for first in firsts], retrieved, memory.temporal_latents)
 
 
-def _guides(
-    batch: Batch, chunk: int, given: Tensor, config: BaseTraining, generator: torch.Generator
-) -> Tensor | None:
+def _guides(batch: Batch, chunk: int, given: Tensor, config: BaseTraining, generator: torch.Generator) -> Tensor | None:
     """Guides `[B, T + noisy latents, C + 4, Y, X]` of a pass: none for committed latents, some dropped, some noisy.
 
     The first chunk has one only if its first latent is given.
@@ -203,7 +223,7 @@ def base_loss(
     context_level = (
         torch.rand(B, 1, generator=generator) * config.context_noise * (torch.rand(B, 1, generator=generator) < 0.5)
     )
-    context = corrupt(batch.latents, torch.randn(batch.latents.shape, generator=generator), context_level.expand(B, T))
+    context = corrupt(batch.seen, torch.randn(batch.latents.shape, generator=generator), context_level.expand(B, T))
     cameras = pocket_frustums(batch.poses, batch.poses[:, :1])
     mixer = TrainingMixer(model, layout, cameras, (clean.shape[-2], clean.shape[-1]))
     refreshed = (
@@ -211,10 +231,13 @@ def base_loss(
     )  # context re-encoded under the newest text, as after a recache
     context_versions = torch.where(refreshed, batch.versions[:, -1:], batch.versions)
     versions = torch.cat([context_versions, batch.versions[:, first:]], 1)
+    noisy = corrupt(clean, noise, levels)
+    if first == 0:
+        noisy[:, 0] = torch.where(given[:, None, None, None], batch.seen[:, 0], noisy[:, 0])
     with autocast(clean.device):
         words = model.read_prompt(batch.rows, batch.lengths, versions)
         velocity = model(
-            torch.cat([context, corrupt(clean, noise, levels)], 1),
+            torch.cat([context, noisy], 1),
             torch.cat([torch.zeros(B, T), levels], 1),
             torch.cat([batch.actions, batch.actions[:, first:]], 1),
             words,

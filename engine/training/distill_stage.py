@@ -18,7 +18,7 @@ from engine.errors import WanderError
 from engine.evaluation.forms import table_6
 from engine.evaluation.short import strip
 from engine.memory import pocket as pocket_memory
-from engine.training.base import BaseTraining, Batch, BatchSampler
+from engine.training.base import BaseTraining, Batch, BatchSampler, GuidedClips
 from engine.training.distill import Distillation
 from engine.training.distill_pocket import PocketNetwork
 from engine.training.distill_run import Cast, DistillRun, export_distilled, take_average, tune_teacher
@@ -85,7 +85,7 @@ def distil(options: argparse.Namespace, say: Say) -> None:
     replicas, how, memory = gathered(), distillation_of(options), pocket_memory()
     checksum = read_manifest(POCKET_FOLDER / "vae.safetensors", "pocket-vae")["sha256"]
     folders = list(dict.fromkeys(options.data if isinstance(options.data, list) else [options.data]))
-    sources = [(load_latents(folder, checksum), load_guides(folder)) for folder in folders]
+    sources = [GuidedClips(load_latents(folder, checksum), load_guides(folder)) for folder in folders]
     batches = BaseTraining(batch=options.batch, latents=options.latents)
     draw = drawing(sources, batches, options.seed, replicas.device)
     base, manifest = load_transformer(TRANSFORMER_FILE)
@@ -124,10 +124,10 @@ def _held_out(options: argparse.Namespace, checksum: str) -> LatentClips:
 
 
 def drawing(
-    sources: list[tuple[LatentClips, torch.Tensor]], config: BaseTraining, seed: int, device: torch.device
+    sources: list[GuidedClips], config: BaseTraining, seed: int, device: torch.device
 ) -> Callable[[int], Batch]:
     """The whole batch of a step: clips of one size, which follow from (seed, step) alone."""
-    samplers = [BatchSampler(clips, config, guides) for clips, guides in sources]
+    samplers = [BatchSampler(source, config) for source in sources]
 
     def draw(step: int) -> Batch:
         rng = random.Random(f"batch {seed} {step}")

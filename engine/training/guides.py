@@ -4,12 +4,16 @@
 four latents begin at multiples of four, and each guide is lifted from the context that the streamer's own memory
 selects there. Half of the clips are lifted from true pictures (as after a start from a picture), half from what the
 autoencoder makes of them (as in a long walk). Smaller chunks train on the same guides: their own are only fresher.
+
+`calm-00000.safetensors`, where the same walks were rendered without events, holds `latents` and `guides` of the m clips
+of that shard in which something happens, as if nothing did, and their numbers `clips` int64 [m] in the shard.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +35,17 @@ from engine.transformer import COVERAGE
 from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, to_uint8
 
 CHUNK = 4
-_LATENTS, _GUIDES, _FRAMES = "latents-", "guides-", "clips-"
+_LATENTS, _GUIDES, _CALM, _FRAMES = "latents-", "guides-", "calm-", "clips-"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calm:
+    """Latents `[m, T, C, Y, X]` and guides `[m, T, C + 4, Y, X]` of clips with events as if nothing happened in them;
+    `row` says which of the m belongs to a clip of the folder."""
+
+    row: dict[int, int]
+    latents: Tensor
+    guides: Tensor
 
 
 @torch.inference_mode()
@@ -75,9 +89,8 @@ def make_guides(
     """Writes the guides of every latent shard of a folder that has none yet; `frames` holds the shards of pictures.
 
     `with_frames` shards, spread evenly, keep the drawn frames as well: `frames` uint8 [n, T, 4, H, W, 3] and `covered`
-    bool [n, T, 4, H, W], which the compositor is trained on. `control`, a folder of shards of the same names, shows the
-    same walks without events: guides of clips in which one begins are lifted from those, as if the network had not yet
-    done what was said.
+    bool [n, T, 4, H, W], which the compositor is trained on. `control` holds shards of the same names that show the
+    same walks without events: what is seen of those goes beside the guides, see `Calm`.
 
     Raises `WanderError` if there are no latent shards.
     """
@@ -86,37 +99,57 @@ def make_guides(
         raise WanderError(f"there are 0 latent shards in {latents}; make some with 'launch.py train encode'")
     keep = {int(i) for i in np.linspace(0, len(shards) - 1, min(with_frames, len(shards)))} if with_frames else set()
     for done, path in enumerate(shards):
-        target = path.with_name(path.name.replace(_LATENTS, _GUIDES))
+        target, name = path.with_name(path.name.replace(_LATENTS, _GUIDES)), path.name.replace(_LATENTS, _FRAMES)
         if not target.is_file():
-            name = path.name.replace(_LATENTS, _FRAMES)
-            stale = None if control is None or not (control / name).is_file() else control / name
-            found = list(_guides_of_shard(vae, head, path, frames / name, stale))
+            found = list(_guides_of_shard(vae, head, path, frames / name))
             tensors = {"guides": torch.stack([guide.latents.half() for guide in found])}
             if done in keep:
                 tensors["frames"] = torch.stack([to_uint8(guide.frames) for guide in found])
                 tensors["covered"] = torch.stack([guide.covered for guide in found])
             write_atomically(target, lambda part, tensors=tensors: save_file(tensors, part))
+        target = path.with_name(path.name.replace(_LATENTS, _CALM))
+        if control is not None and (control / name).is_file() and not target.is_file():
+            tensors = _calm(vae, head, path, control / name)
+            write_atomically(target, lambda part, tensors=tensors: save_file(tensors, part))
         progress(done + 1, len(shards))
 
 
 @torch.inference_mode()
-def _guides_of_shard(vae: Vae, head: DepthHead, latents: Path, frames: Path, control: Path | None) -> Iterator[Guide]:
+def _guides_of_shard(vae: Vae, head: DepthHead, latents: Path, frames: Path) -> Iterator[Guide]:
     with safe_open(latents, framework="pt") as file:
         clips, poses = file.get_tensor("latents").float(), file.get_tensor("poses").numpy()
-        about = json.loads(file.metadata()["about"])
     shown = safe_open(frames, framework="np").get_slice("frames")
-    without = None if control is None else safe_open(control, framework="np").get_slice("frames")
-    device = default_device()
     for i, clip in enumerate(clips):
+        yield _guides_of_clip(vae, head, clip, shown[i], poses[i], through=not i % 2)
+
+
+def _guides_of_clip(
+    vae: Vae, head: DepthHead, clip: Tensor, truth: NDArray[np.uint8], poses: NDArray[np.float64], *, through: bool
+) -> Guide:
+    """Guides lifted from true frames `[F, H, W, 3]`, or from what went `through` the autoencoder."""
+    seen = truth[::FRAMES_PER_LATENT]
+    if through:
+        with autocast(default_device()):
+            seen = decode_clip(vae, clip[None])[0, ::FRAMES_PER_LATENT].numpy()
+    return guides_of(vae, head, clip, seen, poses)
+
+
+@torch.inference_mode()
+def _calm(vae: Vae, head: DepthHead, latents: Path, control: Path) -> dict[str, Tensor]:
+    """The tensors of a `calm-` file."""
+    with safe_open(latents, framework="pt") as file:
+        poses, about = file.get_tensor("poses").numpy(), json.loads(file.metadata()["about"])
+        _, T, C, Y, X = file.get_slice("latents").get_shape()
+    shown = safe_open(control, framework="np").get_slice("frames")
+    eventful = [i for i, facts in enumerate(about) if facts["events"]]
+    calm, guides = [torch.zeros(0, T, C, Y, X).half()], [torch.zeros(0, T, C + COVERAGE, Y, X).half()]
+    for i in eventful:
         truth = shown[i]
-        if without is not None and i < without.get_shape()[0] and any(e["start_frame"] > 0 for e in about[i]["events"]):
-            truth = without[i]
-            clip = encode_frames(vae, truth[None])[0].float()
-        seen = truth[::FRAMES_PER_LATENT]
-        if not i % 2:
-            with autocast(device):
-                seen = decode_clip(vae, clip[None])[0, ::FRAMES_PER_LATENT].numpy()
-        yield guides_of(vae, head, clip, seen, poses[i])
+        clip = encode_frames(vae, truth[None])
+        calm.append(clip)
+        guide = _guides_of_clip(vae, head, clip[0].float(), truth, poses[i], through=not i % 2)
+        guides.append(guide.latents.half()[None])
+    return {"clips": torch.tensor(eventful, dtype=torch.long), "latents": torch.cat(calm), "guides": torch.cat(guides)}
 
 
 def load_guides(folder: Path) -> Tensor:
@@ -137,3 +170,20 @@ def load_guides(folder: Path) -> Tensor:
         with safe_open(path, framework="pt") as file:
             parts.append(file.get_tensor("guides"))
     return torch.cat(parts)
+
+
+def load_calm(folder: Path) -> Calm | None:
+    """The clips of a folder with events as if nothing happened, or None if no control was rendered."""
+    row: dict[int, int] = {}
+    latents, guides, before = [], [], 0
+    for path in sorted(folder.glob(f"{_LATENTS}*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            count = file.get_slice("latents").get_shape()[0]
+        found = path.with_name(path.name.replace(_LATENTS, _CALM))
+        if found.is_file():
+            with safe_open(found, framework="pt") as file:
+                row |= {before + int(clip): len(row) + m for m, clip in enumerate(file.get_tensor("clips"))}
+                latents.append(file.get_tensor("latents"))
+                guides.append(file.get_tensor("guides"))
+        before += count
+    return Calm(row, torch.cat(latents), torch.cat(guides)) if row else None

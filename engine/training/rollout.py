@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +65,7 @@ def evaluate_base(
 ) -> Json:
     """For each size of held-out clips: loss at fixed noise of each chunk length, PSNR of rollouts, a PNG of strips."""
     averaged = run.averaged(Pocket(model.config))
-    return {
-        "{}x{}".format(*size_of(source)): _scores(run, averaged, frozen, source, config) for source in held_out
-    }
+    return {"{}x{}".format(*size_of(source)): _scores(run, averaged, frozen, source, config) for source in held_out}
 
 
 def size_of(source: GuidedClips) -> tuple[int, int]:
@@ -80,13 +78,15 @@ def _scores(run: Run, averaged: Pocket, frozen: Frozen, source: GuidedClips, con
     held_out, scores = source.clips, {}
     with torch.inference_mode():
         for chunk in sorted(set(config.chunks)):
-            sampler, rng = BatchSampler(held_out, config, source.guides), random.Random(0)
+            sampler, rng = BatchSampler(source, config), random.Random(0)
             generator = torch.Generator().manual_seed(0)
             losses = [
                 float(base_loss(averaged, sampler.draw(rng), chunk, config, pocket_memory(), generator)[0])
                 for _ in range(2)
             ]
             scores[f"loss{chunk}"] = round(float(np.mean(losses)), 4)
+        if source.calm is not None:
+            scores["words"] = _hearing(averaged, source, config)
         truth = decode_clip(frozen[0], held_out.latents[:6, :24].float()).numpy()
     weights = weights_of(averaged, frozen, held_out)
     made = np.stack([dream(weights, held_out, i) for i in range(len(truth))])
@@ -96,6 +96,17 @@ def _scores(run: Run, averaged: Pocket, frozen: Frozen, source: GuidedClips, con
     }
     save_strips(truth, made, run.config.out / f"step{run.step:06d}-{truth.shape[2]}.png")
     return scores
+
+
+def _hearing(averaged: Pocket, source: GuidedClips, config: BaseTraining) -> dict[str, float]:
+    """Loss where words alone tell what happens, and the same with the words withheld: how well it listens."""
+    told = replace(config, unheard=1.0, ended=0.0, text_drop=0.0, batch=2 * config.batch, given_first=1.0)
+    batch = BatchSampler(source, told).draw(random.Random(0))
+    deaf = replace(batch, lengths=torch.zeros_like(batch.lengths))
+    return {
+        name: round(float(base_loss(averaged, each, 4, told, pocket_memory(), torch.Generator().manual_seed(0))[0]), 4)
+        for name, each in (("told", batch), ("untold", deaf))
+    }
 
 
 def save_strips(truth: NDArray[np.uint8], made: NDArray[np.uint8], path: Path) -> None:

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import torch
 
-from engine.compositor import Compositor, CompositorConfig
+from engine.compositor import AGREE_ON_CHANGE, Compositor, CompositorConfig
 from engine.training.compositor import CompositorTraining, Critic, Samples, loss_of
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
@@ -37,6 +37,13 @@ def test_what_decoder_and_drawing_agree_on_is_shown_exactly_as_drawn():
     covered = torch.ones(1, 4, 16, 32, dtype=torch.bool)
     assert torch.equal(model(flat + 0.05, flat, covered), flat)
     assert ((model(blurred, drawn, covered) - drawn).abs() <= (blurred - drawn).abs() + 1e-6).all()
+
+
+def test_while_words_are_new_a_small_change_of_light_is_shown():
+    flat, covered = frames(1) * 0.02, torch.ones(1, 4, 16, 32, dtype=torch.bool)
+    model = Compositor(CompositorConfig(width=8))
+    assert torch.equal(model(flat - 0.06, flat, covered), flat)
+    assert (model(flat - 0.06, flat, covered, AGREE_ON_CHANGE) < flat - 0.01).all()
 
 
 def test_it_learns_which_of_the_two_is_right(tmp_path):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engine.actions import KEY_RIGHT, KEY_W, POCKET, POCKET_LABELS, Step, actions_from_poses, latent_poses
 from engine.errors import WanderError
 from engine.memory import pocket as pocket_memory
-from engine.training.base import BaseTraining, BatchSampler, base_loss, lines_at
+from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, lines_at
 from engine.training.latents import LatentClips
 from engine.training.loop import LATEST, TRUNK, Run, RunConfig
 from engine.transformer import Pocket, PocketConfig
@@ -130,7 +130,7 @@ def test_an_unguided_models_loss_is_that_of_predicting_nothing_before_training(c
     clips = LatentClips(latents, np.stack([poses] * 2), actions, [ABOUT] * 2)
     config = BaseTraining(batch=2, latents=20)
     model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4, guided=False))
-    batch = BatchSampler(clips, config).draw(random.Random(1))
+    batch = BatchSampler(GuidedClips(clips, None), config).draw(random.Random(1))
     loss, _ = base_loss(model, batch, chunk, config, pocket_memory(), torch.Generator().manual_seed(0))
     assert float(loss.detach()) == pytest.approx(2, abs=0.3)  # noise minus clean, both of unit variance
     loss.backward()
@@ -153,7 +153,7 @@ def test_an_untrained_guided_model_does_better_the_better_its_guide(chunk):
             guides.zero_()
         else:
             guides[:, :, :4] = latents + error * torch.randn(latents.shape, generator=generator)
-        batch = BatchSampler(clips, config, guides).draw(random.Random(1))
+        batch = BatchSampler(GuidedClips(clips, guides), config).draw(random.Random(1))
         loss, _ = base_loss(model, batch, chunk, config, pocket_memory(), torch.Generator().manual_seed(0))
         losses.append(float(loss.detach()))
     assert losses[0] < losses[1] < losses[2] < 2

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from engine.actions import KEY_A, KEY_LEFT, KEY_W, Step
+from engine.compositor import AGREE
 from engine.errors import WanderError
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer
@@ -136,6 +137,24 @@ def test_a_prompt_changes_the_next_chunk(weights):
     assert np.array_equal(play(world, 2), play(plain, 2))
     assert world.prompt("it starts to rain") == 2
     assert not np.array_equal(play(world, 1), play(plain, 1))
+
+
+@pytest.mark.parametrize(("chunk", "lasts"), [(4, 3), (2, 6)])
+def test_words_are_news_for_two_seconds_of_film_and_again_after_a_rebuild(weights, monkeypatch, chunk, lasts):
+    seen: list[bool] = []
+
+    def composed(decoded: torch.Tensor, drawn: torch.Tensor, covered: torch.Tensor, agree: float) -> torch.Tensor:
+        seen.append(agree < AGREE)
+        return decoded
+
+    world = tiny_world(weights, image=PICTURE, chunk=chunk)
+    monkeypatch.setattr(weights.compositor, "forward", composed)
+    play(world, 1)
+    world.prompt("it starts to rain")
+    play(world, 2)
+    rebuilt = tiny_world(weights, world.records, image=PICTURE, chunk=chunk)
+    play(rebuilt, lasts)
+    assert seen == [False] * chunk + [True] * chunk * lasts + [False] * chunk * 2
 
 
 def test_a_prompt_recomputes_the_context_once(weights, passes):

@@ -1,0 +1,96 @@
+"""Batches in which words alone tell what happens, or that it is over."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from engine.actions import KEY_W, POCKET, POCKET_LABELS, Step, actions_from_poses, latent_poses
+from engine.memory import pocket as pocket_memory
+from engine.training.base import BaseTraining, Batch, BatchSampler, GuidedClips, base_loss
+from engine.training.guides import Calm
+from engine.training.latents import LatentClips
+from engine.transformer import Pocket, PocketConfig
+
+EVENT = {"start_frame": 20, "stop_frame": None, "caption_en": "it rains", "caption_zh": "下雨"}
+ABOUT = {"captions": {"en": ["a village"], "zh": ["村庄"]}, "events": [EVENT]}
+QUIET = {**ABOUT, "events": []}
+HAPPENING, CALM = 2.0, -2.0
+"""What all latents of a clip hold, with and without the event."""
+
+
+def source(*about: dict) -> GuidedClips:
+    poses = latent_poses([Step(keys=KEY_W)] * 19, POCKET)
+    actions = torch.from_numpy(actions_from_poses(poses, POCKET_LABELS))[None].repeat(len(about), 1)
+    latents, guides = (torch.full((len(about), 20, c, 2, 4), HAPPENING).half() for c in (4, 8))
+    clips = LatentClips(latents, np.stack([poses] * len(about)), actions, list(about))
+    eventful = [i for i, facts in enumerate(about) if facts["events"]]
+    row = {clip: m for m, clip in enumerate(eventful)}
+    without = (torch.full((len(eventful), 20, c, 2, 4), CALM).half() for c in (4, 8))
+    return GuidedClips(clips, guides, Calm(row, *without))
+
+
+def drawn(*about: dict, **changes: float) -> Batch:
+    config = BaseTraining(batch=16, latents=20, **{"unheard": 0.0, "ended": 0.0, "text_drop": 0.0} | changes)  # type: ignore[arg-type]
+    return BatchSampler(source(*about), config).draw(random.Random(0))
+
+
+def only(x: torch.Tensor) -> float:
+    value = x.flatten()[0]
+    assert (x == value).all()
+    return float(value)
+
+
+def test_an_unheard_event_shows_in_the_targets_alone():
+    batch = drawn(ABOUT, unheard=1.0)
+    assert batch.guides is not None
+    assert (only(batch.latents), only(batch.seen), only(batch.guides)) == (HAPPENING, CALM, CALM)
+    assert (batch.lengths[:, 0] == 1).all() and (batch.lengths[:, 1] == 2).all()
+    assert (batch.versions == (torch.arange(20) >= 5)).all()
+
+
+def test_an_ended_event_shows_everywhere_but_in_words_and_targets():
+    batch = drawn(ABOUT, ended=1.0)
+    assert batch.guides is not None
+    assert (only(batch.latents), only(batch.seen), only(batch.guides)) == (CALM, HAPPENING, HAPPENING)
+    assert (batch.lengths == 1).all() and not batch.versions.any()
+
+
+@pytest.mark.parametrize("changes", [{}, {"unheard": 0.5, "ended": 0.5, "text_drop": 1.0}])
+def test_without_words_context_and_targets_agree(changes):
+    batch = drawn(ABOUT, **changes)
+    assert only(batch.latents) == only(batch.seen) == HAPPENING
+
+
+def test_clips_in_which_nothing_happens_are_left_as_they_are():
+    batch = drawn(QUIET, QUIET, unheard=0.5, ended=0.5)
+    assert only(batch.latents) == only(batch.seen) == HAPPENING
+
+
+def test_shares_are_those_asked_for():
+    config = BaseTraining(batch=2000, latents=20, unheard=0.45, ended=0.15, text_drop=0.0)
+    batch = BatchSampler(source(ABOUT, QUIET), config).draw(random.Random(0))
+    unheard = (batch.seen[:, 0, 0, 0, 0] == CALM).float().mean()
+    ended = (batch.latents[:, 0, 0, 0, 0] == CALM).float().mean()
+    assert float(unheard) == pytest.approx(0.225, abs=0.03) and float(ended) == pytest.approx(0.075, abs=0.02)
+
+
+def test_a_given_first_picture_is_the_one_that_context_shows():
+    """The loss of a network without guide or memory doesn't depend on what its own given latent would have become."""
+    config = BaseTraining(batch=16, latents=20, unheard=1.0, ended=0.0, text_drop=0.0, given_first=1.0)
+    batch = BatchSampler(source(ABOUT), config).draw(random.Random(0))
+    torch.manual_seed(0)
+    model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    other = batch.latents.clone()
+    other[:, 0] = 7.0
+    losses = [
+        float(base_loss(model, each, 4, config, pocket_memory(), torch.Generator().manual_seed(0))[0].detach())
+        for each in (batch, replace(batch, latents=other))
+    ]
+    assert losses[0] == losses[1]
