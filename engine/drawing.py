@@ -84,12 +84,16 @@ def _close(buffer, closed):  # pragma: no cover
             closed[i, j] = most if buffer[i, j] >= 0 or count >= 5 else np.float32(-1.0)
 
 
+_KEYS = -1.4
+"""Parameter of the bicubic kernel. Catmull-Rom's -0.5 loses a tenth of the gradient energy each time a picture is drawn
+from its drawing; this one is as near to the truth and keeps it (LOG.md)."""
+
+
 @njit(inline="always")
 def _cubic(f):  # pragma: no cover
-    """Weights of four neighbours at fraction f between the middle two (Catmull-Rom)."""
-    g, h = f * f, f * f * f
-    half = np.float32(0.5)
-    return (half * (-h + 2 * g - f), half * (3 * h - 5 * g + 2), half * (-3 * h + 4 * g + f), half * (h - g))
+    """Weights of four neighbours at fraction f between the middle two (Keys' kernel)."""
+    a, g, h = np.float32(_KEYS), f * f, f * f * f
+    return (a * (h - 2 * g + f), (a + 2) * h - (a + 3) * g + 1, (2 * a + 3) * g - (a + 2) * h - a * f, a * (g - h))
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})

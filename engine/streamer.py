@@ -45,10 +45,12 @@ UNIT = 0.25
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How a chunk is denoised: Euler steps, and the shift of their levels towards noise."""
+    """How a chunk is denoised: Euler steps, the shift of their levels towards noise, and how loud new words are."""
 
     steps: int = 4
     shift: float = 3.0
+    emphasis: float = 1.0
+    """While words are new: how much further the velocity goes in the direction from the old words to the new ones."""
 
 
 def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.floating]) -> Frustums:
@@ -142,14 +144,14 @@ class PocketWorld(RecordedWorld[DecoderState]):
             return self.weights.model.read_prompt(rows[None], lengths)
 
     @property
-    def _news(self) -> bool:
-        """Whether one of the last `NEWS` latents was made under other words."""
+    def _old_words(self) -> str | None:
+        """The text before the one in force, if one of the last `NEWS` latents was made under it."""
         text, latents = "\n".join(self._lines), 0
         for record in reversed(self._records):
-            if record.prompt != text:
-                return latents < NEWS
+            if record.prompt != text or latents >= NEWS:
+                return record.prompt if latents < NEWS else None
             latents += len(record.latents)
-        return False
+        return None
 
     @property
     def _context_version(self) -> int:
@@ -202,7 +204,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         with torch.inference_mode(), autocast(latent.device):
             frames, state = self.weights.vae.decode(latent[None].float(), state)
             if guide is not None and self.weights.compositor is not None:
-                agree = AGREE_ON_CHANGE if self._news else AGREE
+                agree = AGREE if self._old_words is None else AGREE_ON_CHANGE
                 frames = self.weights.compositor(frames, guide.frames[t : t + 1], guide.covered[t : t + 1], agree)
         return to_uint8(frames[0].float()).cpu().numpy(), state
 
@@ -234,12 +236,16 @@ class PocketWorld(RecordedWorld[DecoderState]):
         device, known = x.device, 0 if given is None else 1
         if given is not None:
             x = torch.cat([given[None].float(), x[1:]])
-        labels = torch.from_numpy(actions)[None].to(device)
+        labels, old = torch.from_numpy(actions)[None].to(device), self._old_words
+        before = self._words(lines_of(old)) if old is not None and self.sampling.emphasis else None
         for level, next_level in pairwise(schedule(self.sampling.steps, self.sampling.shift).tolist()):
             levels = torch.full((1, len(x)), level, device=device)
             levels[:, :known] = 0.0
             with autocast(device):
                 velocity = self.weights.model(x[None], levels, labels, self._text, mixer, seen)[0]
+                if before is not None:
+                    unsaid = self.weights.model(x[None], levels, labels, before, mixer, seen)[0]
+                    velocity = velocity + self.sampling.emphasis * (velocity - unsaid)
             x = torch.cat([x[:known], euler(x, velocity, level, next_level)[known:]])
         return x
 

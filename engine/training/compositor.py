@@ -110,6 +110,8 @@ class CompositorTraining:
     crop: tuple[int, int] = (96, 160)
     uncovered: float = 0.15
     """Share of samples that are shown no drawing at all."""
+    relit: float = 0.25
+    """Share whose drawing shows another light, as when words have just changed it: edges are right, colours are not."""
     sharpness: float = 0.5
     """Gradient of the adversary at the composed frames, as a share of that of the error of pixels."""
     strength: float = 2.0
@@ -191,6 +193,7 @@ def loss_of(
     """Mean absolute error of pixels, of their differences and of how strong edges are around each place, and the
     adversary's push towards what looks true."""
     truth, decoded, drawn, covered = samples.crops(rng, config)
+    drawn = _relit(drawn, config.relit, generator)
     covered = covered & (torch.rand(config.batch, 1, 1, 1, generator=generator) > config.uncovered)
     with autocast(truth.device):
         made = model(decoded, drawn, covered).float()
@@ -201,6 +204,15 @@ def loss_of(
     psnr = float(10 * torch.log10(4 / error.detach().square().mean()))
     energy = _energy(made.detach()) / _energy(truth)
     return loss + critic.push(made, loss), {"psnr": psnr, "gradient": energy, "told": told}
+
+
+def _relit(drawn: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Drawings `[B, 4, 3, h, w]`, a `share` of them with other brightness, contrast and tint."""
+    B = len(drawn)
+    gain = 1 + 0.25 * torch.randn(B, 1, 1, 1, 1, generator=generator)
+    tint = 0.3 * torch.randn(B, 1, 1, 1, 1, generator=generator) + 0.1 * torch.randn(B, 1, 3, 1, 1, generator=generator)
+    chosen = torch.rand(B, 1, 1, 1, 1, generator=generator) < share
+    return torch.where(chosen, (gain * drawn + tint).clamp(-1, 1), drawn)
 
 
 def _edge_strength(frames: Tensor) -> Tensor:
