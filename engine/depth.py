@@ -27,6 +27,8 @@ FARTHEST = 400.0
 _HORIZON = 1 / 40
 """The prior's least disparity: above and near the horizon it says "about 40 units"."""
 _FINE = 4
+EARLIER = 5
+"""Channels of what an earlier view says (`engine.second_view`): drawn picture, disparity over the prior's, coverage."""
 _STANDS = 4.0
 """An untrained network takes everything to stand still."""
 
@@ -73,6 +75,18 @@ def ground_disparity(world_from_camera: NDArray[np.floating], height: int, width
     return torch.from_numpy((fall / eye[..., None, None]).astype(np.float32))
 
 
+def prior_of(ground: Tensor) -> Tensor:
+    """The disparity that the network starts from, of the ground's `[..., H, W]`."""
+    return ground.clamp(_HORIZON, 1.25)
+
+
+def ground_priors(world_from_camera: NDArray[np.floating] | None, latents_TCYX: Tensor) -> Tensor:
+    """Ground disparity `[T, H, W]` of the pictures of latents, seen from cameras `[T, 4, 4]` or from unknown ones."""
+    T, _, Y, X = latents_TCYX.shape
+    cameras = np.broadcast_to(level_camera(), (T, 4, 4)) if world_from_camera is None else world_from_camera
+    return ground_disparity(cameras, Y * SPATIAL_FACTOR, X * SPATIAL_FACTOR, POCKET_LENS)
+
+
 def level_camera() -> NDArray[np.float64]:
     """The camera that is assumed where none is known, `[4, 4]`."""
     return start_pose(POCKET)
@@ -92,24 +106,41 @@ class DepthHead(nn.Module):
         self.up_fine = Up(middle, fine)
         self.ground = nn.Conv2d(_FINE**2, fine, 1)
         self.picture = nn.Conv2d(3 * _FINE**2, fine, 3, padding=1)
-        nn.init.zeros_(self.picture.weight)
+        self.earlier = nn.Conv2d(EARLIER * _FINE**2, fine, 3, padding=1, bias=False)
+        self.earlier_coarse = nn.Conv2d(3, coarse, 3, padding=1, bias=False)
+        for layer in (self.picture, self.earlier, self.earlier_coarse):
+            nn.init.zeros_(layer.weight)
         self.fine = nn.Sequential(Residual(fine), Residual(fine), ChannelNorm(fine), nn.SiLU())
         self.head = nn.Conv2d(fine, 4 * _FINE**2, 3, padding=1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, latents_BCYX: Tensor, ground_BHW: Tensor, pictures_B3HW: Tensor | None = None) -> Depth:
-        """Depth of the last frame of each latent; pictures in [-1, 1], all 0 (as None) where there is none."""
+    def forward(
+        self,
+        latents_BCYX: Tensor,
+        ground_BHW: Tensor,
+        pictures_B3HW: Tensor | None = None,
+        earlier_B5HW: Tensor | None = None,
+    ) -> Depth:
+        """Depth of the last frame of each latent; pictures in [-1, 1], all 0 (as None) where there is none; `earlier`
+        as `engine.second_view.earlier_view` makes it, all 0 (as None) where there is none."""
         prior = ground_BHW[:, None].clamp(-0.5, 1.25)
         low = F.avg_pool2d(prior, SPATIAL_FACTOR)
         place = torch.cat([4 * low, torch.log(low.clamp_min(_HORIZON) * 10)], 1)
-        x = self.coarse(self.stem(torch.cat([latents_BCYX, place], 1).contiguous(memory_format=torch.channels_last)))
+        x = self.stem(torch.cat([latents_BCYX, place], 1).contiguous(memory_format=torch.channels_last))
+        if earlier_B5HW is not None and pictures_B3HW is not None:
+            picture, ratio, shown = earlier_B5HW.split((3, 1, 1), 1)
+            differs = (shown * (picture - pictures_B3HW)).abs().mean(1, keepdim=True)
+            x = x + self.earlier_coarse(F.avg_pool2d(torch.cat([ratio, shown, differs], 1), SPATIAL_FACTOR))
+        x = self.coarse(x)
         x = self.up_fine(self.middle(self.up_middle(x))) + self.ground(4 * F.pixel_unshuffle(prior, _FINE))
         if pictures_B3HW is not None:
             x = x + self.picture(F.pixel_unshuffle(pictures_B3HW, _FINE))
+        if earlier_B5HW is not None:
+            x = x + self.earlier(F.pixel_unshuffle(earlier_B5HW, _FINE))
         difference, log_error, sky, moving = F.pixel_shuffle(self.head(self.fine(x)), _FINE).float().unbind(1)
-        disparity = prior[:, 0].clamp_min(_HORIZON) * torch.exp(difference.clamp(-6, 6))
+        disparity = prior_of(ground_BHW) * torch.exp(difference.clamp(-6, 6))
         return Depth(disparity, log_error - 2.0, sky, moving - _STANDS)
 
 
@@ -155,9 +186,7 @@ def estimate(
 ) -> Depth:
     """Depth of the last frames of latents `[T, C, Y, X]` (normalised) seen from cameras `[T, 4, 4]`, or from unknown
     ones; `pictures` uint8 `[T, H, W, 3]` are what those frames show."""
-    T, _, Y, X = latents_TCYX.shape
-    cameras = np.broadcast_to(level_camera(), (T, 4, 4)) if world_from_camera is None else world_from_camera
-    ground = ground_disparity(cameras, Y * SPATIAL_FACTOR, X * SPATIAL_FACTOR, POCKET_LENS)
+    ground = ground_priors(world_from_camera, latents_TCYX)
     shown = None if pictures_THW3 is None else signed(pictures_THW3.to(latents_TCYX.device))
     return head(latents_TCYX.float(), ground.to(latents_TCYX.device), shown)
 

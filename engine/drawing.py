@@ -97,7 +97,7 @@ def _cubic(f):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
-def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, out, covered):  # pragma: no cover
+def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, out, near, covered):  # pragma: no cover
     """Fills the bare pixels of a view from one source; returns how many are covered then."""
     H, W = disparity.shape
     least, total = np.float32(1.0) / farthest, 0
@@ -136,6 +136,7 @@ def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, out, cove
                     value += wy[a] * line
                 p, q, r, s = picture[c, y0, x0], picture[c, y0, x1], picture[c, y1, x0], picture[c, y1, x1]
                 out[c, i, j] = min(max(value, min(min(p, q), min(r, s))), max(max(p, q), max(r, s)))
+            near[i, j] = buffer[i, j]
             covered[i, j] = True
             total += 1
     return total
@@ -152,8 +153,9 @@ def draw(
     depths: tuple[float, float],
     reach: float,
     enough: float,
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Pictures `[V, 3, H, W]` of sources, newest first, and where they are covered `[V, H, W]`; bare pixels are 0.
+) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """Pictures `[V, 3, H, W]` of sources, newest first, where they are covered `[V, H, W]`, and the disparity of what
+    is shown `[V, H, W]`; bare pixels are 0.
 
     Pictures `[3, H, W]`, disparities and masks of what is splatted `[H, W]`, rigid transforms `[sources, V, 4, 4]`,
     focal lengths in picture widths and heights, the depths between which surfaces are seen, the pixels that a source
@@ -162,19 +164,22 @@ def draw(
     V, (H, W) = view_from_source.shape[1], disparities[0].shape
     there, back = view_from_source.astype(np.float32), source_from_view.astype(np.float32)
     fx, fy, nearest, farthest, span = (np.float32(x) for x in (*focal, *depths, reach))
-    out, covered = np.zeros((V, 3, H, W), np.float32), np.zeros((V, H, W), np.bool_)
+    out, near = np.zeros((V, 3, H, W), np.float32), np.zeros((V, H, W), np.float32)
+    covered = np.zeros((V, H, W), np.bool_)
 
     def view(v: int) -> None:
         splatted, buffer = np.empty((2, H, W), np.float32)
         for s, (picture, disparity) in enumerate(zip(pictures, disparities, strict=True)):
             _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, splatted)
             _close(splatted, buffer)
-            seen = _look_up(picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, out[v], covered[v])
+            seen = _look_up(
+                picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, out[v], near[v], covered[v]
+            )
             if seen > enough * H * W:
                 return
 
     list(_THREADS.map(view, range(V)))
-    return out, covered
+    return out, covered, near
 
 
 def warm_up() -> None:

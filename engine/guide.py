@@ -136,8 +136,12 @@ def close(disparity_VHW: Tensor) -> Tensor:
     return torch.where((disparity_VHW < 0) & (count > 4.5), nearest, disparity_VHW)
 
 
-def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
-    """Pictures `[V, 3, H, W]` of one source from other cameras and where it shows something there `[V, H, W]`.
+Seen = tuple[Tensor, Tensor, Tensor]
+"""Pictures `[V, 3, H, W]`, where they are covered `[V, H, W]`, and the disparity of what they show `[V, H, W]`."""
+
+
+def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Seen:
+    """One source from other cameras.
 
     Every pixel that has a disparity looks its colour up in the source, unless another surface stands before it there.
     """
@@ -152,7 +156,7 @@ def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tu
     found = F.grid_sample(maps, at, mode="bilinear", padding_mode="border", align_corners=False)
     here = torch.where(disparity > 0, 1 / z.clamp_min(_NEAREST), 0.0)
     same = (here - found[:, 3]).abs() <= 0.15 * torch.maximum(here, found[:, 3]) + 0.004
-    return found[:, :3], same & (disparity >= 0) & (z > _NEAREST) & (at.abs().amax(-1) <= 1)
+    return found[:, :3], same & (disparity >= 0) & (z > _NEAREST) & (at.abs().amax(-1) <= 1), disparity
 
 
 def look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
@@ -161,16 +165,26 @@ def look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens)
     Sources stand oldest first; older ones only show what newer ones don't, so what has moved since leaves no ghost.
     What none shows continues what is around it smoothly.
     """
-    drawn = look_on_cpu if sources[-1].picture.device.type == "cpu" else look_through
-    picture, covered = drawn(sources, views_V44, lens)
+    picture, covered, _ = _look(sources, views_V44, lens)
     return fill(picture, covered[:, None].float()), covered
 
 
-def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
+def look_once(source: Surface, world_from_camera: NDArray[np.float64], lens: Lens) -> Seen:
+    """One source from one camera `[4, 4]`, what it doesn't show left bare: `[3, H, W]`, `[H, W]`, `[H, W]`."""
+    picture, covered, disparity = _look([source], world_from_camera[None], lens)
+    return picture[0], covered[0], disparity[0]
+
+
+def _look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> Seen:
+    drawn = look_on_cpu if sources[-1].picture.device.type == "cpu" else look_through
+    return drawn(sources, views_V44, lens)
+
+
+def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> Seen:
     """`look_through`, compiled, with sharper interpolation."""
     newest_first = sources[::-1]
     cameras = np.stack([source.world_from_camera for source in newest_first])[:, None]
-    picture, covered = draw(
+    picture, covered, near = draw(
         [source.picture.numpy() for source in newest_first],
         [source.disparity.numpy() for source in newest_first],
         [source.kept().numpy() for source in newest_first],
@@ -181,19 +195,19 @@ def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens
         reach=_REACH,
         enough=_ENOUGH,
     )
-    return torch.from_numpy(picture), torch.from_numpy(covered)
+    return torch.from_numpy(picture), torch.from_numpy(covered), torch.from_numpy(near)
 
 
-def look_through(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
-    """Pictures `[V, 3, H, W]` and coverage `[V, H, W]` of the sources alone, in plain tensor operations."""
-    picture, covered = look_from(sources[-1], views_V44, lens)
+def look_through(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> Seen:
+    """The sources alone, in plain tensor operations."""
+    picture, covered, near = look_from(sources[-1], views_V44, lens)
     for source in reversed(sources[:-1]):
         if covered.float().mean() > _ENOUGH:
             break
-        older, visible = look_from(source, views_V44, lens)
-        picture = torch.where(covered[:, None], picture, older)
+        older, visible, behind = look_from(source, views_V44, lens)
+        picture, near = torch.where(covered[:, None], picture, older), torch.where(covered, near, behind)
         covered = covered | visible
-    return picture, covered
+    return picture, covered, near
 
 
 def fill(picture: Tensor, known: Tensor) -> Tensor:

@@ -116,7 +116,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
     def _path(self, steps: Sequence[Step]) -> Poses:
         path = super()._path(steps)
         if any(step.walls for step in steps) and self.weights.depth and (self._records or self._first is not None):
-            path = stopped(self._surfaces.get(max(len(self._poses) - 1, 0), self.pose), path)
+            walked = self._poses if len(self._poses) else self.pose[None]
+            path = stopped(self._surfaces.get(len(walked) - 1, walked), path)
         return path
 
     def _restore(self, records: Sequence[ChunkRecord]) -> None:

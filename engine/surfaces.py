@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.depth import confidence, estimate, signed
+from engine.depth import confidence, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, lifted, make_guide
 from engine.precision import autocast
+from engine.second_view import estimate_views, view_before
 from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
 from engine.weights import PocketWeights
 
@@ -48,10 +49,10 @@ class Surfaces:
         for i in [i for i in self._kept if i >= index]:
             del self._kept[i]
 
-    def get(self, index: int, world_from_camera: NDArray[np.float64]) -> Surface:
-        """The surface of latent `index`, seen from that camera `[4, 4]`."""
+    def get(self, index: int, path: NDArray[np.float64]) -> Surface:
+        """The surface of latent `index` of a walk along cameras `[T, 4, 4]`, of those up to it."""
         if index not in self._kept:
-            self._kept[index] = self._lift(index, world_from_camera)
+            self._kept[index] = self._lift(index, path)
         self._kept.move_to_end(index)
         while len(self._kept) > CAPACITY:
             self._kept.popitem(last=False)
@@ -67,7 +68,7 @@ class Surfaces:
         nothing = self._nothing(first - current)
         if first == len(path):
             return nothing
-        sources = [self.get(i, path[i]) for i in lifted(context or [0])]
+        sources = [self.get(i, path) for i in lifted(context or [0])]
         shown = make_guide(self.weights.vae, sources, path[first - 1], path[first:], POCKET_LENS)
         return Guide(
             torch.cat([nothing.latents, shown.latents]),
@@ -86,16 +87,21 @@ class Surfaces:
         )
 
     @torch.inference_mode()
-    def _lift(self, index: int, world_from_camera: NDArray[np.float64]) -> Surface:
+    def _lift(self, index: int, path: NDArray[np.float64]) -> Surface:
         assert self.weights.depth is not None, "a guided transformer comes with a depth network"
-        latent, shown = self._latent(index), self._picture(index)
-        if shown is None:
-            shown = self._decode(index)
-        picture = torch.from_numpy(shown.copy())[None].to(latent.device)
-        with autocast(latent.device):
-            depth = estimate(self.weights.depth, latent[None], world_from_camera[None], picture)
-        shown_3HW, disparity, stands = signed(picture)[0].contiguous(), depth.seen()[0], depth.stands()[0]
-        return Surface(shown_3HW, disparity, world_from_camera, stands, confidence(depth)[0])
+        before = view_before(index)
+        indices = [index] if before is None else [before, index]
+        latents = torch.stack([self._latent(i) for i in indices])
+        pictures = torch.from_numpy(np.stack([self._shown(i) for i in indices])).to(latents.device)
+        cameras = path[indices]
+        earlier = [None] if before is None else [None, 0]
+        depth = estimate_views(self.weights.depth, latents, cameras, pictures, earlier)
+        picture, disparity, stands = signed(pictures[-1:])[0].contiguous(), depth.seen()[-1], depth.stands()[-1]
+        return Surface(picture, disparity, cameras[-1], stands, confidence(depth)[-1])
+
+    def _shown(self, index: int) -> NDArray[np.uint8]:
+        shown = self._picture(index)
+        return self._decode(index) if shown is None else shown
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         state: DecoderState | None = None

@@ -49,21 +49,24 @@ def network(pictures: Pictures, advance: Advance) -> DepthViews:
         )
     import torch
 
-    from engine.depth import confidence, estimate
+    from engine.depth import confidence
+    from engine.second_view import estimate_views
     from engine.weights import load_depth
 
     head, _ = load_depth(WEIGHTS)
     depth, sure = (np.empty(pictures.rgb.shape[:3], dtype=np.float32) for _ in range(2))
     static = np.empty(pictures.rgb.shape[:3], dtype=bool)
     for start in range(0, len(pictures.latents), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
+        part = slice(max(start - 1, 0), start + _AT_ONCE)
         latents, shown = pictures.latents[part].astype(np.float32), np.ascontiguousarray(pictures.rgb[part])
-        found = estimate(head, torch.from_numpy(latents), pictures.poses[part], torch.from_numpy(shown))
-        seen = found.seen().numpy()
+        before = [None, *range(len(latents) - 1)]
+        found = estimate_views(head, torch.from_numpy(latents), pictures.poses[part], torch.from_numpy(shown), before)
+        seen, kept = found.seen().numpy(), slice(start - part.start, None)
+        part = slice(start, start + _AT_ONCE)
         with np.errstate(divide="ignore"):
-            depth[part] = np.where(seen > 0, 1 / seen, np.inf)
-        sure[part] = confidence(found).numpy()
-        static[part] = found.stands().numpy() & (seen > 0)
+            depth[part] = np.where(seen > 0, 1 / seen, np.inf)[kept]
+        sure[part] = confidence(found).numpy()[kept]
+        static[part] = (found.stands().numpy() & (seen > 0))[kept]
         advance(min(1.0, (start + _AT_ONCE) / len(pictures.latents)))
     return DepthViews(rgb=pictures.rgb, depth=depth, confidence=sure, static=static,
                       world_from_camera=pictures.poses, lens=pictures.lens, frame_ids=pictures.ids)  # fmt: skip

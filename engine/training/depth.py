@@ -16,11 +16,12 @@ from safetensors import safe_open
 from torch import Tensor
 
 from engine.checkpoint import Json, save_weights
-from engine.depth import DepthHead, depth_loss, ground_disparity, level_camera, signed
+from engine.depth import EARLIER, DepthHead, depth_loss, ground_disparity, level_camera, signed
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS
 from engine.guide import rays
 from engine.precision import autocast
+from engine.second_view import APART, earlier_view, surfaces_of
 from engine.training.loop import Run
 from engine.vae import FRAMES_PER_LATENT
 
@@ -36,6 +37,10 @@ BLUR = 0.4
 """Share of batches whose pictures are as blurred as decoded ones."""
 NOISE = 0.1
 """Noise on latents, so that generated ones are read as well."""
+SECOND_VIEW = 0.75
+"""Share of the samples with a picture and a camera that are also seen from an earlier camera ..."""
+APART_IN_TRAINING = (1, 6)
+"""... by so many latents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +60,32 @@ class DepthSamples:
             self.heroes[clips]
         ).view(-1, 1, 1)
 
-    def draw(self, rng: random.Random, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Latents `[B, C, Y, X]`, ground disparity and depth `[B, H, W]`, pictures `[B, 3, H, W]` and the character's
-        pixels `[B, H, W]` of random moments."""
-        n, T = self.latents.shape[:2]
-        clips, times = zip(*((rng.randrange(n), rng.randrange(T)) for _ in range(count)), strict=True)
-        cameras = self.poses[list(clips), list(times)]
-        cameras[[rng.random() < PRIOR_DROP for _ in clips]] = level_camera()
-        depth = self.depth[list(clips), list(times)].float()
-        return (
-            self.latents[list(clips), list(times)].float(),
+    def at(self, clips: list[int], times: list[int], told: list[bool]) -> Moments:
+        """These moments; the cameras of those that are not `told` theirs are the level one."""
+        cameras = self.poses[clips, times]
+        depth = self.depth[clips, times].float()
+        cameras[[not each for each in told]] = level_camera()
+        return Moments(
+            self.latents[clips, times].float(),
+            cameras,
             ground_disparity(cameras, depth.shape[-2], depth.shape[-1], POCKET_LENS),
+            signed(self.pictures[clips, times]),
             depth,
-            signed(self.pictures[list(clips), list(times)]),
-            self.moving(list(clips), list(times)),
+            self.moving(clips, times),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Latents `[B, C, Y, X]`, cameras `[B, 4, 4]` and the ground's disparity in them `[B, H, W]`, pictures
+    `[B, 3, H, W]`, true depth and the character's pixels `[B, H, W]`."""
+
+    latents: Tensor
+    cameras: NDArray[np.float64]
+    ground: Tensor
+    pictures: Tensor
+    depth: Tensor
+    moving: Tensor
 
 
 def character(depth_BHW: Tensor, world_from_camera: NDArray[np.float64]) -> Tensor:
@@ -117,34 +133,61 @@ def heroes(metadata: dict[str, str]) -> NDArray[np.bool_]:
 def loss_of(
     head: DepthHead, samples: DepthSamples, rng: random.Random, batch: int, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss of one batch."""
-    latents, ground, depth, pictures, moving = samples.draw(rng, batch)
+    """Loss of one batch, most of it seen from an earlier camera as well."""
+    n, T = samples.latents.shape[:2]
+    clips, times = ([rng.randrange(count) for _ in range(batch)] for count in (n, T))
+    told = [rng.random() >= PRIOR_DROP for _ in clips]
+    now = samples.at(clips, times, told)
     level = NOISE * torch.rand(batch, 1, 1, 1, generator=generator)
-    noisy = latents + level * torch.randn(latents.shape, generator=generator)
-    if rng.random() < BLUR:
-        pictures = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
-    with autocast(latents.device):
-        found = head(noisy, ground, None if rng.random() < PICTURE_DROP else pictures)
-    return depth_loss(found, depth, moving)
+    noisy = now.latents + level * torch.randn(now.latents.shape, generator=generator)
+    pictures, earlier = now.pictures, None
+    if rng.random() < PICTURE_DROP:
+        pictures = None
+    else:
+        before = [max(t - rng.randint(*APART_IN_TRAINING), 0) for t in times]
+        useful = [told[b] and times[b] > 0 and rng.random() < SECOND_VIEW for b in range(batch)]
+        earlier = _earlier(head, samples.at(clips, before, told), now, useful)
+        if rng.random() < BLUR:
+            pictures = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
+    with autocast(noisy.device):
+        found = head(noisy, now.ground, pictures, earlier)
+    return depth_loss(found, now.depth, now.moving)
+
+
+@torch.no_grad()
+def _earlier(head: DepthHead, before: Moments, now: Moments, useful: list[bool]) -> Tensor | None:
+    """What `head` alone makes of the earlier moments, seen now, `[B, 5, H, W]`; 0 where not `useful`."""
+    rows = [b for b, each in enumerate(useful) if each]
+    if not rows:
+        return None
+    with autocast(before.latents.device):
+        alone = head(before.latents[rows], before.ground[rows], before.pictures[rows])
+    seen = torch.zeros(len(useful), EARLIER, *now.depth.shape[1:])
+    for row, surface in zip(rows, surfaces_of(alone, before.pictures[rows], before.cameras[rows]), strict=True):
+        seen[row] = earlier_view(surface, now.cameras[row], now.ground[row])
+    return seen
 
 
 @torch.inference_mode()
 def evaluate_depth(run: Run, head: DepthHead, held_out: DepthSamples) -> Json:
-    """AbsRel, share within 1.25, sky accuracy on held-out worlds, also without pose and without picture; PNGs."""
+    """AbsRel, share within 1.25, sky accuracy on held-out worlds, from two views, one, without pose, without picture;
+    PNGs."""
     averaged, scores = run.averaged(DepthHead(head.config)), {}
     n, T = held_out.latents.shape[:2]
-    for name, known, seen in (("", True, True), ("_no_pose", False, True), ("_no_picture", True, False)):
+    times = list(range(0, T, 3))
+    for name in ("", "_one_view", "_no_pose", "_no_picture"):
         found = []
         for i in range(n):
-            times = list(range(0, T, 3))
-            poses = held_out.poses[i, times] if known else np.stack([level_camera()] * len(times))
-            depth = held_out.depth[i, times].float()
-            ground = ground_disparity(poses, depth.shape[-2], depth.shape[-1], POCKET_LENS)
-            pictures = signed(held_out.pictures[i, times]) if seen else None
-            result = averaged(held_out.latents[i, times].float(), ground, pictures)
-            found.append(depth_loss(result, depth, held_out.moving([i] * len(times), times))[1])
-            if known and seen and i < 6:
-                _picture(result.seen()[-1], depth[-1], run.config.out / f"step{run.step:06d}-{i}.png")
+            now = held_out.at([i] * len(times), times, [name != "_no_pose"] * len(times))
+            pictures = None if name == "_no_picture" else now.pictures
+            earlier = None
+            if not name:
+                before = held_out.at([i] * len(times), [max(t - APART, 0) for t in times], [True] * len(times))
+                earlier = _earlier(averaged, before, now, [t > 0 for t in times])
+            result = averaged(now.latents, now.ground, pictures, earlier)
+            found.append(depth_loss(result, now.depth, now.moving)[1])
+            if not name and i < 6:
+                _picture(result.seen()[-1], now.depth[-1], run.config.out / f"step{run.step:06d}-{i}.png")
         for key in found[0]:
             scores[key + name] = round(float(np.nanmean([f[key] for f in found])), 4)
     return scores

@@ -24,12 +24,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.checkpoint import write_atomically
-from engine.depth import DepthHead, estimate, signed
+from engine.depth import DepthHead, signed
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS, rigid_inverse
 from engine.guide import Guide, Surface, lifted, make_guide
 from engine.memory import pocket, select_context
 from engine.precision import autocast, default_device
+from engine.second_view import estimate_views, view_before
 from engine.training.latents import encode_frames
 from engine.transformer import COVERAGE
 from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, to_uint8
@@ -55,8 +56,7 @@ def guides_of(
     """Guides of one clip; `pictures` are what its latents' last frames are taken to show. Latent 0 has none (zeros)."""
     T, C, Y, X = latents_TCYX.shape
     pictures = torch.from_numpy(pictures_THW3.copy())
-    with autocast(latents_TCYX.device):
-        depth = estimate(head, latents_TCYX, poses, pictures)
+    depth = estimate_views(head, latents_TCYX, poses, pictures, [view_before(t) for t in range(T)])
     disparity, stands = depth.seen(), depth.stands()
     frames = signed(pictures).to(disparity.device).contiguous()
     surfaces = [Surface(frames[t], disparity[t], poses[t], stands[t]) for t in range(T)]

@@ -108,8 +108,8 @@ def test_a_world_shows_its_network_the_surfaces_it_knows():
 def test_the_compiled_drawing_shows_what_the_plain_one_shows(keys):
     path = frame_poses([Step(keys=keys)] * 8, POCKET, start_pose(POCKET))
     sources = [ground_picture(path[0]), ground_picture(path[8])]
-    plain, covered = look_through(sources, path[[12, 20, 32]], POCKET_LENS)
-    compiled, seen = look_on_cpu(sources, path[[12, 20, 32]], POCKET_LENS)
+    plain, covered, _ = look_through(sources, path[[12, 20, 32]], POCKET_LENS)
+    compiled, seen, _ = look_on_cpu(sources, path[[12, 20, 32]], POCKET_LENS)
     assert (covered == seen).float().mean() > 0.998
     both = (covered & seen)[:, None].expand_as(plain)
     assert (plain - compiled)[both].abs().mean() < 0.03  # one is bilinear, the other sharper
@@ -122,7 +122,7 @@ def test_what_is_drawn_from_a_drawing_again_and_again_stays_sharp():
     def energy_after(drawing) -> float:
         surface = Surface(noise, torch.full((H, W), 0.01), path[0])
         for camera in path[1::4]:
-            picture, _ = drawing([surface], camera[None], POCKET_LENS)
+            picture, _, _ = drawing([surface], camera[None], POCKET_LENS)
             surface = Surface(picture[0], surface.disparity, camera)
         return float(surface.picture[..., W // 4 : -W // 4].diff(dim=-1).square().mean())
 
@@ -134,5 +134,5 @@ def test_a_character_is_not_drawn_from_other_cameras(drawing):
     surface = ground_picture(start_pose(POCKET))
     stands = torch.ones(H, W, dtype=torch.bool)
     stands[20:40, 35:45] = False
-    _, covered = drawing([replace(surface, stands=stands)], start_pose(POCKET)[None], POCKET_LENS)
+    _, covered, _ = drawing([replace(surface, stands=stands)], start_pose(POCKET)[None], POCKET_LENS)
     assert not covered[0, 22:38, 37:43].any() and covered[0, :, :30].float().mean() > 0.97
