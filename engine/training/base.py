@@ -52,10 +52,12 @@ class BaseTraining:
     """Most noise added to guides, for the same reason."""
     guide_drop: float = 0.1
     """Share of clips that see no guide; chunks of 16 never do."""
-    unheard: float = 0.45
+    unheard: float = 0.4
     """Share of clips with events whose context and guides show the calm place: the words alone tell what happens."""
     ended: float = 0.15
     """Share of them whose context and guides show the events and whose words and targets don't: all is over."""
+    untouched: float = 0.25
+    """Share of them in which nothing happens and nothing is said: without words everything stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +133,21 @@ class BatchSampler:
         told = [rng.random() >= config.text_drop for _ in chosen]
         latents = clips.latents[chosen, span].float()
         context, shown = latents.clone(), None if guides is None else guides[chosen, span].float()
-        ended = [False] * len(chosen)
+        quiet = [False] * len(chosen)
         for b, i in enumerate(chosen):
             calm, fate = self.source.calm, rng.random()
-            if calm is None or i not in calm.row or not told[b] or fate >= config.unheard + config.ended:
+            if calm is None or i not in calm.row or not told[b]:
                 continue
-            without, ended[b] = calm.latents[calm.row[i], span].float(), fate < config.ended
-            if ended[b]:
+            without = calm.latents[calm.row[i], span].float()
+            unheard, untouched = fate < config.unheard, fate >= 1 - config.untouched
+            quiet[b] = untouched or config.unheard <= fate < config.unheard + config.ended
+            if quiet[b]:
                 latents[b] = without
-                continue
-            context[b] = without
-            if shown is not None:
-                shown[b] = calm.guides[calm.row[i], span].float()
-        texts = [self._texts(clips.about[i], told[b], ended[b], rng) for b, i in enumerate(chosen)]
+            if unheard or untouched:
+                context[b] = without
+                if shown is not None:
+                    shown[b] = calm.guides[calm.row[i], span].float()
+        texts = [self._texts(clips.about[i], told[b], quiet[b], rng) for b, i in enumerate(chosen)]
         longest = max(len(rows) for both, _ in texts for rows in both)
         rows = torch.zeros(len(chosen), VERSIONS, longest, text.TEXT_WIDTH)
         lengths = torch.zeros(len(chosen), VERSIONS, dtype=torch.long)
@@ -156,13 +160,13 @@ class BatchSampler:
         return Batch(latents, actions, poses, rows, lengths, versions, shown, context)
 
     def _texts(
-        self, about: dict[str, Any], told: bool, ended: bool, rng: random.Random
+        self, about: dict[str, Any], told: bool, quiet: bool, rng: random.Random
     ) -> tuple[list[NDArray[np.float32]], Tensor]:
         """Rows of the text before and after the first change in the window, and the version of each latent; without
-        events where all has `ended`, none at all where nothing is `told`."""
+        events where all is `quiet`, none at all where nothing is `told`."""
         T, language, wording = self.config.latents, rng.choice(("en", "en", "zh")), rng.randrange(64)
         lines = [lines_at(about, t, language, wording) for t in range(T)]
-        if ended:
+        if quiet:
             lines = [line[:1] for line in lines]
         change = next((t for t in range(1, T) if lines[t] != lines[0]), T)
         both = [lines[0], lines[min(change, T - 1)]]

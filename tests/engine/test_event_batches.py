@@ -22,6 +22,8 @@ QUIET = {**ABOUT, "events": []}
 HAPPENING, CALM = 2.0, -2.0
 """What all latents of a clip hold, with and without the event."""
 
+NOTHING = {"unheard": 0.0, "ended": 0.0, "untouched": 0.0, "text_drop": 0.0}
+
 
 def source(*about: dict) -> GuidedClips:
     poses = latent_poses([Step(keys=KEY_W)] * 19, POCKET)
@@ -35,7 +37,7 @@ def source(*about: dict) -> GuidedClips:
 
 
 def drawn(*about: dict, **changes: float) -> Batch:
-    config = BaseTraining(batch=16, latents=20, **{"unheard": 0.0, "ended": 0.0, "text_drop": 0.0} | changes)  # type: ignore[arg-type]
+    config = BaseTraining(batch=16, latents=20, **NOTHING | changes)  # type: ignore[arg-type]
     return BatchSampler(source(*about), config).draw(random.Random(0))
 
 
@@ -60,6 +62,13 @@ def test_an_ended_event_shows_everywhere_but_in_words_and_targets():
     assert (batch.lengths == 1).all() and not batch.versions.any()
 
 
+def test_a_walk_that_is_left_untouched_is_calm_throughout_and_nothing_is_said():
+    batch = drawn(ABOUT, untouched=1.0)
+    assert batch.guides is not None
+    assert only(batch.latents) == only(batch.seen) == only(batch.guides) == CALM
+    assert (batch.lengths == 1).all() and not batch.versions.any()
+
+
 @pytest.mark.parametrize("changes", [{}, {"unheard": 0.5, "ended": 0.5, "text_drop": 1.0}])
 def test_without_words_context_and_targets_agree(changes):
     batch = drawn(ABOUT, **changes)
@@ -72,16 +81,16 @@ def test_clips_in_which_nothing_happens_are_left_as_they_are():
 
 
 def test_shares_are_those_asked_for():
-    config = BaseTraining(batch=2000, latents=20, unheard=0.45, ended=0.15, text_drop=0.0)
+    config = BaseTraining(batch=2000, latents=20, unheard=0.4, ended=0.15, untouched=0.25, text_drop=0.0)
     batch = BatchSampler(source(ABOUT, QUIET), config).draw(random.Random(0))
-    unheard = (batch.seen[:, 0, 0, 0, 0] == CALM).float().mean()
-    ended = (batch.latents[:, 0, 0, 0, 0] == CALM).float().mean()
-    assert float(unheard) == pytest.approx(0.225, abs=0.03) and float(ended) == pytest.approx(0.075, abs=0.02)
+    seen, made = (x[:, 0, 0, 0, 0] == CALM for x in (batch.seen, batch.latents))
+    shares = [float(each.float().mean()) for each in (seen & ~made, made & ~seen, seen & made)]
+    assert shares == pytest.approx([0.2, 0.075, 0.125], abs=0.03)
 
 
 def test_a_given_first_picture_is_the_one_that_context_shows():
     """The loss of a network without guide or memory doesn't depend on what its own given latent would have become."""
-    config = BaseTraining(batch=16, latents=20, unheard=1.0, ended=0.0, text_drop=0.0, given_first=1.0)
+    config = BaseTraining(batch=16, latents=20, given_first=1.0, **{**NOTHING, "unheard": 1.0})
     batch = BatchSampler(source(ABOUT), config).draw(random.Random(0))
     torch.manual_seed(0)
     model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4))
