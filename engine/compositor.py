@@ -54,7 +54,8 @@ class Compositor(nn.Module):
         correction, trust = y.unflatten(1, (FRAMES_PER_LATENT, 4)).split((3, 1), 2)
         joined = decoded + torch.sigmoid(trust + _TRUST) * difference + correction
         known = torch.maximum(torch.minimum(joined, torch.maximum(decoded, drawn)), torch.minimum(decoded, drawn))
-        return torch.where(shown > 0, drawn + disagreement(difference, agree) * (known - drawn), joined)
+        known = drawn + disagreement(difference, agree) * (known - drawn)
+        return torch.where(shown > 0, known, joined + _continued((known - decoded) * shown, shown))
 
 
 def disagreement(difference: Tensor, agree: float) -> Tensor:
@@ -64,5 +65,18 @@ def disagreement(difference: Tensor, agree: float) -> Tensor:
     What agrees is shown as it is drawn, exactly: a picture that stands still would otherwise be corrected again every
     chunk.
     """
-    mean = F.avg_pool2d(difference.float().flatten(0, 1), 9, 1, 4, count_include_pad=False).abs()
-    return ((mean.amax(1, keepdim=True) - agree) / agree).clamp(0, 1).unflatten(0, difference.shape[:2])
+    mean = _mean(difference.float()).abs()
+    return ((mean.amax(2, keepdim=True) - agree) / agree).clamp(0, 1)
+
+
+def _continued(change: Tensor, shown: Tensor) -> Tensor:
+    """What was changed where something is `shown` `[B, 4, 1, H, W]`, continued over seams and the edges of holes, so
+    that a new light doesn't leave the old one there: changes `[B, 4, 3, H, W]` -> the same shape, 0 inside holes."""
+    return _mean(change.float()) / _mean(shown.float()).clamp_min(0.5)
+
+
+def _mean(x_B4CHW: Tensor) -> Tensor:
+    """Means of 9x9 pixels (of those inside the picture)."""
+    across = F.avg_pool2d(x_B4CHW.flatten(0, 1), (1, 9), 1, (0, 4), count_include_pad=False)
+    down = F.avg_pool2d(across, (9, 1), 1, (4, 0), count_include_pad=False)
+    return down.unflatten(0, x_B4CHW.shape[:2])

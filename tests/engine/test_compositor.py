@@ -46,6 +46,18 @@ def test_while_words_are_new_a_small_change_of_light_is_shown():
     assert (model(flat - 0.06, flat, covered, AGREE_ON_CHANGE) < flat - 0.01).all()
 
 
+def test_a_new_light_is_continued_over_seams_and_fades_inside_holes():
+    dark, light = torch.full((1, 4, 3, 16, 32), -0.5), torch.full((1, 4, 3, 16, 32), 0.5)
+    covered = torch.ones(1, 4, 16, 32, dtype=torch.bool)
+    covered[:, :, :, 6] = False
+    covered[:, :, :, 16:] = False
+    shown = Compositor(CompositorConfig(width=8))(light, dark, covered)
+    around = shown[:, :, :, :, 2]
+    assert torch.allclose(shown[..., 6], around, atol=0.05)
+    assert torch.allclose(shown[..., 24:], light[..., 24:])
+    assert (shown[..., 17] < 0.4).all() and (shown[..., 17] > around).all()
+
+
 def test_it_learns_which_of_the_two_is_right(tmp_path):
     torch.manual_seed(0)
     config = CompositorTraining(batch=4, crop=(16, 32), warmup=1000)
