@@ -250,6 +250,7 @@ class Explorer:
             fps_shown=shown,
             latency_ms=meter.recent_latency_ms,
             drops=pacer.drops,
+            left_out=meter.left_out.recent(now),
             display_bound=shown > 0 and shown < 0.8 * made,
             captured=self.input.captured,
             covered=covered_by_panel(self.screen.gui.theme, self.state.ui),

@@ -27,6 +27,14 @@ def figures(view: View) -> list[tuple[str, str]]:
     ]
 
 
+def network(view: View) -> str:
+    """What a person should know of a slow network; empty while it carries all."""
+    if not view.left_out:
+        return ""
+    made = view.fps_generated + view.left_out
+    return f"The network is slow: it carries {view.fps_generated:.0f} of {made:.0f} pictures a second"
+
+
 def draw_hud(theme: Theme, view: View) -> None:
     """The whole display over the picture."""
     margin = theme.px(18)
@@ -49,6 +57,9 @@ def _figures(theme: Theme, view: View, margin: float) -> None:
         imgui.same_line(0, theme.px(5))
         with font(theme, look.SMALL, bold=True):
             imgui.text(value)
+    if words := network(view):
+        with font(theme, look.SMALL), colours(text=look.ACCENT):
+            imgui.text(words)
     if view.display_bound:
         with font(theme, look.SMALL), colours(text=look.ACCENT):
             imgui.text(f"The display is the bottleneck: {view.drops} pictures skipped")

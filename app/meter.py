@@ -65,6 +65,8 @@ class Meter:
     def __init__(self) -> None:
         self.generated = Rate()
         """Distinct frames that the model made and that arrived."""
+        self.left_out = Rate()
+        """Frames that the worker left out because the network could not carry them."""
         self.shown = Rate()
         """Distinct frames that reached the eye."""
         self.latencies_ms: list[float] = []
@@ -129,6 +131,7 @@ class Meter:
             "latency_p50_ms": _rounded(percentile(self.latencies_ms, 50), 1),
             "latency_p95_ms": _rounded(percentile(self.latencies_ms, 95), 1),
             "frames": self.shown.total,
+            "left_out": self.left_out.total,
         }
 
 

@@ -218,6 +218,8 @@ class View:
     drops: int
     display_bound: bool
     """The display, not the model, limits the frame rate."""
+    left_out: float
+    """Pictures a second that the network has no room for."""
     captured: bool
     covered: int
     """Pixels at the right that the panel hides."""

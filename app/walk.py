@@ -89,8 +89,9 @@ class Walk:
         self.pacer: Pacer[Picture] = Pacer(pacing)
         self._link = link
         self._pending: dict[int, wire.Request] = {}
-        self._sizes: dict[int, int] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
         self._first_ms = 0.0
+        self._arrived = 0
         self.ends = ChunkEnds()
         self._told: tuple[int, int, int, int, bool] | None = None
         self._turned: list[tuple[int, float, float]] = []
@@ -183,7 +184,7 @@ class Walk:
         self.meter.interrupt()
         self._sizes.clear()
         self._turned.clear()
-        self._told, self._shown = None, 0
+        self._told, self._shown, self._arrived = None, 0, 0
 
     def close(self) -> None:
         """End the connection."""
@@ -306,14 +307,18 @@ class Walk:
         self.meter.interrupt()
         self._sizes.clear()
         self._turned.clear()
-        self._shown = 0
+        self._shown = self._arrived = 0
 
     def _frames(self, frames: wire.Frames, now: float) -> None:
         if frames.generation < self.state.generation:
             return
         self._enter(frames.generation)
+        left_out = max(0, frames.index - self._arrived)
+        self._arrived = frames.index + frames.count
         self.meter.generated.add(now, frames.count)
-        self._production(frames)
+        if left_out:
+            self.meter.left_out.add(now, left_out)
+        self._production(frames, left_out)
         shape = (frames.count, frames.height, frames.width, 3)
         for offset, pixels in enumerate(np.frombuffer(frames.pixels, dtype=np.uint8).reshape(shape)):
             self.pacer.push(
@@ -327,16 +332,17 @@ class Walk:
                 )
             )
 
-    def _production(self, frames: wire.Frames) -> None:
-        """Learn from a header how fast the worker works."""
+    def _production(self, frames: wire.Frames, left_out: int) -> None:
+        """Learn from a header how fast the worker works; the pace follows the pictures that come."""
         before = self._sizes.get(frames.chunk - 1)
         if frames.latent == 0:
             self._first_ms = frames.gen_ms
             if before is not None and frames.chunk_ms > 0:
                 seconds = frames.chunk_ms / 1e3
-                self.pacer.produced(before, seconds)
-                self.meter.chunk(before, seconds, self.state.world.fps if self.state.world else 24.0)
-        self._sizes[frames.chunk] = self._sizes.get(frames.chunk, 0) + frames.count
+                self.pacer.produced(before[0], seconds)
+                self.meter.chunk(sum(before), seconds, self.state.world.fps if self.state.world else 24.0)
+        came, missing = self._sizes.get(frames.chunk, (0, 0))
+        self._sizes[frames.chunk] = came + frames.count, missing + left_out
         self._sizes.pop(frames.chunk - 2, None)
 
     def _reply(self, reply: wire.Reply) -> None:

@@ -14,6 +14,7 @@ from worker import transport
 from worker.codec import pack, unpack
 from worker.errors import WireError
 from worker.mailbox import merge
+from worker.moved import Heard, Moved
 from worker.protocol import SCHEMA, Closed, Control, Event, Frames, Hello, Quit, Request, RequestLaneEvent
 from worker.transport import LIMITS, Context, Lane, Socket
 
@@ -46,11 +47,12 @@ class WorldLink(Protocol):
 class Lanes:
     """The three sockets of a window and what goes over them."""
 
-    def __init__(self, context: Context, sockets: Mapping[Lane, Socket]) -> None:
-        """`sockets` are made by `open_lanes` and connected by the caller."""
+    def __init__(self, context: Context, sockets: Mapping[Lane, Socket], requests: int = 0) -> None:
+        """`sockets` are made by `open_lanes` and connected by the caller; `requests` were numbered before."""
         self._context, self._sockets = context, sockets
         self._unsent: Control | None = None
-        self._requests = 0
+        self.requests = requests
+        """The newest `Request.id`."""
 
     def hello(self, *, take_over: bool = False, token: str = "") -> None:
         """Ask to be let in; to be repeated on every new connection."""
@@ -68,8 +70,8 @@ class Lanes:
 
     def numbered(self, request: Request) -> Request:
         """The request with an `id` of its own."""
-        self._requests += 1
-        return msgspec.structs.replace(request, id=self._requests)
+        self.requests += 1
+        return msgspec.structs.replace(request, id=self.requests)
 
     def request(self, numbered: Request) -> int:
         """Send it; returns its `id`. Raises `WireError` if it is too big or too many wait for the worker."""
@@ -77,7 +79,7 @@ class Lanes:
             raise WireError(f"The worker has not read the last {LIMITS[Lane.REQUESTS].waiting} requests; restart it.")
         return numbered.id
 
-    def poll(self) -> list[Event]:
+    def poll(self) -> list[Heard]:
         """What has arrived; `Closed` where it makes no sense."""
         if self._unsent is not None and self._send(Lane.CONTROL, self._unsent):
             self._unsent = None
@@ -91,18 +93,18 @@ class Lanes:
         """Whether `close` was called."""
         return self._context.closed
 
-    def close(self) -> None:
-        """Close the sockets; what was sent may leave for a fifth of a second."""
-        self._context.destroy(linger=200)
+    def close(self, linger: int = 200) -> None:
+        """Close the sockets; what was sent may leave for `linger` milliseconds."""
+        self._context.destroy(linger=linger)
 
     def _send(self, lane: Lane, message: msgspec.Struct) -> bool:
         return transport.send(self._sockets[lane], [pack(message)], LIMITS[lane])
 
-    def _receive_events(self) -> list[RequestLaneEvent]:
-        events = []
+    def _receive_events(self) -> list[RequestLaneEvent | Moved]:
+        events: list[RequestLaneEvent | Moved] = []
         while (frames := transport.receive(self._sockets[Lane.REQUESTS])) is not None:
             transport.check_size(frames, LIMITS[Lane.REQUESTS])
-            events.append(unpack(b"".join(frames), RequestLaneEvent))
+            events.append(unpack(b"".join(frames), RequestLaneEvent | Moved))
         return events
 
     def _receive_frames(self) -> list[Frames]:
@@ -145,7 +147,7 @@ class SocketLink:
         """See `WorldLink.poll`."""
         if self._closed:
             return []
-        events = self._lanes.poll()
+        events = [event for event in self._lanes.poll() if not isinstance(event, Moved)]
         if self._worker is not None and self._worker.poll() is not None:
             events.append(Closed(sentence=self._epitaph(self._worker)))
         end = next((number for number, event in enumerate(events) if isinstance(event, Closed)), None)

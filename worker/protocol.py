@@ -85,8 +85,9 @@ class Control(Message, frozen=True, kw_only=True, tag="control"):
     """Mouse look up since the last Control."""
     sent_ns: Count = 0
     shown: Count = 0
-    """Credit: pictures of `generation` that were shown or dropped, that is `index + 1` of the newest one. The worker
-    starts a chunk only while at most `lead` pictures wait to be shown."""
+    """Credit: `index + 1` of the newest picture of `generation` that was shown; a chunk starts by it and `lead`."""
+    arrived: Count = 0
+    """The same of pictures that have come; said over a network, where the worker sends no faster than they do."""
     lead: Annotated[int, Meta(ge=0, le=64)] = 64
     """Pictures that may wait when the next chunk starts; the worker caps it at one chunk. 0 is the most responsive."""
     walls: bool = False
@@ -261,7 +262,7 @@ class Frames(Message, frozen=True, kw_only=True, tag="frames"):
     height: Side
     count: Annotated[int, Meta(ge=1, le=64)]
     produced_ns: Count
-    """When the model process finished them (its own clock: only differences mean something)."""
+    """When the model process finished them, by its own clock."""
     gen_ms: Milliseconds
     """Time from the start of the chunk to these pictures."""
     chunk_ms: Milliseconds = 0.0
@@ -362,8 +363,7 @@ class Trail(Message, frozen=True, kw_only=True, tag="trail"):
 
     whole: bool
     places: Annotated[bytes, Meta(max_length=128 * 1024)]
-    """Where the camera stood at the end of each latent, float32 `[N, 4]`: x and z on the ground, the heading in radians
-    (0 along z, to the right positive), the chunk."""
+    """Camera at each latent's end, float32 `[N, 4]`: x, z, heading in radians (0 along z, right positive), chunk."""
 
 
 class WorkerState(Message, frozen=True, kw_only=True, tag="worker_state"):

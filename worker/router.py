@@ -1,7 +1,7 @@
 """The router: the process that owns the sockets, lets one window in, and outlives the model.
 
 It computes nothing and never waits for anybody: it relays. The window is whoever holds the `Lease`; pictures that its
-queue has no room for wait here, and the session stops the model long before they are many.
+queue has no room for wait in the `Outbox`, and the session stops the model long before they are many.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import logging
 import shutil
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from worker.director import Director
 from worker.door import Door, LocalDoor
 from worker.errors import WireError
 from worker.lease import Lease
+from worker.outbox import Outbox
 from worker.protocol import (
     PROTOCOL,
     SCHEMA,
@@ -78,7 +79,7 @@ class Router:
         self._lease = Lease() if options.park is None else Lease(park=options.park)
         self._remote = options.park is not None
         self._strikes: Counter[bytes] = Counter()
-        self._pictures: deque[list[bytes]] = deque()
+        self._pictures = Outbox(thins=self._remote)
         self._models = 0
         self._deadlines = options.deadlines
         self._director = Director(
@@ -86,7 +87,7 @@ class Router:
             archive=Archive(folder=Path(options.sessions), confined=self._remote),
             deadlines=options.deadlines,
             tell=self._tell,
-            show=self._pictures.append,
+            show=lambda latent: self._pictures.put(latent, time.monotonic()),
         )
 
     def run(self, lifeline: int) -> None:
@@ -156,6 +157,7 @@ class Router:
                 self._strike(sender, frames, error)
                 continue
             if sender == self._lease.window:
+                self._pictures.arrived(control, time.monotonic())
                 self._director.control(control)
 
     def _messages(self, lane: Lane) -> Iterator[tuple[bytes, list[bytes]]]:
@@ -231,10 +233,10 @@ class Router:
         window = self._lease.window
         if window is None:
             self._pictures.clear()
-        while self._pictures:
-            if not transport.send(self._sockets[Lane.FRAMES], self._pictures[0], LIMITS[Lane.FRAMES], to=window):
+        while (latent := self._pictures.next()) is not None:
+            if not transport.send(self._sockets[Lane.FRAMES], latent, LIMITS[Lane.FRAMES], to=window):
                 return
-            self._pictures.popleft()
+            self._pictures.sent(time.monotonic())
 
     # -- beginning and end --------------------------------------------------------------------------------------------
 

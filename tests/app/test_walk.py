@@ -48,6 +48,16 @@ def test_pictures_are_shown_in_order_and_credit_is_given_for_each(walk, link):
     assert link.controls[-1].shown == 4
 
 
+def test_pictures_that_the_network_left_out_are_counted_and_credited(walk, link):
+    for latent in range(3):
+        link.frames += 3
+        link.pictures(1, latent=latent)
+    shown = run(walk, 6, 1.0)
+    assert [picture.index for picture in shown] == [3, 7, 11]
+    assert link.controls[-1].shown == 12
+    assert walk.meter.report()["left_out"] == 9
+
+
 def test_no_control_is_sent_when_there_is_no_news(walk, link):
     run(walk, 3, 1.0)
     sent = len(link.controls)
