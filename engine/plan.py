@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 
 from engine.cost import WORKLOADS, Bytes, Flops, Workload, flops, memory
 from engine.errors import WanderError
@@ -113,6 +114,30 @@ def make_plan(preset: str, gpus: int, card: Gpu, share: float) -> Plan:
     seconds = attention + other + ops.decode / rate + exchange
     return Plan(preset=preset, gpus=gpus, card=card, share=share, flops=ops, bytes=held, seconds=seconds,
                 exchange=exchange, frames_per_second=work.frames / seconds, wanted=work.fps)  # fmt: skip
+
+
+POCKET = {"cores": 2.0, "memory": 1.5e9, "gpus": 0, "gpu_memory": 0.0}
+"""Two cores make `pocket` in real time (LOG.md); its processes held 0.6 GB at the start of a walk, a long one more."""
+HOST = {"cores": 4.0, "memory": 4.0e9}
+"""Beside the weights, which pass through a machine's memory on their way to the GPU; assumed, not measured."""
+
+
+@cache
+def needs(preset: str) -> Mapping[str, float]:
+    """What one session takes of a machine: `cores`, `memory` in bytes, `gpus`, and `gpu_memory`, bytes on each.
+
+    Raises `WanderError` for a preset that there is no plan for.
+    """
+    if preset == "pocket":
+        return POCKET
+    if preset not in WORKLOADS:
+        known = ", ".join(("pocket", *WORKLOADS))
+        raise WanderError(f"there is no plan for {preset!r}; the {len(WORKLOADS) + 1} presets are {known}")
+    held = memory(WORKLOADS[preset]())
+    return {
+        "cores": HOST["cores"], "memory": HOST["memory"] + held.transformer + held.vae, "gpus": 1,
+        "gpu_memory": held.total + RESERVE,
+    }  # fmt: skip
 
 
 def advice(plan: Plan) -> list[str]:

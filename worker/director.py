@@ -57,8 +57,10 @@ class Director:
         deadlines: Deadlines,
         tell: Callable[[wire.RequestLaneEvent], object],
         show: Callable[[list[bytes]], None],
+        life: int = 0,
     ) -> None:
-        """`start_model` starts a process for a preset; `tell` and `show` send to the window."""
+        """`start_model` starts a process for a preset; `tell` and `show` send to the window; `life`: see `Session`."""
+        self._life = life
         self._archive, self._tell, self._show = archive, tell, show
         self._waiting: deque[wire.Request] = deque()
         self._at_hand: Undertaking | None = None
@@ -312,7 +314,7 @@ class Director:
         assert opened.journal is not None
         history = opened.contents.history if opened.contents else History.begin(spec)
         self._archive.adopt(opened.journal)
-        session = Session.begin(loaded, history, str(opened.journal.path), after=self.session or self._before)
+        session = Session.begin(loaded, history, str(opened.journal.path), self.session or self._before, self._life)
         self._record(WeightsEntry(checksum=loaded.checksum), session)
         self._all_well()
 

@@ -24,6 +24,7 @@ from worker.codec import Limits, pack, unpack
 from worker.entries import FORMAT, AnyHeader, Entry, Header
 from worker.errors import JournalError, WireError
 from worker.history import History, replay
+from worker.protocol import WorldSpec
 
 MAGIC = b"WANDER\n\0"
 SUFFIX = ".wander"
@@ -66,6 +67,20 @@ def read(path: Path) -> Contents:
         )
     history = replay(entries[0], entries[1:])
     return Contents(history=history, good_bytes=good, torn_bytes=len(data) - good, damaged=damaged)
+
+
+def spec_of(path: Path) -> WorldSpec:
+    """What the world of a session is, from its first record alone. Raises `JournalError` as `read` does."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(MAGIC) + PREFIX.size)
+            length = PREFIX.unpack_from(start.ljust(len(MAGIC) + PREFIX.size, b"\0"), len(MAGIC))[0]
+            entries, _, _ = _scan(start + file.read(min(length, LIMITS.message)))
+    except OSError as error:
+        raise JournalError(f"The session {path} cannot be read: {error.strerror}; check its name.") from error
+    if not start.startswith(MAGIC) or not entries or not isinstance(entries[0], Header):
+        raise JournalError(f"{path} is not a session of Wander, it begins with {start[:8]!r}; choose another one.")
+    return entries[0].spec
 
 
 def encode(entry: Entry) -> bytes:

@@ -201,7 +201,7 @@ class RemoteLink:
             self._since = self._clock()  # a front desk that asks for patience
         if not isinstance(event, Welcome):
             return [event]
-        back = self._state is State.DOWN
+        back = self._state is State.DOWN or self._place != self._home
         self._state = State.UP
         while self._held:
             self._lanes.request(self._held.pop(0))
@@ -217,7 +217,7 @@ class RemoteLink:
         except LaunchError as error:
             return [Closed(sentence=f"The front desk at {self._home.address} cannot be understood: {error}")]
         self._held = list(self._open.values())
-        if self._state is State.UP:
+        if self._state is not State.DOWN:
             self._state, self._since = State.CALLING, self._clock()
         self._move(place)
         return []

@@ -22,7 +22,7 @@ from worker.archive import Archive
 from worker.codec import SMALL, UPLOAD, pack, unpack
 from worker.director import Director
 from worker.door import Door, LocalDoor
-from worker.errors import WireError
+from worker.errors import LaunchError, WireError
 from worker.lease import Lease
 from worker.outbox import Outbox
 from worker.protocol import (
@@ -31,12 +31,15 @@ from worker.protocol import (
     ClientMessage,
     Closed,
     Control,
+    Data,
     Greeting,
     Hello,
+    Open,
     Quit,
     Refused,
     RequestLaneEvent,
     Welcome,
+    WorldSpec,
 )
 from worker.supervisor import Deadlines, ModelProcess
 from worker.transport import LIMITS, Happening, Lane
@@ -61,6 +64,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     park: float | None = None
     """Seconds for which the session of a window that is lost is kept for it alone. None: windows are this user's own,
     the next one gets the session; only they may end the router and name files anywhere."""
+    preset: str = ""
+    """The only one that may be opened; empty for any."""
+    life: int = 0
+    """How often the session was started elsewhere: generations of each start are numbers of its own."""
 
 
 class Router:
@@ -80,15 +87,32 @@ class Router:
         self._remote = options.park is not None
         self._strikes: Counter[bytes] = Counter()
         self._pictures = Outbox(thins=self._remote)
-        self._models = 0
-        self._deadlines = options.deadlines
+        self._models = self._turns = 0
+        self._options, self._deadlines = options, options.deadlines
         self._director = Director(
             start_model=self._start_model,
             archive=Archive(folder=Path(options.sessions), confined=self._remote),
             deadlines=options.deadlines,
             tell=self._tell,
             show=lambda latent: self._pictures.put(latent, time.monotonic()),
+            life=options.life,
         )
+
+    def resume(self, session: str) -> None:
+        """Open a session of the folder before any window has come; to be called before `run`."""
+        self._director.request(Open(spec=WorldSpec(session=session)))
+
+    @property
+    def beacon(self) -> Data:
+        """How far this router and its session have come, for whoever watches over it; any thread may ask."""
+        session = self._director.session
+        return {
+            "turns": self._turns,
+            "session": Path(session.path).name if session else "",
+            "chunks": session.chunks if session else 0,
+            "window": self._lease.window is not None,
+            "restarts": self._director.host.restarts,
+        }
 
     def run(self, lifeline: int) -> None:
         """Serve until the descriptor `lifeline` ends or the window quits; then finish the chunk and close."""
@@ -117,6 +141,7 @@ class Router:
         return {source for source, _ in poller.poll(RETRY_MS if self._pictures else TICK_MS)}
 
     def _serve(self, ready: set[Any]) -> None:
+        self._turns += 1
         self._door.serve()
         self._read_requests()
         self._read_controls()
@@ -241,6 +266,11 @@ class Router:
     # -- beginning and end --------------------------------------------------------------------------------------------
 
     def _start_model(self, preset: str) -> ModelProcess:
+        if self._options.preset not in ("", preset):
+            raise LaunchError(
+                f"This place was given to 1 session of {self._options.preset}, {preset} needs another one; leave, then "
+                "connect again."
+            )
         self._models += 1
         return ModelProcess(self._context, self._directory, preset=preset, number=self._models)
 

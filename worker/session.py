@@ -17,6 +17,9 @@ from worker.model_protocol import Generate, Loaded
 from worker.protocol import MAX_PROMPT, Control, Data, World, WorldSpec
 from worker.told import branches, happenings
 
+LIFE = 1 << 20
+"""Most generations of one start of a session."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
@@ -44,15 +47,21 @@ class Session:
     """The chunk in the making."""
 
     @classmethod
-    def begin(cls, loaded: Loaded, history: History, path: str, after: "Session | None" = None) -> "Session":
-        """The session of a world that the model has opened; the window knew the session `after` which it comes."""
+    def begin(
+        cls, loaded: Loaded, history: History, path: str, after: "Session | None" = None, life: int = 0
+    ) -> "Session":
+        """The session of a world that the model has opened; the window knew the session `after` which it comes.
+
+        `life` is how often this session was started on other machines: the window may have seen generations there
+        that no chunk of the journal tells of, so each start has numbers of its own.
+        """
         return cls(
             history=without_latents(history),
             path=path,
             width=loaded.width,
             height=loaded.height,
             fps=loaded.fps,
-            generation=max(history.generation, after.generation if after else 0) + 1,
+            generation=max(history.generation, after.generation if after else 0, life * LIFE) + 1,
             mailbox=after.mailbox.forget() if after else Mailbox(),
         )
 

@@ -57,15 +57,15 @@ def left_out(walker: Walker) -> int:
 
 def reconnected(walker: Walker, why: str) -> None:
     """Wait until the window was told that the connection broke, then that all is well, and new pictures come."""
-    walker.until(lambda: any(why in sentence for sentence in walker.sentences()), 30)
-    walker.until(lambda: walker.sentences()[-1] == "", 30)
+    walker.until(lambda: any(why in sentence for sentence in walker.sentences()))
+    walker.until(lambda: walker.sentences()[-1] == "")
     goes_on(walker)
     assert walker.last(Closed) is None
 
 
 def goes_on(walker: Walker) -> None:
     chunk = max(walker.seen)
-    walker.until(lambda: max(walker.seen) >= chunk + 2, 30)
+    walker.until(lambda: max(walker.seen) >= chunk + 2)
 
 
 def test_over_a_network_that_carries_them_no_picture_is_left_out(walker):
@@ -109,7 +109,7 @@ def test_when_the_network_is_fast_again_all_pictures_come_again(walker, network)
     network.quality = Quality(bandwidth=1e6)
     walker.until(lambda: left_out(walker) > 8, 20)
     network.quality = Quality()
-    walker.until(lambda: all(frames.count == 4 for frames in pictures(walker)[-6:]), 30)
+    walker.until(lambda: all(frames.count == 4 for frames in pictures(walker)[-6:]))
 
 
 def test_over_a_far_and_lossy_network_the_newest_control_is_the_one_that_counts(walker, network):
