@@ -7,10 +7,10 @@ Every verb is a thin function that imports what it runs when it runs. This is th
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ def printing(module: str) -> Callable[[list[str]], int]:
     """A verb that prints the text which `run` of `module` makes of the arguments."""
 
     def verb(arguments: list[str]) -> int:
-        print(importlib.import_module(module).run(arguments))
+        print(import_module(module).run(arguments))
         return 0
 
     return verb
@@ -266,6 +266,9 @@ VERBS = {
     "serve": Verb(serve, "let windows on other machines walk with this machine's model", (
         "launch.py serve --listen 192.168.1.20:5600",
     ), environment=STEADY_MEMORY),
+    "cluster": Verb(lambda words: import_module("worker.cluster").run(words, say, import_module("engine.plan").needs),
+        "many users' sessions over the machines of a Ray cluster", ("launch.py cluster --listen 192.168.1.20:5600 "
+        "--sessions /shared/wander", "launch.py cluster --help"), sections=("play", "cluster")),
     "keys": Verb(printing("worker.keys_command"), "this machine's key, who may connect, which workers are trusted", (
         "launch.py keys new", "launch.py keys allow laptop KEY", "launch.py keys trust 192.168.1.20:5600 KEY",
     )),

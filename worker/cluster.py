@@ -201,7 +201,10 @@ def load_ray() -> ModuleType:
 def parser() -> argparse.ArgumentParser:
     """The options of `cluster`."""
     options = argparse.ArgumentParser(
-        prog="launch.py cluster", description="Many users' sessions over the machines of a Ray cluster."
+        prog="launch.py cluster",
+        description="Many users' sessions over the machines of a Ray cluster. On every machine: this checkout at the "
+        "same path, and Ray started from its .venv: '.venv/bin/ray start --head --port 6379' here, "
+        "'.venv/bin/ray start --address THIS:6379' there. Ray's ports must be closed to strangers.",
     )
     add = options.add_argument
     add("--listen", required=True, metavar="HOST:PORT", help="the front desk: an address of this machine; three ports")

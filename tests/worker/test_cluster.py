@@ -1,7 +1,7 @@
 """Three users walk over a Ray cluster of two machines; actors die or hang, and everybody walks on.
 
-A real Ray on this machine: two raylets stand for two machines. What a fake model takes in seconds the real one takes
-in seconds too, so the same walk is made with `pocket` behind the marker `slow`.
+A real Ray on this machine: two raylets stand for two machines. The worlds are those of the fake engine; the marker
+`slow` has the same with `pocket`.
 """
 
 import logging
@@ -71,7 +71,7 @@ class Cluster:
 def cluster(tmp_path_factory) -> Iterator[Cluster]:
     from ray.cluster_utils import Cluster as RayCluster
 
-    os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # what else this machine does is not the test's business
+    os.environ.update(RAY_memory_monitor_refresh_ms="0")  # what else this machine does is not the test's business
     node = {"num_cpus": CORES, "memory": 2_000 * MB, "object_store_memory": 80 * MB, "include_dashboard": False}
     machines = RayCluster(initialize_head=True, head_node_args=node)
     machines.add_node(**node)
@@ -194,3 +194,26 @@ def test_a_window_that_comes_again_finds_its_world_where_it_left_it(cluster, wal
 def test_a_user_cannot_open_the_session_of_another(cluster, walkers):
     other = Path(walkers["ada"].last(World).session).name
     assert f"There is no session {other}" in walkers["bo"].open(session=other).error
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_three_sessions_of_the_real_model_go_on_when_an_actor_is_killed(cluster):
+    names = ("eva", "flo", "gus")
+    walkers: dict[str, Walker] = {}
+    for name in names:
+        walkers[name] = cluster.walker(name)
+        together(walkers, lambda name=name: walkers[name].last(Welcome))
+        number = walkers[name].link.request(Open(spec=WorldSpec(preset="pocket", prompt="a village", chunk=2)))
+        together(walkers, lambda name=name, number=number: answer(walkers[name], number), 300)
+    together(walkers, lambda: all(max(walker.seen, default=0) > 2 for walker in walkers.values()), 300)
+    session, life = walkers["eva"].last(World).session, walkers["eva"].generation
+    begun = journal_hash(session, 2)
+    killed = time.monotonic()
+    os.kill(cluster.actor("eva"), signal.SIGKILL)
+    together(walkers, lambda: walkers["eva"].generation > life and walkers["eva"].starts[-1][0] > life, 300)
+    cluster.said.append(f"pocket walks on {time.monotonic() - killed:.1f} s after the kill")
+    all_walk_on(walkers)
+    assert journal_hash(session, 2) == begun
+    for walker in walkers.values():
+        walker.close()
