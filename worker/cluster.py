@@ -16,6 +16,7 @@ import importlib
 import logging
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from worker.transport import Address, Lane
 ROOT = Path(__file__).resolve().parent.parent
 """Wander lies at the same path on every machine."""
 BEACON_SECONDS = 0.5
+GOODBYE_SECONDS = 5.0
 NODES_SECONDS = 2.0
 
 Plain = dict[str, Any]
@@ -132,10 +134,20 @@ class RaySession:
         told, self._beacon = self.ray.get(self._beacon), None
         return [News(beacon=told)]
 
-    def end(self) -> None:
+    def end(self, *, at_once: bool) -> None:
         """See `worker.desk.Running.end`. The model ends with the actor's process, and so does the journal's lock."""
         self._over = True
+        if at_once:
+            self._kill()
+            return
         with contextlib.suppress(self.ray.exceptions.RayError):
+            self.actor.end.remote()
+        timer = threading.Timer(GOODBYE_SECONDS, self._kill)
+        timer.daemon = True
+        timer.start()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(Exception):  # Ray may be gone
             self.ray.kill(self.actor)
 
 
@@ -181,7 +193,10 @@ class RayFleet:
         gpus = int(has.get("GPU", 0))
         if gpus and name not in self._gpus:
             probe = self.ray.remote(gpu_memory).options(num_cpus=0, scheduling_strategy=self._on(name))
-            self._gpus[name] = self.ray.get(probe.remote(), timeout=60)
+            try:
+                self._gpus[name] = self.ray.get(probe.remote(), timeout=60)
+            except self.ray.exceptions.RayError:  # asked again next time; until then none is counted on
+                gpus = 0
         return Node(
             name=name, label=told["NodeManagerAddress"], cores=has.get("CPU", 0), memory=has.get("memory", 0),
             gpus=gpus, gpu_memory=min(self._gpus.get(name) or [0.0]),

@@ -44,6 +44,10 @@ from worker.transport import LIMITS, Lane
 
 TICK_MS = 100
 RETRY_SECONDS = 1.0
+PATIENCE_SECONDS = 3.0
+"""A window that waits hears so often that somebody is there."""
+GOODBYE_SECONDS = 1.0
+"""For the sessions to close their files when the desk ends."""
 IDLE_SECONDS = 30.0
 """How long a machine is kept for a user who has neither a world nor a window there."""
 MOST_STARTS = 5
@@ -69,8 +73,8 @@ class Running(Protocol):
         """What has happened since the last call. Does not wait."""
         ...
 
-    def end(self) -> None:
-        """End it, whatever state it is in. Does not wait."""
+    def end(self, *, at_once: bool) -> None:
+        """End it, whatever state it is in, or let it close its files first. Does not wait."""
         ...
 
 
@@ -117,6 +121,7 @@ class Stay:
     retry_at: float = 0.0
     sentence: str = ""
     """What the window is told while it waits."""
+    told_at: float = 0.0
 
     @property
     def ready(self) -> bool:
@@ -182,7 +187,8 @@ class Desk:
         for guest in self._guests.values():
             self._tell(guest, Closed(sentence="The cluster's front desk was closed."))
             if guest.stay is not None and guest.stay.running is not None:
-                guest.stay.running.end()
+                guest.stay.running.end(at_once=False)
+        time.sleep(GOODBYE_SECONDS if self._guests else 0)
         self._context.destroy(linger=200)
 
     def places(self) -> dict[str, tuple[str, str, int]]:
@@ -291,6 +297,9 @@ class Desk:
         stay = guest.stay
         if stay is None:
             return
+        if not stay.ready and now - stay.told_at > PATIENCE_SECONDS:
+            stay.told_at = now
+            self._patience(guest, stay.sentence)
         if stay.running is None:
             if now >= stay.retry_at:
                 self._again(guest, stay, now)
@@ -339,7 +348,7 @@ class Desk:
         """The machine is gone, or its session: end what is left of it, and start again if there is a journal."""
         assert stay.running is not None
         self._say(f"{guest.name}: lost on {stay.node.label if stay.node else '?'}: {why}")
-        stay.running.end()
+        stay.running.end(at_once=True)
         stay.running, stay.place, stay.lost_at = None, None, stay.lost_at or now
         if not stay.session:
             self._forget(guest, f"The session could not be started: {why}.")
@@ -360,7 +369,7 @@ class Desk:
         """The user has no session any more; `sentence` says why to the windows that wait for one."""
         stay, guest.stay = guest.stay, None
         if stay is not None and stay.running is not None:
-            stay.running.end()
+            stay.running.end(at_once=False)
         for window, number in guest.asked:
             self._send(window, Reply(id=number, error=sentence[:2_000]))
         asked = {window for window, _ in guest.asked}
