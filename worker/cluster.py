@@ -5,9 +5,9 @@ machine that the desk has chosen, counts cores, memory and GPUs, shows each acto
 died. Everything else is ours: the desk, the planner, the journal, and the connection of each window to its session,
 which is encrypted from end to end and does not pass through Ray.
 
-Between its own processes Ray pickles. That is Ray's wire, not ours: whoever reaches its ports can run code there, so
-the cluster's own network has to be closed to others. What passes over it from here are plain values (str, int, float,
-dict) and public keys; no picture, prompt or secret does.
+Between its own processes Ray pickles. That is Ray's wire, not ours: whoever reaches its ports and has its token can run
+code there, so the cluster's own network has to be closed to others. What passes over it from here are plain values
+(str, int, float, dict) and public keys; no picture, prompt or secret does.
 """
 
 import argparse

@@ -71,7 +71,8 @@ class Cluster:
 def cluster(tmp_path_factory) -> Iterator[Cluster]:
     from ray.cluster_utils import Cluster as RayCluster
 
-    os.environ.update(RAY_memory_monitor_refresh_ms="0")  # what else this machine does is not the test's business
+    # what else this machine does is not the test's business, and its own processes are as important as this one
+    os.environ.update(RAY_memory_monitor_refresh_ms="0", RAY_worker_niceness="0")
     node = {"num_cpus": CORES, "memory": 2_000 * MB, "object_store_memory": 80 * MB, "include_dashboard": False}
     machines = RayCluster(initialize_head=True, head_node_args=node)
     machines.add_node(**node)
@@ -94,6 +95,8 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
     yield Cluster(desk=desk, address=address, folder=folder, here=here, said=said)
     os.close(lifeline)
     thread.join(20)
+    if report := os.environ.get("WANDER_CLUSTER_REPORT"):  # where to write how long things took
+        Path(report).write_text("\n".join(said))
     ray.shutdown()
     machines.shutdown()
     assert not thread.is_alive()
@@ -134,27 +137,16 @@ def together(walkers: dict[str, Walker], done, seconds: float = 200.0) -> None:
 
 def all_walk_on(walkers: dict[str, Walker]) -> None:
     """Everybody sees two more chunks."""
-    chunks = {name: max(walker.seen) for name, walker in walkers.items()}
-    together(walkers, lambda: all(max(walker.seen) > chunks[name] + 1 for name, walker in walkers.items()))
+    chunks = {name: max(walker.seen, default=0) for name, walker in walkers.items()}
+    together(walkers, lambda: all(max(walker.seen, default=0) > chunks[name] + 1 for name, walker in walkers.items()))
     assert not any(walker.last(Closed) for walker in walkers.values())
-
-
-def test_three_sessions_are_spread_over_the_machines_and_a_fifth_finds_no_room(cluster, walkers):
-    places = [cluster.where(name) for name in walkers]
-    assert len(set(places)) == 2, "two machines of four cores, two cores a session"
-    walkers["di"] = cluster.walker("di")
-    assert walkers["di"].open().ok
-    walkers["ed"] = cluster.walker("ed")
-    refused = walkers["ed"].open().error
-    assert "it needs 2 cores, 0 are free" in refused and "2 machines with 4 sessions" in refused
-    walkers["ed"].close()
-    del walkers["ed"]
 
 
 def test_when_an_actor_is_killed_its_session_goes_on_elsewhere_from_its_journal_and_the_others_never_notice(
     cluster, walkers
 ):
     walker, place = walkers["ada"], cluster.where("ada")
+    assert {cluster.where(name) for name in walkers} > {place}, "the sessions are spread over both machines"
     session = walker.last(World).session
     lives = {name: other.generation for name, other in walkers.items()}
     kept = max(walker.seen) - 1
@@ -165,7 +157,7 @@ def test_when_an_actor_is_killed_its_session_goes_on_elsewhere_from_its_journal_
     together(walkers, lambda: walker.generation > lives["ada"] and walker.sentences()[-1] == "")
     all_walk_on(walkers)
     cluster.said.append(f"walks on {time.monotonic() - killed:.1f} s after the kill")
-    assert cluster.where("ada") != place or "cores" in " ".join(cluster.said)
+    assert cluster.where("ada") != place
     assert walker.last(World).session == session
     assert journal_hash(session, kept) == begun
     assert min(walker.seen) == 0 and max(walker.seen) > kept
@@ -194,6 +186,16 @@ def test_a_window_that_comes_again_finds_its_world_where_it_left_it(cluster, wal
 def test_a_user_cannot_open_the_session_of_another(cluster, walkers):
     other = Path(walkers["ada"].last(World).session).name
     assert f"There is no session {other}" in walkers["bo"].open(session=other).error
+
+
+def test_a_fifth_session_finds_no_room_and_is_told_the_numbers(cluster, walkers):
+    walkers["di"] = cluster.walker("di")
+    assert walkers["di"].open().ok
+    walkers["ed"] = cluster.walker("ed")
+    refused = walkers["ed"].open().error
+    assert "it needs 2 cores, 0 are free" in refused and "2 machines with 4 sessions" in refused
+    walkers["ed"].close()
+    del walkers["ed"]
 
 
 @pytest.mark.slow
