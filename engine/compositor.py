@@ -45,9 +45,16 @@ class Compositor(nn.Module):
             nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, decoded: Tensor, drawn: Tensor, covered: Tensor, agree: float = AGREE) -> Tensor:
-        """Frames `[B, 4, 3, H, W]`: decoded + trust (drawn - decoded) + a correction; `agree` see `disagreement`."""
+    def forward(
+        self, decoded: Tensor, drawn: Tensor, covered: Tensor, agree: float = AGREE, steady: bool = False
+    ) -> Tensor:
+        """Frames `[B, 4, 3, H, W]`: decoded + trust (drawn - decoded) + a correction; `agree` see `disagreement`.
+
+        Where the light is `steady`, the decoded frames first take on that of the drawn ones.
+        """
         shown = covered.to(decoded.dtype)[:, :, None]
+        if steady:
+            decoded = decoded + light_between(decoded, drawn, shown)
         difference = (drawn - decoded) * shown
         x = torch.cat([decoded, difference, shown], 2).flatten(1, 2).contiguous(memory_format=torch.channels_last)
         y = F.pixel_shuffle(self.head(self.body(self.stem(F.pixel_unshuffle(x, _FOLD)))), _FOLD)
@@ -67,6 +74,20 @@ def disagreement(difference: Tensor, agree: float) -> Tensor:
     """
     mean = _mean(difference.float()).abs()
     return ((mean.amax(2, keepdim=True) - agree) / agree).clamp(0, 1)
+
+
+def light_between(decoded: Tensor, drawn: Tensor, shown: Tensor) -> Tensor:
+    """What frames `[B, 4, 3, H, W]` lack of the light of the drawn ones: their smooth difference where those are
+    `shown` `[B, 4, 1, H, W]`, over about a quarter of the picture, continued where they are not."""
+    cell = max(decoded.shape[-1] // 40, 1)
+
+    def smooth(x: Tensor) -> Tensor:
+        small = F.avg_pool2d(x.float().flatten(0, 1), cell)
+        return F.avg_pool2d(small, 9, 1, 4, count_include_pad=False)
+
+    light = smooth((drawn - decoded) * shown) / smooth(shown).clamp_min(0.05)
+    wide = F.interpolate(light, size=decoded.shape[-2:], mode="bilinear")
+    return wide.unflatten(0, decoded.shape[:2]).to(decoded.dtype)
 
 
 def _continued(change: Tensor, shown: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
 from engine.surfaces import Surfaces
 from engine.text import encode, lines_of
-from engine.transformer import TextCache
+from engine.transformer import Pocket, TextCache
 from engine.vae import DecoderState, group_frames, to_uint8
 from engine.walls import stopped
 from engine.weights import PocketWeights
@@ -49,7 +49,7 @@ class Sampling:
 
     steps: int = 4
     shift: float = 3.0
-    emphasis: float = 1.0
+    emphasis: float = 0.6
     """While words are new: how much further the velocity goes in the direction from the old words to the new ones."""
 
 
@@ -135,14 +135,19 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
     def _read(self, lines: tuple[str, ...]) -> None:
         """Context made under the old text is recomputed when it is next selected."""
-        self._text: TextCache = self._words(lines)
         self._prompt_version += 1
+
+    @property
+    def _network(self) -> Pocket:
+        """The one that listens while words are new, else the one that walks."""
+        listener = self.weights.listener
+        return self.weights.model if listener is None or self._old_words is None else listener
 
     def _words(self, lines: tuple[str, ...]) -> TextCache:
         rows = torch.from_numpy(encode(lines)).to(self._device)
         lengths = torch.tensor([len(rows)], device=self._device)
         with torch.inference_mode(), autocast(self._device):
-            return self.weights.model.read_prompt(rows[None], lengths)
+            return self._network.read_prompt(rows[None], lengths)
 
     @property
     def _old_words(self) -> str | None:
@@ -156,8 +161,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
     @property
     def _context_version(self) -> int:
-        """Of the prompt that cached context must have been made under; 0 where every chunk keeps its own."""
-        return self._prompt_version if self._recache else 0
+        """Of prompt and network that cached context must have been made under; the former is 0 where every chunk keeps
+        its own."""
+        return 2 * (self._prompt_version if self._recache else 0) + (self._network is not self.weights.model)
 
     @property
     def _device(self) -> torch.device:
@@ -205,8 +211,10 @@ class PocketWorld(RecordedWorld[DecoderState]):
         with torch.inference_mode(), autocast(latent.device):
             frames, state = self.weights.vae.decode(latent[None].float(), state)
             if guide is not None and self.weights.compositor is not None:
-                agree = AGREE if self._old_words is None else AGREE_ON_CHANGE
-                frames = self.weights.compositor(frames, guide.frames[t : t + 1], guide.covered[t : t + 1], agree)
+                news = self._old_words is not None
+                agree, steady = AGREE_ON_CHANGE if news else AGREE, not news
+                drawn, covered = guide.frames[t : t + 1], guide.covered[t : t + 1]
+                frames = self.weights.compositor(frames, drawn, covered, agree, steady)
         return to_uint8(frames[0].float()).cpu().numpy(), state
 
     @torch.inference_mode()
@@ -215,7 +223,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
         Raises `WanderError` if no attempt is finite.
         """
-        model, current, path = self.weights.model, len(self._poses), np.concatenate([self._poses, poses])
+        model, current, path = self._network, len(self._poses), np.concatenate([self._poses, poses])
         chosen = [int(i) for i in select_context(rigid_inverse(path), current, len(poses), self.memory)]
         times = torch.arange(len(chosen), len(chosen) + len(poses), dtype=torch.float64)
         geometry = model.geometry(times, self.weights.grid, pocket_frustums(poses, poses[0]))
@@ -237,15 +245,17 @@ class PocketWorld(RecordedWorld[DecoderState]):
         device, known = x.device, 0 if given is None else 1
         if given is not None:
             x = torch.cat([given[None].float(), x[1:]])
-        labels, old = torch.from_numpy(actions)[None].to(device), self._old_words
-        before = self._words(lines_of(old)) if old is not None and self.sampling.emphasis else None
+        labels, old, network = torch.from_numpy(actions)[None].to(device), self._old_words, self._network
+        words, before = self._words(self._lines), None
+        if old is not None and self.sampling.emphasis:
+            before = self._words(lines_of(old))
         for level, next_level in pairwise(schedule(self.sampling.steps, self.sampling.shift).tolist()):
             levels = torch.full((1, len(x)), level, device=device)
             levels[:, :known] = 0.0
             with autocast(device):
-                velocity = self.weights.model(x[None], levels, labels, self._text, mixer, seen)[0]
+                velocity = network(x[None], levels, labels, words, mixer, seen)[0]
                 if before is not None:
-                    unsaid = self.weights.model(x[None], levels, labels, before, mixer, seen)[0]
+                    unsaid = network(x[None], levels, labels, before, mixer, seen)[0]
                     velocity = velocity + self.sampling.emphasis * (velocity - unsaid)
             x = torch.cat([x[:known], euler(x, velocity, level, next_level)[known:]])
         return x
@@ -259,7 +269,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Positioned context of the chunk at `current`."""
         if not chosen:
             return Context(None, None)
-        model = self.weights.model
+        model = self._network
         parts = [(self._cache.get(owner, self._context_version), t) for owner, t in (self._owner[i] for i in chosen)]
         times, cameras = torch.arange(len(chosen), dtype=torch.float64), pocket_frustums(poses[chosen], poses[current])
         with autocast(self._device):
@@ -271,7 +281,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
         Without recache the text is the one that the chunk was made under.
         """
-        model, record = self.weights.model, self._records[chunk]
+        model, record = self._network, self._records[chunk]
         latents = torch.from_numpy(np.array(record.latents)).to(self._device).float()[None]
         times, cameras = (
             torch.arange(latents.shape[1], dtype=torch.float64),
@@ -279,7 +289,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         )
         mixer = CommitMixer(model.positions, model.geometry(times, self.weights.grid, cameras))
         labels = torch.from_numpy(record.actions.astype(np.int64))[None].to(self._device)
-        words = self._text if self._recache else self._words(lines_of(record.prompt))
+        words = self._words(self._lines if self._recache else lines_of(record.prompt))
         with autocast(self._device):
             model(latents, torch.zeros(latents.shape[:2], device=self._device), labels, words, mixer)
         return Committed(mixer.keys, mixer.values, latents.shape[1], self._context_version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ Size = tuple[int, int]
 LARGE_GFLOPS = 280.0
 """Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
 POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
+LISTENER = "listener.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class PocketWeights:
     width: int
     height: int
     checksum: str
+    listener: Pocket | None = None
+    """The same network, trained on to do what words say while they are new; None where the one does both."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -117,6 +121,9 @@ def load_pocket(
     if model.config.guided:
         depth, parts["depth network"] = load_depth(folder / "depth.safetensors")
         compositor, parts["compositor"] = load_compositor(folder / "compositor.safetensors")
+    listener = None
+    if (folder / LISTENER).is_file():
+        listener, parts["listener"] = load_transformer(folder / LISTENER)
     found = sha256_of(folder / "vae.safetensors")
     for name, about in parts.items():
         expected = str(about.get("vae_sha256", "?"))
@@ -126,9 +133,16 @@ def load_pocket(
                 f"restore the files with 'git checkout -- {folder}'"
             )
     target = device or torch.device("cpu")
-    for network in (vae, depth, compositor, model):
+    for network in (vae, depth, compositor, model, listener):
         if network is not None:
             network.to(target)
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
     width, height = chosen_size(sizes, size, target)
-    return PocketWeights(vae, depth, compositor, model, width, height, manifest["sha256"])
+    return PocketWeights(vae, depth, compositor, model, width, height, _fingerprint(manifest, parts), listener)
+
+
+def _fingerprint(transformer: Json, parts: dict[str, Json]) -> str:
+    """Of the networks that decide what a world becomes: that of the transformer, and of a listener as well."""
+    if "listener" not in parts:
+        return str(transformer["sha256"])
+    return hashlib.sha256(f"{transformer['sha256']} {parts['listener']['sha256']}".encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 The learning rate warms up, stays, and falls to zero over the last `cooldown` share of the run's minutes. The state
 written when the cool-down begins (`trunk`) is the one a later run resumes, so training can go on for ever in pieces;
-the cooled average is what is shipped.
+the cooled average is what is shipped, and kept in the run's folder as well (`cooled`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from engine.errors import WanderError
 from engine.optim import Ema, Optimiser
 
 M = TypeVar("M", bound=nn.Module)
-TRUNK, LATEST = "trunk.safetensors", "latest.safetensors"
+TRUNK, LATEST, COOLED = "trunk.safetensors", "latest.safetensors", "cooled.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,8 +166,7 @@ class Run:
             if time.monotonic() - evaluated > every_seconds:
                 self.log({"step": self.step, "evaluation": evaluate()})
                 evaluated = time.monotonic()
-        if not (cooled and config.cooldown):
-            self.save(LATEST)
+        self.save(COOLED if cooled and config.cooldown else LATEST)
         verdict = evaluate()
         self.log({"step": self.step, "evaluation": verdict})
         return verdict

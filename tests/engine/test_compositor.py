@@ -58,6 +58,18 @@ def test_a_new_light_is_continued_over_seams_and_fades_inside_holes():
     assert (shown[..., 17] < 0.4).all() and (shown[..., 17] > around).all()
 
 
+def test_a_steady_light_is_that_of_the_drawing_even_where_nothing_is_drawn():
+    drawn = torch.full((1, 4, 3, 48, 80), 0.5)
+    dusk = torch.linspace(-0.6, 0.2, 80).expand(1, 4, 3, 48, 80) + 0.01 * torch.randn(1, 4, 3, 48, 80)
+    covered = torch.ones(1, 4, 48, 80, dtype=torch.bool)
+    covered[..., 30:36] = False
+    model = Compositor(CompositorConfig(width=8))
+    assert (model(dusk, drawn, covered)[..., 32:34] - 0.5).abs().min() > 0.2
+    assert (model(dusk, drawn, covered, steady=True) - 0.5).abs().mean() < 0.05
+    nowhere = torch.zeros_like(covered)
+    assert torch.equal(model(dusk, drawn, nowhere, steady=True), dusk)
+
+
 def test_it_learns_which_of_the_two_is_right(tmp_path):
     torch.manual_seed(0)
     config = CompositorTraining(batch=4, crop=(16, 32), warmup=1000)

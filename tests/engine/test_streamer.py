@@ -143,8 +143,9 @@ def test_a_prompt_changes_the_next_chunk(weights):
 def test_words_are_news_for_two_seconds_of_film_and_again_after_a_rebuild(weights, monkeypatch, chunk, lasts):
     seen: list[bool] = []
 
-    def composed(decoded: torch.Tensor, drawn: torch.Tensor, covered: torch.Tensor, agree: float) -> torch.Tensor:
+    def composed(decoded: torch.Tensor, drawn: object, covered: object, agree: float, steady: bool) -> torch.Tensor:
         seen.append(agree < AGREE)
+        assert steady == (agree == AGREE)
         return decoded
 
     world = tiny_world(weights, image=PICTURE, chunk=chunk)
