@@ -43,8 +43,9 @@ def play(arguments: list[str]) -> int | None:
     """The explorer: window or, with --headless, script and recording."""
     from app.main import run
     from engine.downloads import ready
+    from worker.group import taken
 
-    return run(arguments, print, ready)
+    return run(taken(arguments), print, ready)
 
 
 def serve(arguments: list[str]) -> int | None:
@@ -262,9 +263,11 @@ VERBS = {
     "play": Verb(play, "walk through a generated world (the default verb)", (
         "launch.py", 'launch.py play --world text:"a lighthouse at dusk"',
         "launch.py play --world image:holiday.jpg --chunk 1", "launch.py play --preset worldplay-5b",
+        "launch.py play --preset worldplay-8b --ranks 4  (4 processes share it; --interface: between them)",
     ), environment=STEADY_MEMORY),
     "serve": Verb(serve, "let windows on other machines walk with this machine's model", (
-        "launch.py serve --listen 192.168.1.20:5600",
+        "launch.py serve --listen 192.168.1.20:5600", "launch.py serve --listen 192.168.1.20:5600 --ranks 4",
+        "torchrun --nnodes 2 --nproc-per-node 4 ... launch.py serve --listen 192.168.1.20:5600 --interface eth0",
     ), environment=STEADY_MEMORY),
     "cluster": Verb(lambda words: import_module("worker.cluster").run(words, say, import_module("engine.plan").needs),
         "many users' sessions over the machines of a Ray cluster", ("launch.py cluster --listen 192.168.1.20:5600 "
