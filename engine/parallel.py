@@ -109,11 +109,11 @@ class Ranks:
     def lead(self, make: Callable[[], Tensor]) -> Tensor:
         """What rank 0 makes, on every rank: shape and dtype are said with it. The others make nothing.
 
-        Two collectives. It arrives on the CPU; on rank 0 it is what was made. A `WanderError` of `make` is raised on
-        all ranks. Raises `RankLost`.
+        Two collectives. It arrives on the CPU; on rank 0 it is what was made, laid out as the others get it, since that
+        decides by which kernel it is multiplied. A `WanderError` of `make` is raised on all ranks. Raises `RankLost`.
         """
         if self.size == 1:
-            return make()
+            return make().contiguous()
         made, problem = (torch.zeros(0), "") if not self.leads else _attempt(make)
         header = torch.zeros(3 + MAX_AXES, dtype=torch.int64)
         if self.leads:
@@ -124,7 +124,7 @@ class Ranks:
             self.say(said)
             if made is None:
                 raise WanderError(problem)
-            return made
+            return made.contiguous()
         failed, kind, axes, *shape = self.say(header).tolist()
         heard = self.say(torch.empty(shape[:axes], dtype=DTYPES[kind]))
         if failed:

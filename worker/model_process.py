@@ -102,13 +102,14 @@ class Model:
             self._commands.say(task, *standing(self._world))
 
     def _do(self, job: model.Job) -> None:
+        before = self._exchanged
         if not isinstance(job, model.Load):
             self._say(job)
         match job:
             case model.Load():
                 self._load(job)
             case model.Generate():
-                self._generate(job)
+                self._generate(job, before)
             case model.ApplyPrompt():
                 self._done(self._world.prompt(job.text))
             case model.ApplyRewind():
@@ -149,8 +150,9 @@ class Model:
             )
         )
 
-    def _generate(self, job: model.Generate) -> None:
-        started, before = time.perf_counter(), self._exchanged
+    def _generate(self, job: model.Generate, before: tuple[int, int]) -> None:
+        """Make a chunk; `before` is what had been exchanged before the others heard of it."""
+        started = time.perf_counter()
         index, count, shown = job.index, len(job.steps), model.fingerprint()
         for latent, frames in enumerate(self._world.step(engine_steps(job.steps))):
             now = time.perf_counter()
