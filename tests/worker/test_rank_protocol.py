@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from worker.codec import pack
+from engine.meeting import TIMEOUT
+from worker.codec import pack, unpack
 from worker.errors import WireError
+from worker.model_process import Model
 from worker.model_protocol import ApplyReset, Generate
 from worker.protocol import Step, WorldSpec
 from worker.rank_protocol import Command, Commands, Idle, Restore
@@ -71,3 +73,29 @@ def test_bytes_that_are_no_command_are_refused(both, raw):
     said.append(raw)
     with pytest.raises(WireError):
         second.hear(0, 0)
+
+
+class Quiet(Exception):
+    """The test's end."""
+
+
+class Silence:
+    """A socket on which nothing comes for three waits, then no more."""
+
+    def __init__(self) -> None:
+        self.waits: list[int] = []
+
+    def poll(self, timeout: int) -> bool:
+        self.waits.append(timeout)
+        return len(self.waits) > 3
+
+    def recv(self) -> bytes:
+        raise Quiet
+
+
+def test_while_nothing_is_asked_rank_0_says_in_time_that_it_is_still_there():
+    silence, said = Silence(), []
+    with pytest.raises(Quiet):
+        Model(silence, "fake", Line(0, said)).serve()  # type: ignore[arg-type]
+    assert [unpack(raw, Command).task for raw in said] == [Idle()] * 3
+    assert max(silence.waits) / 1e3 < TIMEOUT / 2
