@@ -267,7 +267,7 @@ VERBS = {
     ), environment=STEADY_MEMORY),
     "serve": Verb(serve, "let windows on other machines walk with this machine's model", (
         "launch.py serve --listen 192.168.1.20:5600", "launch.py serve --listen 192.168.1.20:5600 --ranks 4",
-        "torchrun --nnodes 2 --nproc-per-node 4 ... launch.py serve --listen 192.168.1.20:5600 --interface eth0",
+        "launch.py serve --listen 192.168.1.20:5600 --interface eth0  (started by torchrun: ranks on several machines)",
     ), environment=STEADY_MEMORY),
     "cluster": Verb(lambda words: import_module("worker.cluster").run(words, say, import_module("engine.plan").needs),
         "many users' sessions over the machines of a Ray cluster", ("launch.py cluster --listen 192.168.1.20:5600 "

@@ -21,7 +21,7 @@ from engine.errors import WanderError
 from engine.parallel import LOOPBACK, Ranks
 from engine.released_world import ReleasedWorld
 from engine.world import ChunkRecord, WorldSpec
-from tests.engine.tiny import tiny_weights
+from tests.engine.tiny import one_thread, tiny_weights
 from tests.engine.tiny_released import PRESETS, tiny_released
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +77,8 @@ def settle(ranks: Ranks) -> tuple[str, list[float]]:
 def both(tmp_path_factory) -> list[dict]:
     """What each of two ranks tells."""
     command = [sys.executable, "-m", "tests.engine.test_meeting", str(tmp_path_factory.mktemp("ranks") / "meeting")]
-    ranks = [subprocess.Popen([*command, str(rank)], cwd=ROOT, stdout=subprocess.PIPE) for rank in (0, 1)]
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}
+    ranks = [subprocess.Popen([*command, str(rank)], cwd=ROOT, env=alone, stdout=subprocess.PIPE) for rank in (0, 1)]
     try:
         return [json.loads(each.communicate(timeout=240)[0]) for each in ranks]
     finally:
@@ -88,7 +89,8 @@ def both(tmp_path_factory) -> list[dict]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_ranks_make_what_one_makes_and_only_the_first_makes_pictures(kind, both):
-    alone = walk(kind, Ranks())
+    with one_thread():
+        alone = walk(kind, Ranks())
     for told in both:
         made, expected = (torch.tensor(each["latents"]) for each in (told[kind], alone))
         torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)

@@ -18,7 +18,7 @@ from engine.checkpoint import save_weights, sha256_of
 from engine.transformer import Pocket, PocketConfig
 from engine.weights import load_pocket
 from engine.world import open_world
-from tests.engine.tiny import tiny_weights, wake
+from tests.engine.tiny import one_thread, tiny_weights, wake
 from tests.faults.walker import Walker
 from worker import replay
 from worker.history import History
@@ -101,7 +101,8 @@ def differences(session: str, weights: Path) -> list[tuple[int, float, bool]]:
             worlds.append(open_world(spec, records))
         return worlds[-1]
 
-    played = list(replay.again(branch, opening))
+    with one_thread():
+        played = list(replay.again(branch, opening))
     return [(each.chunk, _apart(worlds[-1].records[each.chunk].latents, entry.latents), not each.equal)
             for each, entry in zip(played, branch.chunks, strict=True)]  # fmt: skip
 
