@@ -44,7 +44,7 @@ def play(arguments: list[str]) -> int | None:
     from app.main import run
     from engine.downloads import ready
 
-    return run(arguments, print, ready)
+    return run(import_module("worker.group").taken(arguments), print, ready)
 
 
 def serve(arguments: list[str]) -> int | None:
@@ -264,7 +264,7 @@ VERBS = {
         "launch.py play --world image:holiday.jpg --chunk 1", "launch.py play --preset worldplay-5b",
     ), environment=STEADY_MEMORY),
     "serve": Verb(serve, "let windows on other machines walk with this machine's model", (
-        "launch.py serve --listen 192.168.1.20:5600",
+        "launch.py serve --listen 192.168.1.20:5600", "launch.py serve --listen 192.168.1.20:5600 --ranks 4",
     ), environment=STEADY_MEMORY),
     "cluster": Verb(lambda words: import_module("worker.cluster").run(words, say, import_module("engine.plan").needs),
         "many users' sessions over the machines of a Ray cluster", ("launch.py cluster --listen 192.168.1.20:5600 "

@@ -12,9 +12,11 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from engine.actions import POCKET_LABELS, Step, actions_from_poses
 from engine.images import fit_image
+from engine.parallel import Ranks
 from engine.precision import autocast
 from engine.streamer import PocketWorld
 from engine.vae import FRAMES_PER_LATENT, group_frames
@@ -41,12 +43,14 @@ def trimmed(clip: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint
 class ContinuedWorld:
     """A `pocket` world that goes on from `spec.video`; see `engine.world.World` for the verbs."""
 
-    def __init__(self, weights: PocketWeights, spec: WorldSpec, records: Sequence[ChunkRecord] = ()) -> None:
+    def __init__(self, weights: PocketWeights, spec: WorldSpec, records: Sequence[ChunkRecord] = (),
+                 ranks: Ranks | None = None) -> None:  # fmt: skip
         if spec.video is None:
             raise ValueError("a world without a clip is a PocketWorld")
         self.spec = spec
         self._weights, self._clip = weights, trimmed(spec.video, weights.width, weights.height)
-        self._world = PocketWorld(weights, spec, records)
+        self._ranks = ranks or Ranks()
+        self._world = PocketWorld(weights, spec, records, ranks=self._ranks)
         self._pending: ChunkRecord | None = None
         self.width, self.height, self.fps, self.checksum = (
             weights.width,
@@ -90,7 +94,7 @@ class ContinuedWorld:
             return self._world.commit()
         record, self._pending = self._pending, None
         waiting = self._world.lines
-        self._world = PocketWorld(self._weights, self.spec, [*self._world.records, record])
+        self._world = PocketWorld(self._weights, self.spec, [*self._world.records, record], ranks=self._ranks)
         if waiting != self._world.lines:  # a prompt that was given while the chunk was shown
             self._world.prompt("\n".join((*waiting, "")))
         return record
@@ -111,11 +115,14 @@ class ContinuedWorld:
 
     @cached_property
     def _latents(self) -> NDArray[np.float16]:
-        """`[T, C, Y, X]`, each latent encoded by itself."""
+        """`[T, C, Y, X]`, each latent encoded by itself, by rank 0."""
+        return self._ranks.lead(self._encode).numpy()
+
+    def _encode(self) -> Tensor:
         vae = self._weights.vae
         groups = group_frames(torch.from_numpy(self._clip)[None].to(vae.mean.device))
         with torch.inference_mode(), autocast(vae.mean.device):
-            return vae.encode(groups)[0].half().cpu().numpy()
+            return vae.encode(groups)[0].half().cpu()
 
     def _shown(self, first: int) -> Iterator[NDArray[np.uint8]]:
         """The clip's pictures from latent `first` on, a chunk of them."""

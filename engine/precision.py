@@ -10,22 +10,40 @@ import contextlib
 from functools import cache
 
 import torch
+from torch import Tensor
 
 from engine.throughput import gemm_gflops
 
 ROUNDS = 3
 """Measurements of each precision."""
+PRECISIONS = (torch.float32, torch.bfloat16)
+_adopted: dict[torch.dtype, float] = {}
+"""What another process has measured, if that holds here."""
 
 
 def default_device() -> torch.device:
-    """The first CUDA device, or the CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    """The CUDA device of this process (the first, unless it has chosen another), or the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def measured() -> Tensor:
+    """Matrix products on this CPU in float32 and bfloat16, in 10^9 operations a second, float64 `[2]`."""
+    return torch.tensor([*_rates().values()], dtype=torch.float64)
+
+
+def adopt(rates: Tensor) -> None:
+    """Choose from here on as the machine does that measured these rates: ranks of one world must agree."""
+    _adopted.update(zip(PRECISIONS, rates.tolist(), strict=True))
+    _rates.cache_clear()
+    compute_dtype.cache_clear()
 
 
 @cache
 def _rates() -> dict[torch.dtype, float]:
     """Matrix products on this CPU, in 10^9 operations a second, of each precision."""
-    best = dict.fromkeys((torch.float32, torch.bfloat16), 0.0)
+    if _adopted:
+        return dict(_adopted)
+    best = dict.fromkeys(PRECISIONS, 0.0)
     for dtype in ROUNDS * tuple(best):  # in turns, so that other work on the machine can't decide
         best[dtype] = max(best[dtype], gemm_gflops(dtype, size=384, seconds=0.01))
     return best

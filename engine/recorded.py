@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.actions import LabelRule, Step, StepTable, actions_from_poses, latent_poses, start_pose
 from engine.errors import WanderError
+from engine.parallel import Ranks
 from engine.text import lines_of, revise
 from engine.world import ChunkRecord, WorldSpec
 
@@ -37,17 +38,21 @@ def chunk_noise(seed: int, chunk: int, shape: tuple[int, ...], attempt: int = 0)
 
 @dataclass(frozen=True, slots=True)
 class Pending(Generic[DecoderT]):
-    """A chunk whose last frames are leaving: its record, and the decoder's features after it."""
+    """A chunk whose last frames are leaving: its record, and the decoder's features after it, where it is decoded."""
 
     record: ChunkRecord
-    decoder: DecoderT
+    decoder: DecoderT | None
 
 
 class RecordedWorld(ABC, Generic[DecoderT]):
-    """History and verbs of `engine.world.World`; `table` and `labels` say what a step does and how it is called."""
+    """History and verbs of `engine.world.World`; `table` and `labels` say what a step does and how it is called.
 
-    def __init__(self, spec: WorldSpec, table: StepTable, labels: LabelRule) -> None:
-        self.spec, self.table, self.labels = spec, table, labels
+    `ranks` make its chunks together: each is given the same verbs and ends with the same records. Rank 0 alone says
+    where a step leads and what came of it, and it alone decodes, so that the others' steps yield no frames.
+    """
+
+    def __init__(self, spec: WorldSpec, table: StepTable, labels: LabelRule, ranks: Ranks | None = None) -> None:
+        self.spec, self.table, self.labels, self.ranks = spec, table, labels, ranks or Ranks()
         self._records: list[ChunkRecord] = []
         self._owner: list[tuple[int, int]] = []
         self._poses: Poses = np.zeros((0, 4, 4))
@@ -88,7 +93,8 @@ class RecordedWorld(ABC, Generic[DecoderT]):
         No picture is computed before the first frames are taken, nor kept unless all are. Raises `ValueError` for
         another number of steps, `WanderError` when the network's numbers get out of hand.
         """
-        return self._along(tuple(steps), self._path(steps))
+        path = self.ranks.lead(lambda: torch.from_numpy(self._path(steps)))
+        return self._along(tuple(steps), path.numpy())
 
     def commit(self) -> ChunkRecord:
         """Finishes the chunk whose frames have left and returns its record."""
@@ -130,7 +136,7 @@ class RecordedWorld(ABC, Generic[DecoderT]):
     def _finite(self, attempt: Callable[[int], Tensor]) -> Tensor:
         """Latents of the first attempt at the next chunk whose numbers are all finite, or `WanderError`."""
         for number in range(ATTEMPTS):
-            latents = attempt(number)
+            latents = self.ranks.say(attempt(number))
             if torch.isfinite(latents).all():
                 return latents
         raise WanderError(

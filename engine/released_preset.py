@@ -19,6 +19,8 @@ from engine import rollout
 from engine.downloads import lacking, models_folder
 from engine.encoders import Encoders
 from engine.errors import WanderError
+from engine.meeting import a_gpu_each, same_weights, say_records
+from engine.parallel import Ranks
 from engine.precision import compute_dtype, default_device
 from engine.released_weights import load_5b, load_8b, load_hunyuan_vae, load_wan_vae, weight_files
 from engine.released_world import ReleasedModel, ReleasedWorld, Tell, silent, spoken
@@ -56,24 +58,38 @@ _loaded: dict[Path, ReleasedModel] = {}
 
 
 def open_released(spec: WorldSpec, records: Sequence[ChunkRecord] = (), tell: Tell = silent,
-                  folder: Path | None = None) -> ReleasedWorld:  # fmt: skip
+                  folder: Path | None = None, ranks: Ranks | None = None) -> ReleasedWorld:  # fmt: skip
     """A world of `spec.preset`, rebuilt from `records` if there are any; `tell` hears how far loading is.
+
+    Where several `ranks` share it, rank 0 alone reads words and decodes.
 
     Raises `WanderError` if weights or packages are missing, or for a start that the model has not.
     """
-    home = (folder or models_folder()) / spec.preset
-    sentence = lacking(spec.preset, home.parent)
+    ranks = ranks or Ranks()
+    records = say_records(ranks, records)
+    words = spoken(lines_of(records[-1].prompt if records else spec.prompt))
+    model = ranks.together(partial(_ready, spec, words, folder or models_folder(), tell, ranks))
+    same_weights(ranks, model.checksum, model.transformer.config.heads)
+    return ReleasedWorld(model, spec, records, tell, ranks)
+
+
+def _ready(spec: WorldSpec, words: str, folder: Path, tell: Tell, ranks: Ranks) -> ReleasedModel:
+    """The networks of `spec.preset`, and `words` read by then."""
+    home = folder / spec.preset
+    sentence = lacking(spec.preset, folder)
     if sentence:
         raise WanderError(sentence)
     if spec.video is not None:
         raise WanderError(f"{spec.preset} can't go on from a video; start from one of its pictures")
     model = _loaded.get(home)
     if model is None:
+        a_gpu_each(ranks)
         _loaded.clear()
         encoders = Encoders(spec.preset, home, tell)
-        encoders(spoken(lines_of(records[-1].prompt if records else spec.prompt)), spec.image)
+        if ranks.leads:
+            encoders(words, spec.image)
         model = _loaded[home] = load_preset(spec.preset, home, encoders, tell)
-    return ReleasedWorld(model, spec, records, tell)
+    return model
 
 
 def load_preset(name: str, home: Path, encoders: Encoders, tell: Tell) -> ReleasedModel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from engine.causal_conv import State
 from engine.geometry import WORLDPLAY_LENS, Lens, image_from_camera, rigid_inverse
 from engine.images import fit_image
 from engine.memory import select_context
+from engine.parallel import Ranks
 from engine.precision import autocast
 from engine.recorded import Actions, Pending, RecordedWorld, chunk_noise
 from engine.released import PlainKeys
@@ -74,12 +76,13 @@ class ReleasedWorld(RecordedWorld[State]):
     """A world of `worldplay-5b` or `worldplay-8b`; see `engine.world.World` for the verbs."""
 
     def __init__(self, model: ReleasedModel, spec: WorldSpec, records: Sequence[ChunkRecord] = (),
-                 tell: Tell = silent) -> None:
-        super().__init__(spec, WORLDPLAY, WORLDPLAY_LABELS)
+                 tell: Tell = silent, ranks: Ranks | None = None) -> None:
+        super().__init__(spec, WORLDPLAY, WORLDPLAY_LABELS, ranks)
         self.model, self._tell = model, tell
         self.width, self.height, self.fps, self.checksum = model.width, model.height, model.fps, model.checksum
         self.recipe = replace(model.recipe, chunk=spec.chunk)
-        self._given = None if spec.image is None else self._encode(fit_image(spec.image, self.width, self.height))
+        model.transformer.ranks = self.ranks
+        self._given = None if spec.image is None else self._encode_first(spec.image)
         self._keys: list[PlainKeys] = []
         self._restore(records)
 
@@ -92,8 +95,16 @@ class ReleasedWorld(RecordedWorld[State]):
 
     def _read(self, lines: tuple[str, ...]) -> None:
         network = self.model.transformer
-        dtype, said = next(network.parameters()).dtype, self.model.encode(spoken(lines), self.spec.image)
-        features = {name: rows.to(self.device, dtype)[None] for name, rows in said.items()}
+        dtype, encoded = next(network.parameters()).dtype, {}
+
+        def rows(name: str) -> Tensor:
+            if not encoded:
+                encoded.update(self.model.encode(spoken(lines), self.spec.image))
+            return encoded[name]
+
+        names = ("text", "quoted", "image") if isinstance(network, WorldPlay8B) else ("text",)
+        said = {name: self.ranks.lead(partial(rows, name)) for name in names}
+        features = {name: each.to(self.device, dtype)[None] for name, each in said.items()}
         with torch.inference_mode(), self._precision(network):
             if isinstance(network, WorldPlay8B):
                 self._keys = network.read_prompt(Prompt8B(features["text"], features["quoted"], features["image"]))
@@ -103,6 +114,11 @@ class ReleasedWorld(RecordedWorld[State]):
     def _precision(self, network: torch.nn.Module) -> AbstractContextManager[object]:
         """Autocast to the network's own numbers."""
         return autocast(self.device, next(network.parameters()).dtype)
+
+    def _encode_first(self, picture: Picture) -> Tensor:
+        """Latent `[C, Y, X]` of the picture that the world starts from, of any size, as rank 0 has it."""
+        fitting = fit_image(picture, self.width, self.height)
+        return self.ranks.lead(lambda: self._encode(fitting)).to(self.device)
 
     def _encode(self, picture: Picture) -> Tensor:
         """Latent `[C, Y, X]` of a picture `[H, W, 3]`, rounded as the journal rounds."""
@@ -130,8 +146,11 @@ class ReleasedWorld(RecordedWorld[State]):
     # -- one chunk ----------------------------------------------------------------------------------------------------
 
     def _frames(self, steps: tuple[Step, ...], poses: NDArray[np.float32], actions: Actions) -> Iterator[Picture]:
-        self._pending, state = None, self._decoder_state()
+        self._pending, state = None, self._decoder_state() if self.ranks.leads else ()
         latents = self._generate(poses.astype(np.float64), actions)
+        if not self.ranks.leads:
+            self._pending = Pending(self._record(steps, latents, poses, actions), None)
+            return
         for t, latent in enumerate(latents):
             frames, state = self._decode(latent, state)
             if t == len(latents) - 1:

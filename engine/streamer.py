@@ -24,12 +24,13 @@ from engine.images import fit_image
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, read_context
 from engine.memory import MemoryConfig, select_context
 from engine.memory import pocket as pocket_memory
+from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
 from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
 from engine.surfaces import Surfaces
 from engine.text import encode, lines_of
-from engine.transformer import Pocket, TextCache
+from engine.transformer import Mixer, Pocket, TextCache
 from engine.vae import DecoderState, group_frames, to_uint8
 from engine.walls import stopped
 from engine.weights import PocketWeights
@@ -39,6 +40,8 @@ FPS = 24.0
 NEWS = 12
 """Latents after a change of text in which the picture may change everywhere: two seconds, what the slowest event takes.
 """
+TEXTS = 8
+"""Texts whose keys and values are kept."""
 UNIT = 0.25
 """Translations are given to the network in units of four metres."""
 
@@ -80,17 +83,19 @@ class PocketWorld(RecordedWorld[DecoderState]):
         memory: MemoryConfig | None = None,
         cache_chunks: int = 24,
         recache: bool = True,
+        ranks: Ranks | None = None,
     ) -> None:
         """`recache=False` leaves context as it was made under its own text (an ablation of supplement E.2)."""
-        super().__init__(spec, POCKET, POCKET_LABELS)
+        super().__init__(spec, POCKET, POCKET_LABELS, ranks)
         self.weights, self._recache = weights, recache
         self.sampling, self.memory = sampling or Sampling(), memory or pocket_memory()
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
         self._cache = KvCache(cache_chunks, self._commit_chunk)
         self._surfaces = Surfaces(weights, self._latent, self._picture)
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
-        self._first = None if self._start is None else self._encode(self._start)
+        self._first = None if self._start is None else self._encode_first(self._start)
         self._prompt_version = 0
+        self._texts: dict[tuple[tuple[str, ...], bool], TextCache] = {}
         self._restore(records)
 
     def follow(self, poses: Poses) -> Iterator[NDArray[np.uint8]]:
@@ -124,7 +129,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._cache.forget_from(len(records))
         self._surfaces.forget_from(sum(len(record.latents) for record in records))
         super()._restore(records)
-        self._decoder = self._decode_state()
+        self._decoder = self._decode_state() if self.ranks.leads else None
 
     def _decode_state(self) -> DecoderState | None:
         """The decoder's features after the newest latent; they depend on the last two latents alone."""
@@ -144,10 +149,20 @@ class PocketWorld(RecordedWorld[DecoderState]):
         return self.weights.model if listener is None or self._old_words is None else listener
 
     def _words(self, lines: tuple[str, ...]) -> TextCache:
-        rows = torch.from_numpy(encode(lines)).to(self._device)
+        """What the network in force reads; the texts of the last moments are kept."""
+        network = self._network
+        key = (lines, network is self.weights.model)
+        if key not in self._texts:
+            while len(self._texts) >= TEXTS:
+                del self._texts[next(iter(self._texts))]
+            self._texts[key] = self._read_by(network, lines)
+        return self._texts[key]
+
+    def _read_by(self, network: Pocket, lines: tuple[str, ...]) -> TextCache:
+        rows = self.ranks.lead(lambda: torch.from_numpy(encode(lines))).to(self._device)
         lengths = torch.tensor([len(rows)], device=self._device)
         with torch.inference_mode(), autocast(self._device):
-            return self._network.read_prompt(rows[None], lengths)
+            return network.read_prompt(rows[None], lengths)
 
     @property
     def _old_words(self) -> str | None:
@@ -168,6 +183,10 @@ class PocketWorld(RecordedWorld[DecoderState]):
     @property
     def _device(self) -> torch.device:
         return self.weights.vae.mean.device
+
+    def _encode_first(self, picture: NDArray[np.uint8]) -> Tensor:
+        """Latent 0 of a world that starts from a picture, as rank 0 has it."""
+        return self.ranks.lead(lambda: self._encode(picture)).to(self._device)
 
     def _encode(self, picture: NDArray[np.uint8]) -> Tensor:
         """Latent `[C, Y, X]` of a picture that stands still, `[H, W, 3]`."""
@@ -196,6 +215,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
     ) -> Iterator[NDArray[np.uint8]]:
         self._pending, state, first = None, self._decoder, not self._records
         latents, guide = self._generate(poses.astype(np.float64), actions)
+        if not self.ranks.leads:
+            self._pending = Pending(self._record(steps, latents, poses, actions), None)
+            return
         for t, latent in enumerate(latents):
             frames, state = self._decode(latent, state, guide, t)
             if first and t == 0:
@@ -219,7 +241,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
     @torch.inference_mode()
     def _generate(self, poses: Poses, actions: Actions) -> tuple[Tensor, Guide | None]:
-        """Latents half `[T, C, Y, X]` of the next chunk, and their guide, None if there is nothing to show.
+        """Latents half `[T, C, Y, X]` of the next chunk, and their guide, None if there is nothing to show here.
 
         Raises `WanderError` if no attempt is finite.
         """
@@ -227,21 +249,29 @@ class PocketWorld(RecordedWorld[DecoderState]):
         chosen = [int(i) for i in select_context(rigid_inverse(path), current, len(poses), self.memory)]
         times = torch.arange(len(chosen), len(chosen) + len(poses), dtype=torch.float64)
         geometry = model.geometry(times, self.weights.grid, pocket_frustums(poses, poses[0]))
-        mixer = DenoiseMixer(model.positions, geometry, self._read_context(path, chosen, current))
-        given = self._first if current == 0 else None
+        mixer = self._shared(DenoiseMixer(model.positions, geometry, self._read_context(path, chosen, current)))
+        given, guides = self._first if current == 0 else None, []
+
+        def look() -> Tensor:
+            guides.append(self._surfaces.guide(path, chosen, current))
+            return guides[0].latents
+
         shows = model.config.guided and (current > 0 or given is not None)
-        guide = self._surfaces.guide(path, chosen, current) if shows else None
+        seen = self.ranks.lead(look).to(self._device)[None] if shows else None
 
         def attempt(number: int) -> Tensor:
-            return self._denoise(self._noise(len(poses), number), given, actions, mixer, guide).half()
+            return self._denoise(self._noise(len(poses), number), given, actions, mixer, seen).half()
 
-        return self._finite(attempt), guide
+        return self._finite(attempt), next(iter(guides), None)
+
+    def _shared(self, mixer: Mixer) -> Mixer:
+        """A mixer of this rank's heads where several ranks share them."""
+        return HeadParallel(mixer, self.ranks) if self.ranks.size > 1 else mixer
 
     def _denoise(
-        self, x: Tensor, given: Tensor | None, actions: NDArray[np.int64], mixer: DenoiseMixer, guide: Guide | None
+        self, x: Tensor, given: Tensor | None, actions: NDArray[np.int64], mixer: Mixer, seen: Tensor | None
     ) -> Tensor:
         """From noise `[T, C, Y, X]` to clean latents; a given latent 0 stays as it is, at level 0."""
-        seen = None if guide is None else guide.latents[None]
         device, known = x.device, 0 if given is None else 1
         if given is not None:
             x = torch.cat([given[None].float(), x[1:]])
@@ -291,5 +321,5 @@ class PocketWorld(RecordedWorld[DecoderState]):
         labels = torch.from_numpy(record.actions.astype(np.int64))[None].to(self._device)
         words = self._words(self._lines if self._recache else lines_of(record.prompt))
         with autocast(self._device):
-            model(latents, torch.zeros(latents.shape[:2], device=self._device), labels, words, mixer)
+            model(latents, torch.zeros(latents.shape[:2], device=self._device), labels, words, self._shared(mixer))
         return Committed(mixer.keys, mixer.values, latents.shape[1], self._context_version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ Size = tuple[int, int]
 """Width and height of pictures."""
 LARGE_GFLOPS = 280.0
 """Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
-POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
+POCKET_FOLDER = Path(os.environ.get("WANDER_POCKET") or Path(__file__).resolve().parent.parent / "models" / "pocket")
+"""The weights in use: the repository's, or those in the folder that WANDER_POCKET names."""
 LISTENER = "listener.safetensors"
 
 

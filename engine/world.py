@@ -15,13 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.actions import Step
 from engine.errors import WanderError
+
+if TYPE_CHECKING:
+    from engine.parallel import Ranks
+    from engine.weights import PocketWeights
 
 RELEASED = ("worldplay-5b", "worldplay-8b")
 """Presets whose weights the user downloads."""
@@ -125,10 +130,12 @@ def open_world(
     spec: WorldSpec,
     records: Sequence[ChunkRecord] = (),
     tell: Callable[[float, str], object] = lambda _fraction, _sentence: None,
+    ranks: Ranks | None = None,
 ) -> World:
     """Opens a world, or rebuilds one from its records. Raises `WanderError` for what a person can mend.
 
-    `tell` hears, now and later, of what takes long: how far it is (0..1) and a sentence.
+    `tell` hears, now and later, of what takes long: how far it is (0..1) and a sentence. `ranks` make the world
+    together: all open it with the same `spec` and are given the same verbs, rank 0 alone has records and frames.
     """
     if spec.preset not in PRESETS:
         raise WanderError(f"there is no preset {spec.preset!r}; choose one of {', '.join(PRESETS)}")
@@ -137,20 +144,31 @@ def open_world(
     if spec.preset in RELEASED:
         from engine.released_preset import open_released
 
-        return open_released(spec, records, tell)
-    from engine.drawing import warm_up
+        return open_released(spec, records, tell, ranks=ranks)
+    from engine.meeting import say_records, settled
+    from engine.parallel import Ranks
     from engine.streamer import PocketWorld
-    from engine.text import load_encoder
-    from engine.weights import load_pocket
 
-    load_encoder()
-    warm_up()
-    weights = load_pocket(size=size_of(records) or spec.size)
+    ranks = ranks or Ranks()
+    records = say_records(ranks, records)
+    weights = settled(ranks, partial(_pocket, size_of(records) or spec.size, draws=ranks.leads))
     if spec.video is not None:
         from engine.continuation import ContinuedWorld
 
-        return ContinuedWorld(weights, spec, records)
-    return PocketWorld(weights, spec, records)
+        return ContinuedWorld(weights, spec, records, ranks)
+    return PocketWorld(weights, spec, records, ranks=ranks)
+
+
+def _pocket(size: tuple[int, int] | None, *, draws: bool) -> PocketWeights:
+    """The networks, and what else takes time once a process, where words are read and guides drawn."""
+    from engine.drawing import warm_up
+    from engine.text import load_encoder
+    from engine.weights import load_pocket
+
+    if draws:
+        load_encoder()
+        warm_up()
+    return load_pocket(size=size)
 
 
 def size_of(records: Sequence[ChunkRecord]) -> tuple[int, int] | None:

@@ -7,7 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
+
 from worker.errors import LaunchError
+from worker.group import told
 from worker.keys import FOLDER, Keyring
 from worker.link import LOG, SocketLink, WorldLink
 from worker.remote import RemoteLink
@@ -20,11 +23,13 @@ ROOT = Path(__file__).resolve().parent.parent
 def launch_local(*, sessions: Path = SESSIONS, options: dict[str, float] | None = None) -> SocketLink:
     """Start the worker processes on this machine and give a link to them; they end with the link, or with this process.
 
-    `sessions` is where session files are kept, `options` overrides fields of `worker.supervisor.Deadlines`. Raises
-    `LaunchError`.
+    `sessions` is where session files are kept, `options` overrides fields of `worker.supervisor.Deadlines`. The
+    environment says how many ranks share the model (`worker.group`). Raises `LaunchError`.
     """
+    group = msgspec.to_builtins(told(os.environ))
     directory = Path(tempfile.mkdtemp(prefix="wander-"))
-    arguments = json.dumps({"directory": str(directory), "sessions": str(sessions), "deadlines": options or {}})
+    start = {"directory": str(directory), "sessions": str(sessions), "deadlines": options or {}, "group": group}
+    arguments = json.dumps(start)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     try:
         with open(directory / LOG, "wb") as log:

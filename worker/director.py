@@ -248,7 +248,7 @@ class Director:
             self._pictured(message, frames)
             return
         self._at_hand = None
-        self.host.finished(at_hand.job, message.chunk_ms / 1e3 if isinstance(message, model.Committed) else 0.0)
+        self.host.finished(at_hand.job, message)
         match message, at_hand.job:
             case model.Loaded(), model.Load():
                 self._loaded(message, at_hand)

@@ -45,6 +45,8 @@ class ModelHost:
     """How far down the ladder of memory the model is; see `worker.ladder`."""
     starved: bool = False
     """Whether the last process ended because memory ran out."""
+    exchanged: tuple[int, int] = (0, 0)
+    """Collectives of the last chunk, and the bytes that they moved between the ranks."""
     _healthy: int = field(default=0)
     _warned: bool = False
 
@@ -90,9 +92,11 @@ class ModelHost:
             self.watchdog.sign_of_life(time.monotonic())
             yield message, frames
 
-    def finished(self, job: model.Job, chunk_seconds: float = 0.0) -> None:
+    def finished(self, job: model.Job, answer: model.ModelMessage) -> None:
         """The job was answered; enough chunks in a row clear the record of restarts."""
-        self.watchdog.end(job, chunk_seconds)
+        made = answer if isinstance(answer, model.Committed) else None
+        self.watchdog.end(job, made.chunk_ms / 1e3 if made else 0.0)
+        self.exchanged = (made.collectives, made.moved) if made else self.exchanged
         if isinstance(job, model.Generate):
             self._healthy += 1
             self.restarts = 0 if self._healthy >= HEALTHY_CHUNKS else self.restarts
@@ -102,6 +106,9 @@ class ModelHost:
         return {
             "chunk_ms_p50": 1e3 * percentile(self.watchdog.durations, 0.5),
             "chunk_ms_p95": 1e3 * percentile(self.watchdog.durations, 0.95),
+            "ranks": self.process.ranks if self.process else 0,
+            "collectives_per_chunk": self.exchanged[0],
+            "bytes_per_chunk": self.exchanged[1],
             "restarts": self.restarts,
             "memory_saved_by": LADDER[self.rung].words if self.rung else "",
             "router_pid": os.getpid(),

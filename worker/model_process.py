@@ -3,11 +3,13 @@
 It works on one job at a time, in the order in which they come, and does nothing by itself. Pictures leave latent by
 latent while the rest of the chunk is still being decoded; the chunk is committed when all of them have left. It ends
 when its lifeline, its standard input, ends: also while it computes, and also if it hangs in native code.
+
+Where several ranks make the world it is rank 0: it says every job to the others (`worker.rank_process`) before it does
+it, and if one of them is lost it ends.
 """
 
 import ctypes
 import io
-import json
 import logging
 import os
 import signal
@@ -17,8 +19,9 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import msgspec
 import numpy as np
 import zmq
 from PIL import Image
@@ -28,11 +31,13 @@ from worker import transport
 from worker.codec import UPLOAD, pack, unpack
 from worker.entries import ChunkEntry, SwitchEntry
 from worker.errors import WanderError, WireError
+from worker.group import Place, Start
 from worker.history import Branch
 from worker.journal import read
 from worker.ladder import OUT_OF_MEMORY, free, short_of_memory
 from worker.pictures import decode_clip, decode_image
 from worker.protocol import Frames, Message, Progress, Step, WorldSpec
+from worker.rank_protocol import IDLE_SECONDS, RANK_LOST, Commands, Idle, Restore, Task
 from worker.transport import MODEL_LIMITS
 
 CRASHED = 70
@@ -42,11 +47,12 @@ log = logging.getLogger(__name__)
 
 
 class Model:
-    """A world of the engine at the end of a socket."""
+    """A world of the engine at the end of a socket; `ranks` are those that make it together, None where it is alone."""
 
-    def __init__(self, socket: transport.Socket, preset: str) -> None:
-        self._socket = socket
-        self._open_world, self._read_words = engine_of(preset, self._tell), reader_of(preset)
+    def __init__(self, socket: transport.Socket, preset: str, ranks: Any = None) -> None:
+        self._socket, self._ranks = socket, ranks
+        self._commands = Commands(ranks) if ranks is not None else None
+        self._open_world, self._read_words = engine_of(preset, self._tell, ranks), reader_of(preset)
         self._world: Any = None
         self._chunk_ms = self._told = 0.0
         self._pictured = False
@@ -54,6 +60,8 @@ class Model:
     def serve(self) -> None:
         """Do the jobs that come, for ever. An error that the engine did not foresee ends the process."""
         while True:
+            while self._commands is not None and not self._socket.poll(1_000 * IDLE_SECONDS):
+                self._say(Idle())
             job: model.Order = unpack(self._socket.recv(), model.Order, UPLOAD)
             if isinstance(job, model.Foresee):
                 self._read_words(job.text)
@@ -63,6 +71,8 @@ class Model:
                     free()
                     self._do(job)
             except user_errors() as error:
+                if lost_a_rank(error):
+                    raise
                 self._send(model.Failed(sentence=str(error)[:2_000]))
 
     def _fits(self, job: model.Job) -> bool:
@@ -71,7 +81,8 @@ class Model:
         try:
             self._do(job)
         except Exception as error:
-            if not short_of_memory(error) or self._pictured or not isinstance(job, model.Load | model.Generate):
+            again = isinstance(job, model.Load | model.Generate) and self._commands is None  # others have gone on
+            if not short_of_memory(error) or self._pictured or not again:
                 raise
             log.warning("out of memory, freed and tried again: %s", error)
             return False
@@ -85,12 +96,20 @@ class Model:
                 raise WireError(f"A {type(order).__name__} came before the last job was answered.")
             self._read_words(order.text)
 
+    def _say(self, task: Task) -> None:
+        """Have the other ranks do the same."""
+        if self._commands is not None:
+            self._commands.say(task, *standing(self._world))
+
     def _do(self, job: model.Job) -> None:
+        before = self._exchanged
+        if not isinstance(job, model.Load):
+            self._say(job)
         match job:
             case model.Load():
                 self._load(job)
             case model.Generate():
-                self._generate(job)
+                self._generate(job, before)
             case model.ApplyPrompt():
                 self._done(self._world.prompt(job.text))
             case model.ApplyRewind():
@@ -114,8 +133,10 @@ class Model:
         self._send(Progress(stage="open", fraction=0.0, sentence="Opening the world"))
         branch = branch_of(Path(job.journal), job.branch) if job.journal else None
         records = [engine_record(chunk) for chunk in branch.chunks] if branch else []
-        self._world = self._open_world(engine_spec(job.spec), records)
-        for text in branch.pending if branch else ():
+        spec, pending = engine_spec(job.spec), tuple(branch.pending) if branch else ()
+        self._say(Restore(spec=job.spec, pending=pending))
+        self._world = self._open_world(spec, records)
+        for text in pending:
             self._world.prompt(text)
         world = self._world
         self._send(
@@ -129,7 +150,8 @@ class Model:
             )
         )
 
-    def _generate(self, job: model.Generate) -> None:
+    def _generate(self, job: model.Generate, before: tuple[int, int]) -> None:
+        """Make a chunk; `before` is what had been exchanged before the others heard of it."""
         started = time.perf_counter()
         index, count, shown = job.index, len(job.steps), model.fingerprint()
         for latent, frames in enumerate(self._world.step(engine_steps(job.steps))):
@@ -156,6 +178,7 @@ class Model:
             index += len(frames)
         record = self._world.commit()
         self._chunk_ms = 1e3 * (time.perf_counter() - started)
+        exchanged = [now - then for now, then in zip(self._exchanged, before, strict=True)]
         committed = model.Committed(
             generation=job.generation,
             chunk=record.index,
@@ -167,8 +190,16 @@ class Model:
             picture=encode_picture(record.picture),
             digest=shown.digest(),
             chunk_ms=self._chunk_ms,
+            collectives=exchanged[0],
+            moved=exchanged[1],
         )
         self._send(committed, np.asarray(record.latents, dtype=np.float16).tobytes())
+
+    @property
+    def _exchanged(self) -> tuple[int, int]:
+        """Collectives so far, and bytes that they moved between all ranks."""
+        traffic = self._ranks.traffic if self._ranks is not None else None
+        return (traffic.collectives, traffic.moved) if traffic else (0, 0)
 
     def _send(self, message: Message, payload: bytes | None = None) -> None:
         frames = [pack(message)] if payload is None else [pack(message), payload]
@@ -182,15 +213,38 @@ def branch_of(journal: Path, number: int | None) -> Branch:
     return history.branch if number is None else history.then(SwitchEntry(branch=number)).branch
 
 
-def engine_of(preset: str, tell: Callable[[float, str], object] | None = None) -> Callable[[Any, Sequence[Any]], Any]:
-    """`open_world` of the engine behind a preset; `tell` hears of what takes long there."""
+def engine_of(
+    preset: str, tell: Callable[[float, str], object] | None = None, ranks: Any = None
+) -> Callable[[Any, Sequence[Any]], Any]:
+    """`open_world` of the engine behind a preset; `tell` hears of what takes long there, `ranks` make it together."""
     if preset == "fake":
         from worker import fake
 
         return fake.open_world
     from engine import world
 
-    return world.open_world if tell is None else partial(world.open_world, tell=tell)
+    return world.open_world if tell is None else partial(world.open_world, tell=tell, ranks=ranks)
+
+
+def meet(place: Place, named: Callable[[str], object] = len) -> Any:
+    """The ranks of the engine, once all have come; None where there is one. Raises the engine's `RankLost`."""
+    if place.ranks == 1:
+        return None
+    from engine import meeting
+
+    if place.meeting:
+        return meeting.in_file(Path(place.meeting), place.rank, place.ranks, interface=place.interface)
+    return meeting.at_torchrun(place.rank, place.ranks, interface=place.interface, after=place.after, named=named)
+
+
+def standing(world: Any) -> tuple[int, int]:
+    """Seed and chunks of a world, zeros without one."""
+    return (world.spec.seed, world.chunks) if world is not None else (0, 0)
+
+
+def lost_a_rank(error: BaseException) -> bool:
+    """Whether another rank is gone: no error that a person can mend, the whole group starts again."""
+    return "RankLost" in {kind.__name__ for kind in type(error).__mro__}
 
 
 def reader_of(preset: str) -> Callable[[str], object]:
@@ -270,22 +324,33 @@ def hang_on_lifeline() -> None:
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
 
-def main(arguments: str) -> None:
-    """Serve the socket that the JSON `arguments` name, until the router ends."""
-    options = cast(dict[str, str], json.loads(arguments))
+def begin() -> None:
+    """What every process that computes does first."""
     hang_on_lifeline()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status of a process that ends with this error."""
+    return OUT_OF_MEMORY if short_of_memory(error) else RANK_LOST if lost_a_rank(error) else CRASHED
+
+
+def main(arguments: str) -> None:
+    """Serve the socket that the JSON `arguments` (`Start`) name, until the router ends."""
+    start = msgspec.json.decode(arguments, type=Start)
+    begin()
     context: transport.Context = zmq.Context()
     socket = transport.open_socket(context, zmq.PAIR, MODEL_LIMITS)
     socket.setsockopt(zmq.LINGER, 1_000)
-    socket.bind(options["endpoint"])
+    socket.bind(start.endpoint)
     try:
-        Model(socket, options["preset"]).serve()
+        Model(socket, start.preset, meet(start.place)).serve()
     except Exception as error:
         log.exception("the model process ends")
         context.destroy(linger=1_000)
-        sys.exit(OUT_OF_MEMORY if short_of_memory(error) else CRASHED)
+        logging.shutdown()
+        os._exit(status_of(error))  # threads of a broken group may never end
 
 
 if __name__ == "__main__":

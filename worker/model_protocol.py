@@ -119,6 +119,10 @@ class Committed(Message, frozen=True, kw_only=True, tag="committed"):
     digest: Digest = b""
     """Of the pictures, by `fingerprint`."""
     chunk_ms: Milliseconds
+    collectives: Count = 0
+    """What the ranks did together for it: exchanges."""
+    moved: Count = 0
+    """... and bytes that reached any of them."""
 
 
 class Done(Message, frozen=True, kw_only=True, tag="done"):

@@ -23,6 +23,7 @@ from worker.codec import SMALL, UPLOAD, pack, unpack
 from worker.director import Director
 from worker.door import Door, LocalDoor
 from worker.errors import LaunchError, WireError
+from worker.group import Group
 from worker.lease import Lease
 from worker.outbox import Outbox
 from worker.protocol import (
@@ -61,6 +62,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Private folder of the sockets and logs; removed at the end."""
     sessions: str
     deadlines: Deadlines = Deadlines()
+    group: Group = Group()
+    """The ranks that make a world together."""
     park: float | None = None
     """Seconds for which the session of a window that is lost is kept for it alone. None: windows are this user's own,
     the next one gets the session; only they may end the router and name files anywhere."""
@@ -135,7 +138,8 @@ class Router:
             poller.register(source, zmq.POLLIN)
         if model is not None:
             poller.register(model.socket, zmq.POLLIN)
-            poller.register(model.sentinel, zmq.POLLIN)
+            for sentinel in model.sentinels:
+                poller.register(sentinel, zmq.POLLIN)
         if lifeline is not None:
             poller.register(lifeline, zmq.POLLIN)
         return {source for source, _ in poller.poll(RETRY_MS if self._pictures else TICK_MS)}
@@ -146,7 +150,7 @@ class Router:
         self._read_requests()
         self._read_controls()
         model = self._director.host.process
-        if model is not None and model.sentinel in ready and model.died():
+        if model is not None and model.died(ready):
             self._director.model_died()
         self._director.read_model()
         self._director.watch()
@@ -272,7 +276,8 @@ class Router:
                 "connect again."
             )
         self._models += 1
-        return ModelProcess(self._context, self._directory, preset=preset, number=self._models)
+        group = self._options.group
+        return ModelProcess(self._context, self._directory, preset=preset, number=self._models, group=group)
 
     def _close(self) -> None:
         self._tell(Closed(sentence=""))

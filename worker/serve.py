@@ -2,6 +2,8 @@
 
 It opens no port before this machine has a key and a list of the keys that may come in, and only on the address that was
 written out.
+
+Under torchrun every process serves: rank 0 as ever, the others follow it, for as long as they run.
 """
 
 import argparse
@@ -15,6 +17,8 @@ from pathlib import Path
 from worker.client import SESSIONS
 from worker.door import NetworkDoor
 from worker.errors import WanderError
+from worker.following import follow
+from worker.group import add_options, chosen
 from worker.keys import FOLDER, Keyring, fingerprint
 from worker.lease import PARK_SECONDS
 from worker.router import Options, Router
@@ -32,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     add("--keys", type=Path, default=FOLDER, metavar="DIR", help="the folder of key files (default: %(default)s)")
     add("--park", type=float, default=PARK_SECONDS, metavar="S",
         help="seconds for which the session of a lost window is kept for it (default: %(default)g)")  # fmt: skip
+    add_options(options)
     return options
 
 
@@ -45,15 +50,23 @@ def run(arguments: Sequence[str], say: Callable[[str], object], lacking: Callabl
         os.environ["WANDER_MODELS"] = str(options.models.absolute())  # for the processes that this one starts
     if options.preset not in (None, "pocket") and (sentence := lacking(options.preset)):
         raise WanderError(sentence)
+    group = chosen(options.ranks, options.interface, os.environ)
+    if group.rank > 0:
+        say(f"rank {group.rank} of {group.ranks} follows rank 0 through {group.interface}")
+        follow(group, Path(tempfile.mkdtemp(prefix="wander-")), end_on_signal())
+        return 0
     address, keyring = Address.parse(options.listen), Keyring(options.keys)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     router = Router(
-        Options(directory=tempfile.mkdtemp(prefix="wander-"), sessions=str(options.sessions), park=options.park),
+        Options(directory=tempfile.mkdtemp(prefix="wander-"), sessions=str(options.sessions), park=options.park,
+                group=group),
         NetworkDoor(address, keyring, say),
-    )
+    )  # fmt: skip
     own, last = keyring.own(), address.port + len(Lane) - 1
     say(f"listens on {address} to {last}, encrypted, for {len(keyring.allowed())} keys; its fingerprint is "
         f"{fingerprint(own.public)}")  # fmt: skip
+    if group.ranks > 1:
+        say(f"{group.ranks} ranks share the model through {group.interface}, not encrypted")
     say(f"on the other machine: launch.py keys trust {address} {own.public}")
     say(f"then: launch.py play --connect {address}")
     router.run(end_on_signal())

@@ -1,4 +1,5 @@
-"""The model process from outside: how it is started, watched, and ended so that nothing of it remains.
+"""The model process, or its group of ranks, from outside: how it is started, watched, and ended so that nothing of it
+remains.
 
 The process hangs on a lifeline, the pipe of its standard input: it ends when the router ends, however that happens.
 Its standard output is the other line: it closes at the moment the process dies. ZeroMQ's heartbeats only prove that
@@ -6,13 +7,14 @@ its socket thread lives, so progress is watched by a deadline on the job at hand
 """
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import zmq
@@ -20,10 +22,16 @@ import zmq
 from worker import transport
 from worker.codec import pack
 from worker.errors import LaunchError
+from worker.group import Group, Place, Start
+from worker.ladder import OUT_OF_MEMORY
 from worker.model_protocol import Generate, Job, Load, Order
+from worker.rank_protocol import RANK_LOST
 from worker.transport import MODEL_LIMITS
 
 REMEMBERED_CHUNKS = 200
+CAUSE_SECONDS = 1.0
+"""How long it may take until the rank has ended that others have lost."""
+_ALONE = Group()
 LAST_WORDS_BYTES = 4_096
 
 
@@ -90,28 +98,24 @@ def percentile(values: "deque[float]", share: float) -> float:
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
-class ModelProcess:
-    """One running model process and the socket to it."""
+class RankProcess:
+    """One process of the model, with its lifeline and its log."""
 
-    def __init__(self, context: transport.Context, directory: Path, *, preset: str, number: int) -> None:
-        """Start a process for `preset`. `number` makes its socket's name unique. Raises `LaunchError`."""
-        self.preset = preset
-        self.socket = transport.open_socket(context, zmq.PAIR, MODEL_LIMITS)
-        self._endpoint = transport.ipc_endpoint(directory, f"model-{number}")
-        self._log = directory / "model.log"
-        self.socket.connect(self._endpoint)
-        arguments = json.dumps({"endpoint": self._endpoint, "preset": preset})
+    def __init__(self, module: str, start: Start, log: Path, environment: Mapping[str, str]) -> None:
+        """Run `module` with `start`. Raises `LaunchError`."""
+        self.place = start.place
+        self._log = log
         try:
-            with open(self._log, "ab") as log:
-                self._log_start = log.tell()
+            with open(log, "ab") as file:
+                self._log_start = file.tell()
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "worker.model_process", arguments],
+                    [sys.executable, "-m", module, msgspec.json.encode(start).decode()],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=log,
+                    stderr=file,
+                    env=dict(environment),
                 )
         except OSError as error:
-            self.socket.close()
             raise LaunchError(f"The model process could not be started: {error}.") from error
         assert self._process.stdout is not None
         self.sentinel = self._process.stdout.fileno()
@@ -122,22 +126,23 @@ class ModelProcess:
         """Process id."""
         return self._process.pid
 
-    def give(self, job: Order) -> bool:
-        """Hand over a job; False if the process does not take it."""
-        return transport.send(self.socket, [pack(job)], MODEL_LIMITS)
-
-    def died(self) -> bool:
-        """To be asked when `sentinel` is readable: whether the process has ended, rather than written something."""
-        if os.read(self.sentinel, 65_536):
-            return False
-        self._process.kill()
-        self._process.wait()
-        return True
-
     @property
     def status(self) -> int | None:
         """Exit status; None while it runs."""
         return self._process.returncode
+
+    def heard(self) -> bytes:
+        """To be asked when `sentinel` is readable: what the process wrote there; nothing if it has ended."""
+        words = os.read(self.sentinel, 65_536)
+        if not words:
+            self._process.kill()
+            self._process.wait()
+        return words
+
+    def waits(self, timeout: float) -> None:
+        """Give the process so many seconds to end by itself."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=timeout)
 
     def last_words(self) -> str:
         """How it ended, with the last line that it wrote to its log."""
@@ -145,18 +150,111 @@ class ModelProcess:
             self._log.read_bytes()[self._log_start :][-LAST_WORDS_BYTES:].decode(errors="replace").strip().splitlines()
         )
         words = f": {lines[-1].strip()[:300]}" if lines else ""
-        return f"it ended with status {self._process.returncode}{words}"
+        name = f"rank {self.place.rank} of {self.place.ranks}" if self.place.ranks > 1 else "it"
+        return f"{name} ended with status {self._process.returncode}{words}"
+
+    def cut(self) -> None:
+        """Cut the lifeline."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def end(self, timeout: float = 0.0) -> None:
         """Cut the lifeline, wait at most `timeout` seconds, then kill; nothing of the process remains."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(timeout=timeout or 0.001)
-        except subprocess.TimeoutExpired:
+        assert self._process.stdout is not None
+        self.cut()
+        self.waits(timeout or 0.001)
+        if self.status is None:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+
+
+class ModelProcess:
+    """The running process of a model, or the ranks that share it, and the socket to rank 0: it lives while all do."""
+
+    def __init__(
+        self, context: transport.Context, directory: Path, *, preset: str, number: int, group: Group = _ALONE
+    ) -> None:
+        """Start what makes worlds of `preset`. `number` makes its socket's name unique. Raises `LaunchError`."""
+        self.preset, self.ranks = preset, group.ranks
+        self.socket = transport.open_socket(context, zmq.PAIR, MODEL_LIMITS)
+        self._endpoint = transport.ipc_endpoint(directory, f"model-{number}")
+        self._meeting = directory / f"ranks-{number}"
+        self.socket.connect(self._endpoint)
+        self._first_dead: RankProcess | None = None
+        self._processes: list[RankProcess] = []
+        try:
+            for rank in range(1 if group.torchrun else group.ranks):
+                start = Start(preset=preset, endpoint="" if rank else self._endpoint, place=self._place(rank, group))
+                log = directory / (f"model-rank-{rank}.log" if rank else "model.log")
+                module = "worker.rank_process" if rank else "worker.model_process"
+                self._processes.append(RankProcess(module, start, log, group.environment(rank, os.environ)))
+        except LaunchError:
+            self.end()
+            raise
+
+    def _place(self, rank: int, group: Group) -> Place:
+        meeting = "" if group.torchrun else str(self._meeting)
+        return Place(rank=rank, ranks=group.ranks, interface=group.interface, meeting=meeting)
+
+    @property
+    def sentinels(self) -> list[int]:
+        """Descriptors of which one reaches its end when a process dies."""
+        return [process.sentinel for process in self._processes]
+
+    @property
+    def pid(self) -> int:
+        """Process id of rank 0."""
+        return self._processes[0].pid
+
+    def give(self, job: Order) -> bool:
+        """Hand over a job; False if the process does not take it."""
+        return transport.send(self.socket, [pack(job)], MODEL_LIMITS)
+
+    def died(self, ready: Container[Any]) -> bool:
+        """Whether a process has ended, by those sentinels that are readable: then the whole group counts as dead."""
+        dead = [process for process in self._processes if process.sentinel in ready and not process.heard()]
+        self._first_dead = self._first_dead or next(iter(sorted(dead, key=_is_victim)), None)
+        return bool(dead)
+
+    @property
+    def status(self) -> int | None:
+        """Exit status of the process that died first, unless another has run out of memory; None while all run."""
+        found = [process.status for process in self._processes]
+        return OUT_OF_MEMORY if OUT_OF_MEMORY in found else self._cause.status
+
+    def last_words(self) -> str:
+        """How it ended: the process that brought the others down, with the last line that it wrote to its log."""
+        return self._cause.last_words()
+
+    def end(self, timeout: float = 0.0) -> None:
+        """Cut the lifelines, wait at most `timeout` seconds, then kill; nothing of the processes remains."""
+        if self._first_dead is not None and _is_victim(self._first_dead):
+            self._wait_for_the_cause()
+        for process in self._processes:
+            process.cut()
+        for process in self._processes:
+            process.end(timeout)
         self.socket.close(linger=0)
         Path(self._endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
+        self._meeting.unlink(missing_ok=True)
+
+    @property
+    def _cause(self) -> RankProcess:
+        return self._first_dead or self._processes[0]
+
+    def _wait_for_the_cause(self) -> None:
+        """The one that is known to be dead only noticed that another was lost: that one is about to end, or has."""
+        for process in self._processes:
+            if process.status is None:
+                process.waits(CAUSE_SECONDS / len(self._processes))
+            if process.status is not None and not _is_victim(process):
+                self._first_dead = process
+                return
+
+
+def _is_victim(process: RankProcess) -> bool:
+    """Whether it ended because another rank did."""
+    return process.status == RANK_LOST
+

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from engine.errors import WanderError
 from engine.geometry import WORLDPLAY_LENS, image_from_camera
 from engine.kv_cache import CommitMixer, Committed, DenoiseMixer, read_context
 from engine.memory import MemoryConfig, select_context
-from engine.parallel import Agreed, HeadParallel, Ranks, agree, agree_on_text, join
+from engine.parallel import HeadParallel, Ranks, join
 from engine.prope import frustums
 from engine.transformer import Pocket, PocketConfig
 from tests.engine.test_cost import TINY_5B, TINY_8B, clip, read
@@ -27,7 +28,7 @@ from tests.engine.tiny import wake
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = (4, 6)
-STEP = Agreed(generation=3, seed=(1 << 53) - 1, chunk=7, keys=(1, 16), looks=((0.125, -0.5), (0.0, 1e-9)))
+SAID = torch.tensor([[0.125, -0.5, 1e-9], [7.0, float(1 << 53), -0.0]], dtype=torch.float64)
 TEXT = "下雪的村庄, then rain"
 
 
@@ -82,18 +83,37 @@ def work(ranks: Ranks, camera: str, *, lose: bool = False) -> dict[str, object]:
     beside = model.geometry(torch.arange(4.0, 6.0), GRID, places(4, 2))
     mixer = HeadParallel(DenoiseMixer(model.positions, beside, context), ranks)
     velocity = model(noisy, torch.full((1, 2), 0.5), torch.full((1, 2), 9), text, mixer)
-    said = agree(ranks, STEP if ranks.rank == 0 else None)
+    exchanged = replace(ranks.traffic)
+    said = ranks.lead(lambda: SAID)
     poses = np.tile(np.eye(4), (40, 1, 1))
-    poses[:, 2, 3] = -0.3 * np.arange(40) * said.chunk
+    poses[:, 2, 3] = -0.3 * np.arange(40) * said[1, 0].item()
     return {
         "velocity": velocity.flatten().tolist(),
         "heads_kept": commit.keys[0].shape[2],
-        "collectives": ranks.traffic.collectives,
-        "received": ranks.traffic.received,
-        "agreed": said == STEP,
-        "text": agree_on_text(ranks, TEXT if ranks.rank == 0 else ""),
+        "collectives": exchanged.collectives,
+        "received": exchanged.received,
+        "moved": exchanged.moved,
+        "agreed": torch.equal(said, SAID) and said.dtype == SAID.dtype,
+        "text": ranks.lead_bytes(TEXT.encode).decode(),
+        "nothing": len(ranks.lead_bytes(bytes)),
+        "refused": refusal(ranks, lambda: ranks.lead(lambda: complain("no such picture"))),
+        "one_fails": refusal(ranks, lambda: ranks.together(lambda: complain("no weights") if ranks.rank else 1)),
+        "none_fails": ranks.together(lambda: ranks.rank),
         "memory": select_context(poses, 36, 4, MemoryConfig()).tolist(),
     }
+
+
+def complain(sentence: str) -> torch.Tensor:
+    raise WanderError(sentence)
+
+
+def refusal(ranks: Ranks, work: Callable[[], object]) -> str:
+    """The sentence with which something fails on this rank."""
+    try:
+        work()
+    except WanderError as error:
+        return str(error)
+    return ""
 
 
 def start(size: int, camera: str, *, lose: bool = False) -> list[subprocess.Popen[bytes]]:
@@ -116,15 +136,21 @@ def finish(ranks: list[subprocess.Popen[bytes]]) -> list[tuple[int, bytes, bytes
             each.kill()
 
 
+@pytest.fixture(scope="module")
+def pair() -> list[dict[str, object]]:
+    """What two ranks tell of their work."""
+    return [json.loads(out) for _, out, _ in finish(start(2, "split"))]
+
+
 @pytest.mark.parametrize(("size", "camera"), [(2, "split"), (3, "branch")])
-def test_ranks_that_share_the_heads_make_what_one_makes_and_choose_the_same_memory(size, camera):
+def test_ranks_that_share_the_heads_make_what_one_makes_and_choose_the_same_memory(size, camera, pair):
     alone = work(Ranks(), camera)
-    results = [json.loads(out) for _, out, _ in finish(start(size, camera))]
+    results = pair if size == 2 else [json.loads(out) for _, out, _ in finish(start(size, camera))]
     assert len(results) == size
     for result in results:
         torch.testing.assert_close(torch.tensor(result["velocity"]), torch.tensor(alone["velocity"]), atol=1e-5, rtol=0)
         assert result["memory"] == alone["memory"]
-        assert (result["agreed"], result["text"]) == (True, TEXT)
+        assert (result["agreed"], result["text"], result["nothing"]) == (True, TEXT, 0)
     assert sum(result["heads_kept"] for result in results) == 3
 
 
@@ -138,11 +164,19 @@ def test_ranks_share_the_heads_of_the_released_networks_too(size, name):
     assert sum(result["heads_kept"] for result in results) == 3
 
 
-def test_a_call_costs_one_exchange_a_block_and_a_step_one_more():
-    [first, _] = [json.loads(out) for _, out, _ in finish(start(2, "split"))]
+def test_a_call_costs_one_exchange_a_block(pair):
+    first, second = pair
     tokens, most_heads, width = 2 * 3 * (4 + 2), 2, 16
-    assert first["collectives"] == 2 * 2 + 1
+    assert first["collectives"] == second["collectives"] == 2 * 2
     assert first["received"] == 2 * tokens * most_heads * width * 4
+    assert first["moved"] == second["moved"] == first["received"] + second["received"]
+
+
+def test_what_fails_on_one_rank_fails_on_all_with_its_sentence_and_they_go_on_together(pair):
+    first, second = pair
+    assert first["refused"] == second["refused"] == "no such picture"
+    assert first["one_fails"] == second["one_fails"] == "rank 1 of 2: no weights"
+    assert (first["none_fails"], second["none_fails"]) == (0, 1)
 
 
 def test_a_rank_that_dies_in_the_middle_fails_the_others_with_a_sentence():
@@ -161,14 +195,15 @@ def test_heads_are_dealt_out_whole_in_order_and_evenly(heads, size):
 
 
 def test_more_ranks_than_heads_are_refused():
-    with pytest.raises(WanderError, match="5 GPUs cannot share 4 heads"):
+    with pytest.raises(WanderError, match="5 ranks cannot share 4 heads"):
         Ranks(0, 5).heads(4)
 
 
 def test_alone_nothing_is_exchanged():
     alone = Ranks()
-    assert agree(alone, STEP) == STEP
-    assert agree_on_text(alone, TEXT) == TEXT
+    assert alone.lead(lambda: SAID) is SAID and alone.say(SAID) is SAID
+    assert alone.lead_bytes(TEXT.encode).decode() == TEXT
+    assert alone.together(lambda: 7) == 7
     assert alone.traffic.collectives == 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -31,6 +32,17 @@ def wake(module: nn.Module, scale: float = 0.3) -> None:
                 if p.ndim > 1
                 else p + 0.1 * torch.randn(p.shape, generator=generator)
             )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute meanwhile with one thread, as ranks do: how many there are decides about the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def tiny_pocket(camera: Literal["split", "branch"] = "split") -> Pocket:
