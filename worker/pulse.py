@@ -65,8 +65,9 @@ class Pulse:
         if reply.id != self._question or not self._question:
             return False
         self._question = 0
-        generation, produced, shown = (reply.data.get(name) or 0 for name in ("generation", "produced", "shown"))
-        numbers = isinstance(generation, int) and isinstance(produced, int) and isinstance(shown, int)
+        found = (reply.data.get(name) or 0 for name in ("generation", "produced", "shown"))
+        generation, produced, shown = (value if isinstance(value, int) else -1 for value in found)
+        numbers = min(generation, produced, shown) >= 0
         if numbers and self._generation == generation and produced > self._pictures:
             self._stuck = now - self._pictured_at
         elif numbers and self._shown[0] == generation and shown < self._shown[1]:

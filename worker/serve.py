@@ -27,7 +27,11 @@ from worker.transport import Address, Lane
 
 def parser() -> argparse.ArgumentParser:
     """The options of `serve`."""
-    options = argparse.ArgumentParser(prog="launch.py serve", description="Let windows on other machines walk here.")
+    options = argparse.ArgumentParser(
+        prog="launch.py serve", description="Let windows on other machines walk here.",
+        epilog="Started by torchrun, with the same options on every machine, the processes are ranks of one model: "
+        "rank 0 listens, the others follow it through --interface. play takes --ranks and --interface as well.",
+    )  # fmt: skip
     add = options.add_argument
     add("--listen", required=True, metavar="HOST:PORT", help="an address of this machine; PORT and the two after it")
     add("--sessions", type=Path, default=SESSIONS, metavar="DIR", help="where they are saved (default: %(default)s)")

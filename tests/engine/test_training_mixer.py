@@ -62,7 +62,7 @@ def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: Literal["
         torch.cat([latents, noisy], 1),
         torch.cat([torch.zeros(1, LATENTS), levels], 1),
         torch.cat([actions, actions], 1),
-        world._text,
+        world._words(world.lines),
         mixer,
     )
     for first in range(0, LATENTS, chunk):
@@ -76,5 +76,5 @@ def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: Literal["
             weights.model.geometry(times, (2, 4), pocket_frustums(poses[part], poses[first])),
             context,
         )
-        played = weights.model(noisy[:, part], levels[:, part], actions[:, part], world._text, play)
+        played = weights.model(noisy[:, part], levels[:, part], actions[:, part], world._words(world.lines), play)
         assert torch.allclose(played, trained[:, LATENTS:][:, part], atol=3e-5), f"chunk at latent {first}"
