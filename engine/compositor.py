@@ -62,7 +62,9 @@ class Compositor(nn.Module):
         joined = decoded + torch.sigmoid(trust + _TRUST) * difference + correction
         known = torch.maximum(torch.minimum(joined, torch.maximum(decoded, drawn)), torch.minimum(decoded, drawn))
         known = drawn + disagreement(difference, agree) * (known - drawn)
-        return torch.where(shown > 0, known, joined + _continued((known - decoded) * shown, shown))
+        if not steady:
+            joined = joined + _continued((known - decoded) * shown, shown)
+        return torch.where(shown > 0, known, joined)
 
 
 def disagreement(difference: Tensor, agree: float) -> Tensor:
