@@ -16,21 +16,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.depth import Depth, DepthHead, ground_priors, prior_of, signed
+from engine.depth import FARTHEST, Depth, DepthHead, ground_priors, prior_of, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface, look_once
 from engine.precision import autocast
 
 APART = 4
 """Latents between a view and the earlier one: a chunk of four, two thirds of a second."""
-_FARTHEST = 400.0
 
 
 def earlier_view(surface: Surface, world_from_camera: NDArray[np.float64], ground_HW: Tensor) -> Tensor:
     """What `DepthHead` sees of an earlier surface from a camera `[4, 4]`, `[EARLIER, H, W]`: the drawn picture, the
     logarithm of its disparity over the prior's, and where there is any (all 0 where not)."""
     picture, covered, disparity = look_once(surface, world_from_camera, POCKET_LENS)
-    ratio = (disparity.clamp_min(1 / _FARTHEST) / prior_of(ground_HW)).log().clamp(-3, 3)
+    ratio = (disparity.clamp_min(1 / FARTHEST) / prior_of(ground_HW)).log().clamp(-3, 3)
     shown = covered[None].float()
     return torch.cat([picture * shown, ratio[None] * shown, shown])
 

@@ -248,12 +248,12 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     frozen = autoencoder, load_depth(DEPTH_FILE)[0], load_compositor(COMPOSITOR_FILE)[0]
     chunks = tuple(options.chunks or base.BaseTraining().chunks)
     config = base.BaseTraining(batch=options.batch, latents=options.latents, chunks=chunks)
-    model = Pocket(PocketConfig(latent_channels=autoencoder.config.latent_channels))
+    model = Pocket(PocketConfig(latent_channels=autoencoder.config.latent_channels, gist=True))
     run = Run(model, _run_config(options, 0.9985, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), say)
     if options.resume and not run.resume() and TRANSFORMER_FILE.is_file():
         from engine.weights import load_transformer
 
-        model.load_state_dict(load_transformer(TRANSFORMER_FILE)[0].state_dict())
+        model.load_state_dict(load_transformer(TRANSFORMER_FILE)[0].state_dict(), strict=False)
 
     def load(folder: Path) -> base.GuidedClips:
         return base.GuidedClips(load_latents(folder, checksum), load_guides(folder), load_calm(folder))

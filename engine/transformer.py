@@ -46,6 +46,8 @@ class PocketConfig:
     text_width: int = 512
     guided: bool = True
     """Whether the network sees the geometric guide (engine/guide.py): another C + 4 channels beside the latents."""
+    gist: bool = False
+    """Whether the gist of the text reaches every block's scales, as that of a listener does."""
     camera: Literal["split", "branch"] = "split"
     """`split`: half the channels of every head are rotary, half projective, one attention. `branch`: the paper's second
     attention, its output projection zero-initialised.
@@ -88,13 +90,14 @@ class QKV:
 @dataclass(frozen=True, slots=True)
 class TextCache:
     """Cross-attention keys and values `[B, N, S, H]` of every block, the bias `[B, 1, T or 1, 1, S]` that hides padding
-    and the prompts that don't apply to a latent, and the gist of the one that does, `[B, T or 1, D]`.
+    and the prompts that don't apply to a latent, and the gist of the one that does, `[B, T or 1, D]` (None where
+    the network reads none).
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     bias: Tensor
-    gist: Tensor
+    gist: Tensor | None = None
 
 
 Mixer = Callable[[int, QKV], Tensor]
@@ -217,11 +220,14 @@ class Pocket(nn.Module):
             nn.Linear(D, D),
         )
         self.no_text = nn.Parameter(torch.randn(1, D) * 0.02)
-        self.text_gist, self.text_condition = nn.Linear(D, 1), nn.Linear(D, D)
+        if config.gist:
+            self.text_gist, self.text_condition = nn.Linear(D, 1), nn.Linear(D, D)
+            nn.init.zeros_(self.text_condition.weight)
+            nn.init.zeros_(self.text_condition.bias)
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.depth)])
         self.out_modulation = nn.Linear(D, 2 * D)
         self.patch_out = nn.Linear(D, features)
-        for layer in (self.modulation, self.out_modulation, self.patch_out, self.text_condition):
+        for layer in (self.modulation, self.out_modulation, self.patch_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -250,12 +256,15 @@ class Pocket(nn.Module):
         lengths = lengths_B.view(B, V)
         tokens = torch.cat([self.no_text.expand(B, V, 1, -1), self.text_in(features)], 2)
         visible = torch.arange(S + 1, device=features.device) < 1 + lengths[..., None]  # [B, V, S + 1]
-        weights = self.text_gist(tokens).float().masked_fill(~visible[..., None], -1e9).softmax(2)
-        gist = (weights * tokens).sum(2)  # [B, V, D]
+        gist = None
+        if self.config.gist:
+            weights = self.text_gist(tokens).float().masked_fill(~visible[..., None], -1e9).softmax(2)
+            gist = (weights * tokens).sum(2)  # [B, V, D]
+            if versions_BT is not None:
+                gist = gist[torch.arange(B, device=gist.device)[:, None], versions_BT]
         if versions_BT is None:
             allowed = visible.reshape(B, 1, -1)
         else:
-            gist = gist[torch.arange(B, device=gist.device)[:, None], versions_BT]
             chosen = torch.arange(V, device=features.device) == versions_BT[..., None]  # [B, T, V]
             allowed = (chosen[..., None] & visible[:, None]).flatten(2)
         bias = torch.zeros(allowed.shape, device=features.device).masked_fill(~allowed, -1e9)[:, None, :, None]
@@ -293,7 +302,10 @@ class Pocket(nn.Module):
         )
         if guide is not None:
             x = x + self.guide_in(patchify(guide, self.config.patch))
-        condition = F.silu(self.time(1000 * noise_BT) + self.action(actions_BT) + self.text_condition(text.gist))
+        condition = self.time(1000 * noise_BT) + self.action(actions_BT)
+        if text.gist is not None:
+            condition = condition + self.text_condition(text.gist)
+        condition = F.silu(condition)
         modulation = self.modulation(condition).unflatten(-1, (6, -1))
         for index, block in enumerate(self.blocks):
             x = block(x, modulation, index, mix, text)

@@ -84,4 +84,5 @@ def _grid(batch: Batch) -> tuple[int, int]:
 def _repeated(text: TextCache, times: int) -> TextCache:
     """The text of each sample for each of its groups."""
     keys, values = ([x.repeat_interleave(times, 0) for x in each] for each in (text.keys, text.values))
-    return TextCache(keys, values, *(x.repeat_interleave(times, 0) for x in (text.bias, text.gist)))
+    gist = None if text.gist is None else text.gist.repeat_interleave(times, 0)
+    return TextCache(keys, values, text.bias.repeat_interleave(times, 0), gist)

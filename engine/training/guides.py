@@ -27,10 +27,10 @@ from engine.checkpoint import write_atomically
 from engine.depth import DepthHead, signed
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS, rigid_inverse
-from engine.guide import Guide, Surface, lifted, make_guide
+from engine.guide import Guide, lifted, make_guide
 from engine.memory import pocket, select_context
 from engine.precision import autocast, default_device
-from engine.second_view import estimate_views, view_before
+from engine.second_view import estimate_views, surfaces_of, view_before
 from engine.training.latents import encode_frames
 from engine.transformer import COVERAGE
 from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, to_uint8
@@ -57,9 +57,8 @@ def guides_of(
     T, C, Y, X = latents_TCYX.shape
     pictures = torch.from_numpy(pictures_THW3.copy())
     depth = estimate_views(head, latents_TCYX, poses, pictures, [view_before(t) for t in range(T)])
-    disparity, stands = depth.seen(), depth.stands()
-    frames = signed(pictures).to(disparity.device).contiguous()
-    surfaces = [Surface(frames[t], disparity[t], poses[t], stands[t]) for t in range(T)]
+    frames = signed(pictures).to(depth.disparity.device)
+    surfaces = surfaces_of(depth, frames, poses)
     H, W = frames.shape[-2:]
     parts = [
         Guide(

@@ -89,6 +89,30 @@ def test_no_text_is_read_whatever_the_rows():
     )
 
 
+def test_the_gist_of_the_text_that_applies_to_a_latent_reaches_it_without_attention():
+    torch.manual_seed(0)
+    model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4, gist=True)).eval()
+    for layer in (model.patch_out, model.out_modulation, model.text_condition, model.text_gist):
+        torch.nn.init.normal_(layer.weight)
+    texts = torch.stack([ROWS, ROWS.flip(2)], 1)
+
+    def apart(_: int, qkv: QKV) -> Tensor:
+        return qkv.v
+
+    assert not any(block.text_out.weight.any() for block in model.blocks)  # cross-attention adds nothing yet
+    mixed, first, second = (
+        model(LATENTS, torch.zeros(1, 4), ACTIONS, text, apart)
+        for text in (
+            model.read_prompt(texts, torch.tensor([[3, 3]]), torch.tensor([[0, 0, 1, 1]])),
+            read(model),
+            read(model, ROWS.flip(2)),
+        )
+    )
+    assert torch.allclose(mixed[:, :2], first[:, :2], atol=1e-5)
+    assert torch.allclose(mixed[:, 2:], second[:, 2:], atol=1e-5)
+    assert not torch.allclose(first, second, atol=1e-2)
+
+
 def test_each_latent_reads_the_version_of_the_text_that_applies_to_it():
     model = tiny_pocket()
     texts = torch.stack([ROWS, ROWS.flip(2)], 1)
