@@ -97,13 +97,13 @@ def _cubic(f):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
-def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, out, near, covered):  # pragma: no cover
-    """Fills the bare pixels of a view from one source; returns how many are covered then."""
+def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, source, out, near, origin):  # pragma: no cover
+    """Fills the bare pixels of a view from one source, whose number they get; returns how many are covered then."""
     H, W = disparity.shape
     least, total = np.float32(1.0) / farthest, 0
     for i in range(H):
         for j in range(W):
-            if covered[i, j]:
+            if origin[i, j] >= 0:
                 total += 1
                 continue
             if buffer[i, j] < 0:
@@ -137,7 +137,7 @@ def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, out, near
                 p, q, r, s = picture[c, y0, x0], picture[c, y0, x1], picture[c, y1, x0], picture[c, y1, x1]
                 out[c, i, j] = min(max(value, min(min(p, q), min(r, s))), max(max(p, q), max(r, s)))
             near[i, j] = buffer[i, j]
-            covered[i, j] = True
+            origin[i, j] = source
             total += 1
     return total
 
@@ -153,9 +153,9 @@ def draw(
     depths: tuple[float, float],
     reach: float,
     enough: float,
-) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    """Pictures `[V, 3, H, W]` of sources, newest first, where they are covered `[V, H, W]`, and the disparity of what
-    is shown `[V, H, W]`; bare pixels are 0.
+) -> tuple[Floats, NDArray[np.int8], Floats]:
+    """Pictures `[V, 3, H, W]` of sources, newest first, the number of the source that each pixel is from `[V, H, W]`,
+    and the disparity of what it shows `[V, H, W]`; bare pixels are 0 and from source -1.
 
     Pictures `[3, H, W]`, disparities and masks of what is splatted `[H, W]`, rigid transforms `[sources, V, 4, 4]`,
     focal lengths in picture widths and heights, the depths between which surfaces are seen, the pixels that a source
@@ -165,7 +165,7 @@ def draw(
     there, back = view_from_source.astype(np.float32), source_from_view.astype(np.float32)
     fx, fy, nearest, farthest, span = (np.float32(x) for x in (*focal, *depths, reach))
     out, near = np.zeros((V, 3, H, W), np.float32), np.zeros((V, H, W), np.float32)
-    covered = np.zeros((V, H, W), np.bool_)
+    origin = np.full((V, H, W), -1, np.int8)
 
     def view(v: int) -> None:
         splatted, buffer = np.empty((2, H, W), np.float32)
@@ -173,13 +173,13 @@ def draw(
             _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, splatted)
             _close(splatted, buffer)
             seen = _look_up(
-                picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, out[v], near[v], covered[v]
+                picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, s, out[v], near[v], origin[v]
             )
             if seen > enough * H * W:
                 return
 
     list(_THREADS.map(view, range(V)))
-    return out, covered, near
+    return out, origin, near
 
 
 def warm_up() -> None:

@@ -137,11 +137,12 @@ def close(disparity_VHW: Tensor) -> Tensor:
 
 
 Seen = tuple[Tensor, Tensor, Tensor]
-"""Pictures `[V, 3, H, W]`, where they are covered `[V, H, W]`, and the disparity of what they show `[V, H, W]`."""
+"""Pictures `[V, 3, H, W]`, which source each pixel is from, counted from the newest (-1 where none shows it), and the
+disparity of what it shows, both `[V, H, W]`."""
 
 
-def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Seen:
-    """One source from other cameras.
+def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor, Tensor]:
+    """One source from other cameras: pictures, where they are covered, and the disparity of what they show.
 
     Every pixel that has a disparity looks its colour up in the source, unless another surface stands before it there.
     """
@@ -160,19 +161,19 @@ def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Se
 
 
 def look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
-    """Pictures `[V, 3, H, W]` of the sources from other cameras and where they are covered `[V, H, W]`.
+    """Pictures `[V, 3, H, W]` of the sources from other cameras and where each pixel is from `[V, H, W]`, see `Seen`.
 
     Sources stand oldest first; older ones only show what newer ones don't, so what has moved since leaves no ghost.
     What none shows continues what is around it smoothly.
     """
-    picture, covered, _ = _look(sources, views_V44, lens)
-    return fill(picture, covered[:, None].float()), covered
+    picture, origin, _ = _look(sources, views_V44, lens)
+    return fill(picture, (origin >= 0)[:, None].float()), origin
 
 
 def look_once(source: Surface, world_from_camera: NDArray[np.float64], lens: Lens) -> Seen:
     """One source from one camera `[4, 4]`, what it doesn't show left bare: `[3, H, W]`, `[H, W]`, `[H, W]`."""
-    picture, covered, disparity = _look([source], world_from_camera[None], lens)
-    return picture[0], covered[0], disparity[0]
+    picture, origin, disparity = _look([source], world_from_camera[None], lens)
+    return picture[0], origin[0], disparity[0]
 
 
 def _look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> Seen:
@@ -184,7 +185,7 @@ def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens
     """`look_through`, compiled, with sharper interpolation."""
     newest_first = sources[::-1]
     cameras = np.stack([source.world_from_camera for source in newest_first])[:, None]
-    picture, covered, near = draw(
+    picture, origin, near = draw(
         [source.picture.numpy() for source in newest_first],
         [source.disparity.numpy() for source in newest_first],
         [source.kept().numpy() for source in newest_first],
@@ -195,19 +196,21 @@ def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens
         reach=_REACH,
         enough=_ENOUGH,
     )
-    return torch.from_numpy(picture), torch.from_numpy(covered), torch.from_numpy(near)
+    return torch.from_numpy(picture), torch.from_numpy(origin), torch.from_numpy(near)
 
 
 def look_through(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> Seen:
     """The sources alone, in plain tensor operations."""
     picture, covered, near = look_from(sources[-1], views_V44, lens)
-    for source in reversed(sources[:-1]):
+    origin = covered.to(torch.int8) - 1
+    for number, source in enumerate(reversed(sources[:-1]), 1):
+        covered = origin >= 0
         if covered.float().mean() > _ENOUGH:
             break
         older, visible, behind = look_from(source, views_V44, lens)
         picture, near = torch.where(covered[:, None], picture, older), torch.where(covered, near, behind)
-        covered = covered | visible
-    return picture, covered, near
+        origin = torch.where(visible & ~covered, number, origin)
+    return picture, origin, near
 
 
 def fill(picture: Tensor, known: Tensor) -> Tensor:
@@ -225,10 +228,11 @@ def fill(picture: Tensor, known: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """Of T latents: what the network sees `[T, C + 4, Y, X]`, and the frames it was encoded from, `[T, 4, 3, H, W]` in
+    """Of T latents: what the network sees `[T, C + 5, Y, X]`, and the frames it was encoded from, `[T, 4, 3, H, W]` in
     [-1, 1] with their coverage `[T, 4, H, W]`, which the compositor sees.
 
-    The first C channels are the encoded frames, the last four how much of each cell every frame has covered (0..1).
+    The first C channels are the encoded frames, the next four how much of each cell every frame has covered (0..1), the
+    last how much of it is from sources older than the words in force.
     """
 
     latents: Tensor
@@ -238,13 +242,21 @@ class Guide:
 
 @torch.inference_mode()
 def make_guide(
-    vae: Vae, sources: Sequence[Surface], before: NDArray[np.float64], latents_T44: NDArray[np.float64], lens: Lens
+    vae: Vae,
+    sources: Sequence[Surface],
+    before: NDArray[np.float64],
+    latents_T44: NDArray[np.float64],
+    lens: Lens,
+    stale: int = 0,
 ) -> Guide:
-    """Guide of latents with cameras `[T, 4, 4]`, the latent before them seen from `before`."""
+    """Guide of latents with cameras `[T, 4, 4]`, the latent before them seen from `before`; `stale` of the sources, the
+    oldest, are older than the words."""
     T = len(latents_T44)
-    picture, covered = look(sources, cameras_between(before, latents_T44).reshape(-1, 4, 4), lens)
-    frames, covered = (x.unflatten(0, (T, FRAMES_PER_LATENT)) for x in (picture, covered))
+    picture, origin = look(sources, cameras_between(before, latents_T44).reshape(-1, 4, 4), lens)
+    frames, origin = (x.unflatten(0, (T, FRAMES_PER_LATENT)) for x in (picture, origin))
+    covered = origin >= 0
     share = F.avg_pool2d(covered.float(), SPATIAL_FACTOR)
+    old = F.avg_pool2d((origin >= len(sources) - stale).float().mean(1, keepdim=True), SPATIAL_FACTOR)
     with autocast(frames.device):
         latents = vae.encode(frames.flatten(1, 2)[None])[0].float()
-    return Guide(torch.cat([latents, share], 1), frames, covered)
+    return Guide(torch.cat([latents, share, old], 1), frames, covered)

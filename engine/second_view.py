@@ -28,9 +28,9 @@ APART = 4
 def earlier_view(surface: Surface, world_from_camera: NDArray[np.float64], ground_HW: Tensor) -> Tensor:
     """What `DepthHead` sees of an earlier surface from a camera `[4, 4]`, `[EARLIER, H, W]`: the drawn picture, the
     logarithm of its disparity over the prior's, and where there is any (all 0 where not)."""
-    picture, covered, disparity = look_once(surface, world_from_camera, POCKET_LENS)
+    picture, origin, disparity = look_once(surface, world_from_camera, POCKET_LENS)
     ratio = (disparity.clamp_min(1 / FARTHEST) / prior_of(ground_HW)).log().clamp(-3, 3)
-    shown = covered[None].float()
+    shown = (origin >= 0)[None].float()
     return torch.cat([picture * shown, ratio[None] * shown, shown])
 
 

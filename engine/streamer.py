@@ -167,12 +167,20 @@ class PocketWorld(RecordedWorld[DecoderState]):
     @property
     def _old_words(self) -> str | None:
         """The text before the one in force, if one of the last `NEWS` latents was made under it."""
-        text, latents = "\n".join(self._lines), 0
+        told = self._told_at
+        if not told or len(self._owner) - told >= NEWS:
+            return None
+        return self._records[self._owner[told - 1][0]].prompt
+
+    @property
+    def _told_at(self) -> int:
+        """The first latent under the text in force, made or to come; 0 where all were made under it."""
+        text, latent = "\n".join(self._lines), len(self._owner)
         for record in reversed(self._records):
-            if record.prompt != text or latents >= NEWS:
-                return record.prompt if latents < NEWS else None
-            latents += len(record.latents)
-        return None
+            if record.prompt != text:
+                return latent
+            latent -= len(record.latents)
+        return 0
 
     @property
     def _context_version(self) -> int:
@@ -253,7 +261,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         given, guides = self._first if current == 0 else None, []
 
         def look() -> Tensor:
-            guides.append(self._surfaces.guide(path, chosen, current))
+            told = self._told_at
+            guides.append(self._surfaces.guide(path, chosen, current, told and told + NEWS))
             return guides[0].latents
 
         shows = model.config.guided and (current > 0 or given is not None)

@@ -59,17 +59,19 @@ class Surfaces:
         return self._kept[index]
 
     @torch.inference_mode()
-    def guide(self, path: NDArray[np.float64], context: Sequence[int], current: int) -> Guide:
+    def guide(self, path: NDArray[np.float64], context: Sequence[int], current: int, fresh: int = 0) -> Guide:
         """Guide of the latents `current ..` of `path` `[current + T, 4, 4]`, lifted from `context`.
 
-        The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it.
+        The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it. What is
+        drawn from latents before `fresh` is stale.
         """
         first = max(current, 1)
         nothing = self._nothing(first - current)
         if first == len(path):
             return nothing
-        sources = [self.get(i, path) for i in lifted(context or [0])]
-        shown = make_guide(self.weights.vae, sources, path[first - 1], path[first:], POCKET_LENS)
+        chosen = lifted(context or [0])
+        sources, stale = [self.get(i, path) for i in chosen], sum(i < fresh for i in chosen)
+        shown = make_guide(self.weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale)
         return Guide(
             torch.cat([nothing.latents, shown.latents]),
             torch.cat([nothing.frames, shown.frames]),

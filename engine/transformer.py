@@ -30,6 +30,8 @@ CANVAS = (6.0, 10.0)
 _SINUSOID = 256
 COVERAGE = 4
 """Channels of the guide beyond those of a latent: how much of each cell every frame has covered."""
+STALE = 1
+"""One more: how much of each cell is drawn from pictures that are older than the words in force."""
 GUIDE_VARIANCE = 0.25
 """Mean squared difference of a guide and the truth, of normalised latents, where the context covers a cell."""
 
@@ -48,6 +50,8 @@ class PocketConfig:
     """Whether the network sees the geometric guide (engine/guide.py): another C + 4 channels beside the latents."""
     gist: bool = False
     """Whether the gist of the text reaches every block's scales, as that of a listener does."""
+    stale: bool = False
+    """Whether the network is told which part of the guide is older than the words."""
     camera: Literal["split", "branch"] = "split"
     """`split`: half the channels of every head are rotary, half projective, one attention. `branch`: the paper's second
     attention, its output projection zero-initialised.
@@ -210,7 +214,7 @@ class Pocket(nn.Module):
         D, features = config.width, config.latent_channels * config.patch**2
         self.patch_in, self.place_in = nn.Linear(features, D), nn.Linear(32, D, bias=False)
         if config.guided:
-            self.guide_in = nn.Linear((config.latent_channels + COVERAGE) * config.patch**2, D, bias=False)
+            self.guide_in = nn.Linear(self._read_channels * config.patch**2, D, bias=False)
         self.time, self.action = ScalarEmbedder(D), ScalarEmbedder(D, zero=True)
         self.modulation = nn.Linear(D, 6 * D)
         self.text_in = nn.Sequential(
@@ -234,7 +238,11 @@ class Pocket(nn.Module):
     @property
     def guide_channels(self) -> int:
         """Channels of a guide."""
-        return self.config.latent_channels + COVERAGE
+        return self.config.latent_channels + COVERAGE + STALE
+
+    @property
+    def _read_channels(self) -> int:
+        return self.guide_channels - (0 if self.config.stale else STALE)
 
     def geometry(self, times: Tensor, grid: tuple[int, int], frustums: Frustums) -> Geometry:
         """Geometry of latents with (reframed) time indices `times` `[T]` on a latent grid (Y, X)."""
@@ -292,7 +300,7 @@ class Pocket(nn.Module):
     ) -> Tensor:
         """Velocity `[B, T, C, Y, X]` in float32.
 
-        `noise` is the level 0 (clean) .. 1 of each latent, `actions` its class 0..80, `guide` `[B, T, C + 4, Y, X]`
+        `noise` is the level 0 (clean) .. 1 of each latent, `actions` its class 0..80, `guide` `[B, T, C + 5, Y, X]`
         what the context shows there (zeros, as None, for nothing). What the network adds is a correction of the best
         linear guess from noisy latent and guide: an untrained one draws the guide.
         """
@@ -301,7 +309,7 @@ class Pocket(nn.Module):
             _place(Y, X, self.config.patch, latents_BTCYX.device)
         )
         if guide is not None:
-            x = x + self.guide_in(patchify(guide, self.config.patch))
+            x = x + self.guide_in(patchify(guide[:, :, : self._read_channels], self.config.patch))
         condition = self.time(1000 * noise_BT) + self.action(actions_BT)
         if text.gist is not None:
             condition = condition + self.text_condition(text.gist)
@@ -325,8 +333,9 @@ def linear_velocity(noisy_BTCYX: Tensor, levels_BT: Tensor, guide: Tensor | None
     if guide is None:
         covered, mean = torch.zeros_like(noisy_BTCYX[:, :, :1]), torch.zeros_like(noisy_BTCYX)
     else:
-        covered = guide[:, :, -COVERAGE:].mean(2, keepdim=True)
-        mean = covered * guide[:, :, :-COVERAGE]
+        C = noisy_BTCYX.shape[2]
+        covered = guide[:, :, C : C + COVERAGE].mean(2, keepdim=True)
+        mean = covered * guide[:, :, :C]
     variance = 1 - (1 - GUIDE_VARIANCE) * covered
     return ((t - (1 - t) * variance) * noisy_BTCYX - t * mean) / ((1 - t).square() * variance + t.square())
 

@@ -23,11 +23,11 @@ from engine.flow import corrupt, sample_levels
 from engine.geometry import rigid_inverse
 from engine.memory import MemoryConfig, select_context
 from engine.precision import autocast
-from engine.streamer import pocket_frustums
-from engine.training.guides import Calm
+from engine.streamer import NEWS, pocket_frustums
+from engine.training.guides import CHUNK, Calm
 from engine.training.latents import LatentClips
 from engine.training.mixer import Layout, TrainingMixer
-from engine.transformer import COVERAGE, Pocket
+from engine.transformer import COVERAGE, STALE, Pocket
 
 VERSIONS = 2
 """Texts of a clip: before and after something starts or stops."""
@@ -57,7 +57,10 @@ class BaseTraining:
     ended: float = 0.15
     """Share of them whose context and guides show the events and whose words and targets don't: all is over."""
     untouched: float = 0.25
-    """Share of them in which nothing happens and nothing is said: without words everything stays as it is."""
+    """Share of them in which nothing happens and nothing is said: without words everything stays as it is. So do those
+    whose text is dropped."""
+    hidden: float = 1.0
+    """How much more what the guide doesn't show weighs in the loss than what it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Batch:
     """Clean latents `[B, T, C, Y, X]`, actions `[B, T]`, poses `[B, T, 4, 4]`, and texts before and after a change.
 
     Texts are rows `[B, V, S, 512]` with lengths `[B, V]`; `versions` `[B, T]` says which applies to a latent. `guides`
-    `[B, T, C + 4, Y, X]`, or None for a network that sees none. `context` `[B, T, C, Y, X]`: the past as the network
+    `[B, T, C + 5, Y, X]`, or None for a network that sees none. `context` `[B, T, C, Y, X]`: the past as the network
     sees it, where it is not that of `latents`.
     """
 
@@ -133,14 +136,21 @@ class BatchSampler:
         told = [rng.random() >= config.text_drop for _ in chosen]
         latents = clips.latents[chosen, span].float()
         context, shown = latents.clone(), None if guides is None else guides[chosen, span].float()
-        quiet = [False] * len(chosen)
+        quiet, since = [False] * len(chosen), [config.latents] * len(chosen)
         for b, i in enumerate(chosen):
             calm, fate = self.source.calm, rng.random()
-            if calm is None or i not in calm.row or not told[b]:
+            if calm is None or i not in calm.row:
                 continue
             without = calm.latents[calm.row[i], span].float()
-            unheard, untouched = fate < config.unheard, fate >= 1 - config.untouched
-            quiet[b] = untouched or config.unheard <= fate < config.unheard + config.ended
+            untouched = fate >= 1 - config.untouched or not told[b]
+            unheard = fate < config.unheard and not untouched
+            ended = config.unheard <= fate < config.unheard + config.ended and not untouched
+            quiet[b] = untouched or ended
+            if ended:
+                since[b] = 0
+            elif unheard:
+                named = (t for t in range(config.latents) if len(lines_at(clips.about[i], t, "en", 0)) > 1)
+                since[b] = next(named, config.latents)
             if quiet[b]:
                 latents[b] = without
             if unheard or untouched:
@@ -156,6 +166,8 @@ class BatchSampler:
                 rows[b, v, : len(found)] = torch.from_numpy(found)
                 lengths[b, v] = len(found)
         versions = torch.stack([version for _, version in texts])
+        if shown is not None:
+            shown = torch.cat([shown, _stale(shown, versions, torch.tensor(since))], 2)
         poses, actions = clips.poses[chosen, span], clips.actions[chosen, span]
         return Batch(latents, actions, poses, rows, lengths, versions, shown, context)
 
@@ -172,6 +184,16 @@ class BatchSampler:
         both = [lines[0], lines[min(change, T - 1)]]
         rows = [text.encode(each) for each in both] if told else [np.zeros((0, text.TEXT_WIDTH), np.float32)] * 2
         return rows, (torch.arange(T) >= change).long()
+
+
+def _stale(guides: Tensor, versions_BT: Tensor, since_B: Tensor) -> Tensor:
+    """How much of each cell of guides `[B, T, C + 4, Y, X]` is drawn from pictures older than the words, `[B, T, 1, Y,
+    X]`: as in play, those made before `NEWS` latents after the text changed, and from latent `since` on all of them.
+    """
+    time, new = torch.arange(versions_BT.shape[1]), versions_BT > versions_BT[:, :1]
+    newest = time // CHUNK * CHUNK - 1
+    stale = (time >= since_B[:, None]) | (new & (newest - NEWS < (~new).sum(1, keepdim=True)))
+    return stale[..., None, None, None] * guides[:, :, -COVERAGE:].mean(2, keepdim=True)
 
 
 def layout_for(poses_BT44: NDArray[np.float64], chunk: int, memory: MemoryConfig, start: int = 0) -> Layout:
@@ -191,7 +213,7 @@ def layout_for(poses_BT44: NDArray[np.float64], chunk: int, memory: MemoryConfig
 
 
 def _guides(batch: Batch, chunk: int, given: Tensor, config: BaseTraining, generator: torch.Generator) -> Tensor | None:
-    """Guides `[B, T + noisy latents, C + 4, Y, X]` of a pass: none for committed latents, some dropped, some noisy.
+    """Guides `[B, T + noisy latents, C + 5, Y, X]` of a pass: none for committed latents, some dropped, some noisy.
 
     The first chunk has one only if its first latent is given.
     """
@@ -203,7 +225,8 @@ def _guides(batch: Batch, chunk: int, given: Tensor, config: BaseTraining, gener
         return torch.zeros(B, T + chunk, *guides.shape[2:])
     level = config.guide_noise * torch.rand(B, 1, 1, 1, 1, generator=generator)
     noisy = guides + level * torch.randn(guides.shape, generator=generator)
-    shown = torch.cat([noisy[:, :, : E - COVERAGE], guides[:, :, E - COVERAGE :]], 2)
+    C = E - COVERAGE - STALE
+    shown = torch.cat([noisy[:, :, :C], guides[:, :, C:]], 2)
     kept = (torch.rand(B, 1, generator=generator) >= config.guide_drop).repeat(1, T)
     kept[:, :chunk] &= given[:, None]
     shown = shown * kept[:, :, None, None, None]
@@ -238,6 +261,7 @@ def base_loss(
     noisy = corrupt(clean, noise, levels)
     if first == 0:
         noisy[:, 0] = torch.where(given[:, None, None, None], batch.seen[:, 0], noisy[:, 0])
+    guides = _guides(batch, chunk, given, config, generator)
     with autocast(clean.device):
         words = model.read_prompt(batch.rows, batch.lengths, versions)
         velocity = model(
@@ -246,11 +270,13 @@ def base_loss(
             torch.cat([batch.actions, batch.actions[:, first:]], 1),
             words,
             mixer,
-            _guides(batch, chunk, given, config, generator),
+            guides,
         )[:, T:]
-    error = (velocity - (noise - clean)).square().mean((2, 3, 4))
+    error = (velocity - (noise - clean)).square().mean(2)
     weight = torch.ones_like(error)
+    if guides is not None:
+        weight = 1 + config.hidden * (1 - guides[:, T:, -STALE - COVERAGE : -STALE].mean(2))
     if first == 0:
-        weight[:, 0] = (~given).float()
+        weight = torch.cat([weight[:, :1] * ~given[:, None, None, None], weight[:, 1:]], 1)
     loss = (error * weight).sum() / weight.sum()
     return loss, {f"chunk{chunk}": float(loss.detach())} if chunk == 4 else {}

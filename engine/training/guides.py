@@ -32,7 +32,7 @@ from engine.memory import pocket, select_context
 from engine.precision import autocast, default_device
 from engine.second_view import estimate_views, surfaces_of, view_before
 from engine.training.latents import encode_frames
-from engine.transformer import COVERAGE
+from engine.transformer import COVERAGE, STALE
 from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, to_uint8
 
 CHUNK = 4
@@ -62,7 +62,7 @@ def guides_of(
     H, W = frames.shape[-2:]
     parts = [
         Guide(
-            torch.zeros(1, C + COVERAGE, Y, X),
+            torch.zeros(1, C + COVERAGE + STALE, Y, X),
             torch.zeros(1, FRAMES_PER_LATENT, 3, H, W),
             torch.zeros(1, FRAMES_PER_LATENT, H, W, dtype=torch.bool),
         )
@@ -101,7 +101,7 @@ def make_guides(
         target, name = path.with_name(path.name.replace(_LATENTS, _GUIDES)), path.name.replace(_LATENTS, _FRAMES)
         if not target.is_file():
             found = list(_guides_of_shard(vae, head, path, frames / name))
-            tensors = {"guides": torch.stack([guide.latents.half() for guide in found])}
+            tensors = {"guides": torch.stack([_kept(guide) for guide in found])}
             if done in keep:
                 tensors["frames"] = torch.stack([to_uint8(guide.frames) for guide in found])
                 tensors["covered"] = torch.stack([guide.covered for guide in found])
@@ -133,6 +133,11 @@ def _guides_of_clip(
     return guides_of(vae, head, clip, seen, poses)
 
 
+def _kept(guide: Guide) -> Tensor:
+    """What is kept of a guide, half `[T, C + 4, Y, X]`: what is stale in it depends on the words."""
+    return guide.latents[:, :-STALE].half()
+
+
 @torch.inference_mode()
 def _calm(vae: Vae, head: DepthHead, latents: Path, control: Path) -> dict[str, Tensor]:
     """The tensors of a `calm-` file."""
@@ -147,7 +152,7 @@ def _calm(vae: Vae, head: DepthHead, latents: Path, control: Path) -> dict[str, 
         clip = encode_frames(vae, truth[None])
         calm.append(clip)
         guide = _guides_of_clip(vae, head, clip[0].float(), truth, poses[i], through=not i % 2)
-        guides.append(guide.latents.half()[None])
+        guides.append(_kept(guide)[None])
     return {"clips": torch.tensor(eventful, dtype=torch.long), "latents": torch.cat(calm), "guides": torch.cat(guides)}
 
 

@@ -76,6 +76,7 @@ def size_of(source: GuidedClips) -> tuple[int, int]:
 
 def _scores(run: Run, averaged: Pocket, frozen: Frozen, source: GuidedClips, config: BaseTraining) -> Json:
     held_out, scores = source.clips, {}
+    config = replace(config, hidden=0.0)
     with torch.inference_mode():
         for chunk in sorted(set(config.chunks)):
             sampler, rng = BatchSampler(source, config), random.Random(0)

@@ -47,32 +47,50 @@ def only(x: torch.Tensor) -> float:
     return float(value)
 
 
+def shown(batch: Batch) -> float:
+    """What the guides hold, but for what is stale."""
+    assert batch.guides is not None
+    return only(batch.guides[:, :, :8])
+
+
+def stale(batch: Batch) -> list[bool]:
+    """Which latents' guides are older than the words."""
+    assert batch.guides is not None
+    found = batch.guides[:, :, 8].flatten(2).abs().amax(2) > 0
+    assert (found == found[0]).all()
+    return found[0].tolist()
+
+
 def test_an_unheard_event_shows_in_the_targets_alone():
     batch = drawn(ABOUT, unheard=1.0)
-    assert batch.guides is not None
-    assert (only(batch.latents), only(batch.seen), only(batch.guides)) == (HAPPENING, CALM, CALM)
+    assert (only(batch.latents), only(batch.seen), shown(batch)) == (HAPPENING, CALM, CALM)
     assert (batch.lengths[:, 0] == 1).all() and (batch.lengths[:, 1] == 2).all()
     assert (batch.versions == (torch.arange(20) >= 5)).all()
+    assert stale(batch) == [False] * 5 + [True] * 15
 
 
 def test_an_ended_event_shows_everywhere_but_in_words_and_targets():
     batch = drawn(ABOUT, ended=1.0)
-    assert batch.guides is not None
-    assert (only(batch.latents), only(batch.seen), only(batch.guides)) == (CALM, HAPPENING, HAPPENING)
+    assert (only(batch.latents), only(batch.seen), shown(batch)) == (CALM, HAPPENING, HAPPENING)
     assert (batch.lengths == 1).all() and not batch.versions.any()
+    assert all(stale(batch))
 
 
-def test_a_walk_that_is_left_untouched_is_calm_throughout_and_nothing_is_said():
-    batch = drawn(ABOUT, untouched=1.0)
-    assert batch.guides is not None
-    assert only(batch.latents) == only(batch.seen) == only(batch.guides) == CALM
-    assert (batch.lengths == 1).all() and not batch.versions.any()
-
-
-@pytest.mark.parametrize("changes", [{}, {"unheard": 0.5, "ended": 0.5, "text_drop": 1.0}])
-def test_without_words_context_and_targets_agree(changes):
+@pytest.mark.parametrize("changes", [{"untouched": 1.0}, {"unheard": 0.5, "ended": 0.5, "text_drop": 1.0}])
+def test_a_walk_that_is_left_untouched_or_has_no_text_is_calm_throughout(changes):
     batch = drawn(ABOUT, **changes)
-    assert only(batch.latents) == only(batch.seen) == HAPPENING
+    assert only(batch.latents) == only(batch.seen) == shown(batch) == CALM
+    assert (batch.lengths == (0 if "text_drop" in changes else 1)).all() and not batch.versions.any()
+    assert not any(stale(batch))
+
+
+def test_an_event_that_is_seen_and_said_is_drawn_from_older_pictures_until_it_is_fully_there():
+    """Pictures made before latent 5 + NEWS; the newest one seen when latents 20 to 23 are made is latent 19's."""
+    batch = drawn(ABOUT)
+    assert only(batch.latents) == only(batch.seen) == shown(batch) == HAPPENING
+    early = drawn({**ABOUT, "events": [{**EVENT, "start_frame": 4}]})
+    assert stale(batch) == [False] * 5 + [True] * 15
+    assert stale(early) == [False] + [True] * 15 + [False] * 4
 
 
 def test_clips_in_which_nothing_happens_are_left_as_they_are():

@@ -14,6 +14,7 @@ from engine.actions import KEY_D, KEY_LEFT, KEY_RIGHT, KEY_UP, KEY_W, POCKET, St
 from engine.depth import ground_disparity
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through
+from engine.streamer import NEWS
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 H, W = 48, 80
@@ -36,8 +37,8 @@ def ground_picture(camera: np.ndarray) -> Surface:
 @pytest.mark.parametrize("keys", [KEY_W, KEY_D, KEY_LEFT, KEY_RIGHT | KEY_W, KEY_UP])
 def test_a_plane_seen_from_the_next_cameras_is_the_plane_drawn_from_them(keys):
     path = frame_poses([Step(keys=keys)] * 2, POCKET, start_pose(POCKET))
-    picture, covered = look([ground_picture(path[0])], path[[4, 8]], POCKET_LENS)
-    for found, seen, camera in zip(picture, covered, path[[4, 8]], strict=True):
+    picture, origin = look([ground_picture(path[0])], path[[4, 8]], POCKET_LENS)
+    for found, seen, camera in zip(picture, origin >= 0, path[[4, 8]], strict=True):
         error = (found[0] - ground_picture(camera).picture[0]).abs()
         near = (ground_picture(camera).disparity > 0.08) & seen
         assert seen.float().mean() > 0.7
@@ -55,9 +56,9 @@ def test_cameras_between_two_latents_are_those_of_their_frames(keys, yaw, count)
 
 def test_a_still_camera_sees_its_own_picture():
     surface = ground_picture(start_pose(POCKET))
-    picture, covered = look([surface], start_pose(POCKET)[None], POCKET_LENS)
-    assert covered.float().mean() > 0.97
-    assert torch.where(covered, (picture[0] - surface.picture).abs(), torch.zeros(())).max() < 0.02
+    picture, origin = look([surface], start_pose(POCKET)[None], POCKET_LENS)
+    assert (origin == 0).float().mean() > 0.97
+    assert torch.where(origin == 0, (picture[0] - surface.picture).abs(), torch.zeros(())).max() < 0.02
 
 
 def test_what_has_moved_since_leaves_no_ghost():
@@ -74,9 +75,17 @@ def test_turning_round_covers_nothing_from_one_source_and_all_of_it_from_an_olde
     behind[:3, :3] = np.diag([-1.0, 1.0, -1.0])
     _, none = look([ground_picture(ahead)], behind[None], POCKET_LENS)
     picture, both = look([ground_picture(behind), ground_picture(ahead)], behind[None], POCKET_LENS)
-    assert none.float().mean() == 0
-    assert both.float().mean() > 0.97
+    assert (none == -1).all()
+    assert (both == 1).float().mean() > 0.97
     assert torch.allclose(picture[0][:, 40:], ground_picture(behind).picture[:, 40:], atol=0.05)
+
+
+@pytest.mark.parametrize("drawing", [look_on_cpu, look_through])
+def test_what_only_an_older_picture_shows_is_from_that_one(drawing):
+    path = frame_poses([Step(keys=KEY_RIGHT)] * 4, POCKET, start_pose(POCKET))
+    _, origin, _ = drawing([ground_picture(path[0]), ground_picture(path[16])], path[[8]], POCKET_LENS)
+    assert (origin[0, 40:, -20:] == 0).all(), "the newest picture was taken further to the right"
+    assert (origin[0, 40:, :4] == 1).all()
 
 
 def test_holes_continue_what_is_around_them_and_known_pixels_stay():
@@ -92,6 +101,24 @@ def test_the_newest_and_every_fourth_latent_before_it_are_lifted():
     assert lifted([0]) == [0]
 
 
+def test_what_was_drawn_from_pictures_older_than_the_words_is_stale_until_newer_ones_show_it():
+    weights = tiny_weights()
+    seen = []
+    weights.model.register_forward_pre_hook(lambda _, a: seen.append(a[5]) if len(a) > 5 else None)
+    world = tiny_world(weights, image=np.full((32, 64, 3), 90, np.uint8))
+
+    def stale() -> float:
+        seen.clear()
+        play(world, 1, keys=0)
+        return float(next(g for g in seen if g is not None)[..., -1, :, :].mean())
+
+    assert [stale() for _ in range(2)] == [0, 0]
+    world.prompt("it starts to rain")
+    until = 1 + NEWS // world.chunk  # the first chunk drawn from one that was made after them
+    found = [stale() for _ in range(until + 2)]
+    assert min(found[:until]) > 0.5 > 5 * max(found[until:])
+
+
 def test_a_world_shows_its_network_the_surfaces_it_knows():
     weights = tiny_weights()
     seen = []
@@ -99,19 +126,19 @@ def test_a_world_shows_its_network_the_surfaces_it_knows():
     world = tiny_world(weights, image=np.full((32, 64, 3), 90, np.uint8))
     play(world, 2)
     guides = [g for g in seen if g is not None]
-    assert guides and all(g.shape[2:] == (8, 2, 4) for g in guides)
+    assert guides and all(g.shape[2:] == (9, 2, 4) for g in guides)
     assert float(guides[0][0, 0].abs().max()) == 0, "the given latent has no guide"
-    assert float(guides[-1][0, :, 4:].max()) > 0.5, "the second chunk is covered by the first"
+    assert float(guides[-1][0, :, 4:8].max()) > 0.5, "the second chunk is covered by the first"
 
 
 @pytest.mark.parametrize("keys", [KEY_W, KEY_D, KEY_LEFT, KEY_RIGHT | KEY_W, KEY_UP])
 def test_the_compiled_drawing_shows_what_the_plain_one_shows(keys):
     path = frame_poses([Step(keys=keys)] * 8, POCKET, start_pose(POCKET))
     sources = [ground_picture(path[0]), ground_picture(path[8])]
-    plain, covered, _ = look_through(sources, path[[12, 20, 32]], POCKET_LENS)
+    plain, origin, _ = look_through(sources, path[[12, 20, 32]], POCKET_LENS)
     compiled, seen, _ = look_on_cpu(sources, path[[12, 20, 32]], POCKET_LENS)
-    assert (covered == seen).float().mean() > 0.998
-    both = (covered & seen)[:, None].expand_as(plain)
+    assert (origin == seen).float().mean() > 0.998
+    both = ((origin == seen) & (origin >= 0))[:, None].expand_as(plain)
     assert (plain - compiled)[both].abs().mean() < 0.03  # one is bilinear, the other sharper
 
 
@@ -134,5 +161,6 @@ def test_a_character_is_not_drawn_from_other_cameras(drawing):
     surface = ground_picture(start_pose(POCKET))
     stands = torch.ones(H, W, dtype=torch.bool)
     stands[20:40, 35:45] = False
-    _, covered, _ = drawing([replace(surface, stands=stands)], start_pose(POCKET)[None], POCKET_LENS)
+    _, origin, _ = drawing([replace(surface, stands=stands)], start_pose(POCKET)[None], POCKET_LENS)
+    covered = origin >= 0
     assert not covered[0, 22:38, 37:43].any() and covered[0, :, :30].float().mean() > 0.97
