@@ -39,9 +39,11 @@ def _project(m, i, j, d, H, W, fx, fy, nearest):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
-def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, out):  # pragma: no cover
-    """Greatest disparity of a source's kept pixels at every pixel of a view; -1 where none falls."""
+def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, magnified, out):  # pragma: no cover
+    """Greatest disparity of a source's kept pixels at every pixel of a view; -1 where none falls. A pixel reaches as
+    much further as what it shows has come nearer."""
     H, W = disparity.shape
+    half, one = np.float32(0.5), np.float32(1.0)
     out[:] = -1.0
     least = np.float32(1.0) / farthest
     for i in range(H):
@@ -54,16 +56,12 @@ def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, out):  # pragma
                 continue
             x -= np.float32(0.5)
             y -= np.float32(0.5)
-            if x < -reach or y < -reach or x > W - 1 + reach or y > H - 1 + reach:
+            far = reach + half * (max(min(inverse, magnified), one) - one)
+            if x < -far or y < -far or x > W - 1 + far or y > H - 1 + far:
                 continue
             near = d * inverse if disparity[i, j] > 0 else np.float32(0.0)
-            left, top = int(np.floor(x)), int(np.floor(y))
-            for row in range(top, top + 2):
-                if row < 0 or row >= H or abs(y - row) > reach:
-                    continue
-                for column in range(left, left + 2):
-                    if column < 0 or column >= W or abs(x - column) > reach:
-                        continue
+            for row in range(max(int(np.ceil(y - far)), 0), min(int(np.floor(y + far)), H - 1) + 1):
+                for column in range(max(int(np.ceil(x - far)), 0), min(int(np.floor(x + far)), W - 1) + 1):
                     if near > out[row, column]:
                         out[row, column] = near
 
@@ -152,6 +150,7 @@ def draw(
     *,
     depths: tuple[float, float],
     reach: float,
+    magnified: float,
     enough: float,
 ) -> tuple[Floats, NDArray[np.int8], Floats]:
     """Pictures `[V, 3, H, W]` of sources, newest first, the number of the source that each pixel is from `[V, H, W]`,
@@ -159,18 +158,18 @@ def draw(
 
     Pictures `[3, H, W]`, disparities and masks of what is splatted `[H, W]`, rigid transforms `[sources, V, 4, 4]`,
     focal lengths in picture widths and heights, the depths between which surfaces are seen, the pixels that a source
-    pixel reaches, and the share of a view that is enough to look no further.
+    pixel reaches, how many times wider it gets at most, and the share of a view that is enough to look no further.
     """
     V, (H, W) = view_from_source.shape[1], disparities[0].shape
     there, back = view_from_source.astype(np.float32), source_from_view.astype(np.float32)
-    fx, fy, nearest, farthest, span = (np.float32(x) for x in (*focal, *depths, reach))
+    fx, fy, nearest, farthest, span, widest = (np.float32(x) for x in (*focal, *depths, reach, magnified))
     out, near = np.zeros((V, 3, H, W), np.float32), np.zeros((V, H, W), np.float32)
     origin = np.full((V, H, W), -1, np.int8)
 
     def view(v: int) -> None:
         splatted, buffer = np.empty((2, H, W), np.float32)
         for s, (picture, disparity) in enumerate(zip(pictures, disparities, strict=True)):
-            _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, splatted)
+            _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, widest, splatted)
             _close(splatted, buffer)
             seen = _look_up(
                 picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, s, out[v], near[v], origin[v]
@@ -186,4 +185,5 @@ def warm_up() -> None:
     """Compiles what `draw` needs, or reads it from the cache of an earlier start, so that no chunk waits for it."""
     picture, disparity = np.zeros((3, 4, 4), np.float32), np.ones((4, 4), np.float32)
     camera = np.eye(4)[None, None]
-    draw([picture], [disparity], [disparity > 0], camera, camera, (1.0, 1.0), depths=(0.1, 10.0), reach=0.5, enough=1.0)
+    draw([picture], [disparity], [disparity > 0], camera, camera, (1.0, 1.0), depths=(0.1, 10.0), reach=0.5,
+         magnified=2.0, enough=1.0)  # fmt: skip

@@ -10,8 +10,10 @@ The guide is never state: it follows from latents and poses alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -27,7 +29,9 @@ from engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, Vae
 
 _NEAREST, _FARTHEST = 0.05, 1000.0
 _REACH = 0.8
-"""Pixels, across and down, that a source pixel covers around where it falls."""
+"""Pixels, across and down, that a source pixel covers around where it falls: half of its own width, and some."""
+_MAGNIFIED = 8.0
+"""How many times nearer a surface may come before its pixels reach no further: beyond it there is little to see."""
 _ENOUGH = 0.99
 """Share of the pixels that must be covered before older sources are left out: what is missing then are seams."""
 _STEP = 0.02
@@ -107,8 +111,8 @@ def flying(disparity_HW: Tensor) -> Tensor:
 def splat(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Tensor:
     """Disparity `[V, H, W]` of a source's surfaces in other cameras, -1 where it shows nothing; the nearest wins.
 
-    Each source pixel covers those of the four pixels around where it falls that are near enough, so that surfaces stay
-    closed as they come nearer.
+    Each source pixel covers the pixels within `_REACH` of where it falls, and as much more as what it shows has come
+    nearer, so that surfaces stay closed.
     """
     H, W = source.disparity.shape
     device = source.disparity.device
@@ -117,12 +121,15 @@ def splat(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Tensor
     points = rays(H, W, lens, device)[kept] * depth[:, None]
     x, y, z = _pixels(_move(points, rigid_inverse(views_V44) @ source.world_from_camera), H, W, lens)
     near = torch.where(source.disparity[kept] > 0, 1 / z.clamp_min(_NEAREST), 0.0)
+    reach = _REACH + 0.5 * (depth / z.clamp_min(_NEAREST) - 1).clamp(0, _MAGNIFIED - 1)
     out = torch.full((len(views_V44), H * W + 1), -1.0, device=device)
     left, top = x.floor(), y.floor()
-    for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
+    seen = (z > _NEAREST) & (x > -reach) & (x < W - 1 + reach) & (y > -reach) & (y < H - 1 + reach)
+    around = math.ceil(float(torch.where(seen, reach, _REACH).amax())) if reach.numel() else 0
+    for right, down in product(range(1 - around, around + 1), repeat=2):
         column, row = left + right, top + down
-        inside = (z > _NEAREST) & (column >= 0) & (column < W) & (row >= 0) & (row < H)
-        inside &= ((x - column).abs() <= _REACH) & ((y - row).abs() <= _REACH)
+        inside = seen & (column >= 0) & (column < W) & (row >= 0) & (row < H)
+        inside &= ((x - column).abs() <= reach) & ((y - row).abs() <= reach)
         out.scatter_reduce_(1, torch.where(inside, row * W + column, float(H * W)).long(), near, "amax")
     return close(out[:, :-1].unflatten(1, (H, W)))
 
@@ -194,6 +201,7 @@ def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens
         (lens.fx, lens.fy),
         depths=(_NEAREST, _FARTHEST),
         reach=_REACH,
+        magnified=_MAGNIFIED,
         enough=_ENOUGH,
     )
     return torch.from_numpy(picture), torch.from_numpy(origin), torch.from_numpy(near)

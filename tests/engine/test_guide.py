@@ -88,6 +88,18 @@ def test_what_only_an_older_picture_shows_is_from_that_one(drawing):
     assert (origin[0, 40:, :4] == 1).all()
 
 
+@pytest.mark.parametrize("drawing", [look_on_cpu, look_through])
+@pytest.mark.parametrize("times", [1.5, 3.0, 6.0])
+def test_a_wall_that_came_nearer_has_no_holes_and_shows_its_own_colours(drawing, times):
+    camera, wide = start_pose(POCKET), torch.linspace(-1, 1, W)
+    wall = Surface(wide.expand(3, H, W), torch.full((H, W), 0.25), camera)
+    nearer = camera.copy()
+    nearer[:3, 3] += camera[:3, 2] * (4 - 4 / times)
+    picture, origin, _ = drawing([wall], nearer[None], POCKET_LENS)
+    assert (origin == 0).all()
+    assert (picture[0] - wide / times).abs().max() < 0.03
+
+
 def test_holes_continue_what_is_around_them_and_known_pixels_stay():
     picture, known = torch.rand(2, 3, 13, 21), (torch.rand(2, 1, 13, 21) > 0.6).float()
     filled = fill(picture, known)
