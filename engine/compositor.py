@@ -56,8 +56,8 @@ class Compositor(nn.Module):
         if steady:
             decoded = decoded + light_between(decoded, drawn, shown)
         difference = (drawn - decoded) * shown
-        x = torch.cat([decoded, difference, shown], 2).flatten(1, 2).contiguous(memory_format=torch.channels_last)
-        y = F.pixel_shuffle(self.head(self.body(self.stem(F.pixel_unshuffle(x, _FOLD)))), _FOLD)
+        x = torch.cat([decoded, difference.to(decoded.dtype), shown], 2).flatten(1, 2)
+        y = F.pixel_shuffle(self.head(self.body(self.stem(F.pixel_unshuffle(x, _FOLD)))), _FOLD).contiguous()
         correction, trust = y.unflatten(1, (FRAMES_PER_LATENT, 4)).split((3, 1), 2)
         joined = decoded + torch.sigmoid(trust + _TRUST) * difference + correction
         known = torch.maximum(torch.minimum(joined, torch.maximum(decoded, drawn)), torch.minimum(decoded, drawn))
@@ -74,8 +74,8 @@ def disagreement(difference: Tensor, agree: float) -> Tensor:
     What agrees is shown as it is drawn, exactly: a picture that stands still would otherwise be corrected again every
     chunk.
     """
-    mean = _mean(difference.float()).abs()
-    return ((mean.amax(2, keepdim=True) - agree) / agree).clamp(0, 1)
+    mean = _means(difference).abs().amax(1, keepdim=True)
+    return _wide(((mean - agree) / agree).clamp(0, 1), difference)
 
 
 def light_between(decoded: Tensor, drawn: Tensor, shown: Tensor) -> Tensor:
@@ -88,18 +88,22 @@ def light_between(decoded: Tensor, drawn: Tensor, shown: Tensor) -> Tensor:
         return F.avg_pool2d(small, 9, 1, 4, count_include_pad=False)
 
     light = smooth((drawn - decoded) * shown) / smooth(shown).clamp_min(0.05)
-    wide = F.interpolate(light, size=decoded.shape[-2:], mode="bilinear")
-    return wide.unflatten(0, decoded.shape[:2]).to(decoded.dtype)
+    return _wide(light, decoded).to(decoded.dtype)
 
 
 def _continued(change: Tensor, shown: Tensor) -> Tensor:
     """What was changed where something is `shown` `[B, 4, 1, H, W]`, continued over seams and the edges of holes, so
     that a new light doesn't leave the old one there: changes `[B, 4, 3, H, W]` -> the same shape, 0 inside holes."""
-    return _mean(change.float()) / _mean(shown.float()).clamp_min(0.5)
+    return _wide(_means(change) / _means(shown).clamp_min(0.5), change)
 
 
-def _mean(x_B4CHW: Tensor) -> Tensor:
-    """Means of 9x9 pixels (of those inside the picture)."""
-    across = F.avg_pool2d(x_B4CHW.flatten(0, 1), (1, 9), 1, (0, 4), count_include_pad=False)
-    down = F.avg_pool2d(across, (9, 1), 1, (4, 0), count_include_pad=False)
-    return down.unflatten(0, x_B4CHW.shape[:2])
+def _means(x_B4CHW: Tensor) -> Tensor:
+    """Means of about 12x12 pixels (of those inside the picture), at a quarter of the size, `[4 B, C, H / 4, W / 4]`."""
+    small = F.avg_pool2d(x_B4CHW.float().flatten(0, 1), _FOLD)
+    return F.avg_pool2d(small, 3, 1, 1, count_include_pad=False)
+
+
+def _wide(small: Tensor, like_B4CHW: Tensor) -> Tensor:
+    """Small pictures `[4 B, C, h, w]`, smoothly enlarged: `[B, 4, C, H, W]`."""
+    wide = F.interpolate(small, size=like_B4CHW.shape[-2:], mode="bilinear")
+    return wide.unflatten(0, like_B4CHW.shape[:2])
