@@ -30,7 +30,7 @@ from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
 from engine.surfaces import Surfaces
 from engine.text import encode, lines_of
-from engine.transformer import Mixer, Pocket, TextCache
+from engine.transformer import Mixer, TextCache
 from engine.vae import DecoderState, group_frames, to_uint8
 from engine.walls import stopped
 from engine.weights import PocketWeights
@@ -95,7 +95,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first = None if self._start is None else self._encode_first(self._start)
         self._prompt_version = 0
-        self._texts: dict[tuple[tuple[str, ...], bool], TextCache] = {}
+        self._texts: dict[tuple[str, ...], TextCache] = {}
         self._restore(records)
 
     def follow(self, poses: Poses) -> Iterator[NDArray[np.uint8]]:
@@ -142,27 +142,16 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Context made under the old text is recomputed when it is next selected."""
         self._prompt_version += 1
 
-    @property
-    def _network(self) -> Pocket:
-        """The one that listens while words are new, else the one that walks."""
-        listener = self.weights.listener
-        return self.weights.model if listener is None or self._old_words is None else listener
-
     def _words(self, lines: tuple[str, ...]) -> TextCache:
-        """What the network in force reads; the texts of the last moments are kept."""
-        network = self._network
-        key = (lines, network is self.weights.model)
-        if key not in self._texts:
+        """What the network reads; the texts of the last moments are kept."""
+        if lines not in self._texts:
             while len(self._texts) >= TEXTS:
                 del self._texts[next(iter(self._texts))]
-            self._texts[key] = self._read_by(network, lines)
-        return self._texts[key]
-
-    def _read_by(self, network: Pocket, lines: tuple[str, ...]) -> TextCache:
-        rows = self.ranks.lead(lambda: torch.from_numpy(encode(lines))).to(self._device)
-        lengths = torch.tensor([len(rows)], device=self._device)
-        with torch.inference_mode(), autocast(self._device):
-            return network.read_prompt(rows[None], lengths)
+            rows = self.ranks.lead(lambda: torch.from_numpy(encode(lines))).to(self._device)
+            lengths = torch.tensor([len(rows)], device=self._device)
+            with torch.inference_mode(), autocast(self._device):
+                self._texts[lines] = self.weights.model.read_prompt(rows[None], lengths)
+        return self._texts[lines]
 
     @property
     def _old_words(self) -> str | None:
@@ -184,9 +173,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
     @property
     def _context_version(self) -> int:
-        """Of prompt and network that cached context must have been made under; the former is 0 where every chunk keeps
-        its own."""
-        return 2 * (self._prompt_version if self._recache else 0) + (self._network is not self.weights.model)
+        """Of the prompt that cached context must have been made under; 0 where every chunk keeps its own."""
+        return self._prompt_version if self._recache else 0
 
     @property
     def _device(self) -> torch.device:
@@ -253,7 +241,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
         Raises `WanderError` if no attempt is finite.
         """
-        model, current, path = self._network, len(self._poses), np.concatenate([self._poses, poses])
+        model, current, path = self.weights.model, len(self._poses), np.concatenate([self._poses, poses])
         chosen = [int(i) for i in select_context(rigid_inverse(path), current, len(poses), self.memory)]
         times = torch.arange(len(chosen), len(chosen) + len(poses), dtype=torch.float64)
         geometry = model.geometry(times, self.weights.grid, pocket_frustums(poses, poses[0]))
@@ -284,7 +272,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         device, known = x.device, 0 if given is None else 1
         if given is not None:
             x = torch.cat([given[None].float(), x[1:]])
-        labels, old, network = torch.from_numpy(actions)[None].to(device), self._old_words, self._network
+        labels, old, network = torch.from_numpy(actions)[None].to(device), self._old_words, self.weights.model
         words, before = self._words(self._lines), None
         if old is not None and self.sampling.emphasis:
             before = self._words(lines_of(old))
@@ -308,7 +296,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Positioned context of the chunk at `current`."""
         if not chosen:
             return Context(None, None)
-        model = self._network
+        model = self.weights.model
         parts = [(self._cache.get(owner, self._context_version), t) for owner, t in (self._owner[i] for i in chosen)]
         times, cameras = torch.arange(len(chosen), dtype=torch.float64), pocket_frustums(poses[chosen], poses[current])
         with autocast(self._device):
@@ -320,7 +308,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
         Without recache the text is the one that the chunk was made under.
         """
-        model, record = self._network, self._records[chunk]
+        model, record = self.weights.model, self._records[chunk]
         latents = torch.from_numpy(np.array(record.latents)).to(self._device).float()[None]
         times, cameras = (
             torch.arange(latents.shape[1], dtype=torch.float64),

@@ -248,7 +248,7 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     frozen = autoencoder, load_depth(DEPTH_FILE)[0], load_compositor(COMPOSITOR_FILE)[0]
     chunks = tuple(options.chunks or base.BaseTraining().chunks)
     config = base.BaseTraining(batch=options.batch, latents=options.latents, chunks=chunks)
-    model = Pocket(PocketConfig(latent_channels=autoencoder.config.latent_channels, gist=True, stale=True))
+    model = Pocket(PocketConfig(latent_channels=autoencoder.config.latent_channels))
     run = Run(model, _run_config(options, 0.9985, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), say)
     if options.resume and not run.resume() and TRANSFORMER_FILE.is_file():
         from engine.weights import load_transformer

@@ -48,10 +48,6 @@ class PocketConfig:
     text_width: int = 512
     guided: bool = True
     """Whether the network sees the geometric guide (engine/guide.py): another C + 4 channels beside the latents."""
-    gist: bool = False
-    """Whether the gist of the text reaches every block's scales, as that of a listener does."""
-    stale: bool = False
-    """Whether the network is told which part of the guide is older than the words."""
     camera: Literal["split", "branch"] = "split"
     """`split`: half the channels of every head are rotary, half projective, one attention. `branch`: the paper's second
     attention, its output projection zero-initialised.
@@ -94,14 +90,13 @@ class QKV:
 @dataclass(frozen=True, slots=True)
 class TextCache:
     """Cross-attention keys and values `[B, N, S, H]` of every block, the bias `[B, 1, T or 1, 1, S]` that hides padding
-    and the prompts that don't apply to a latent, and the gist of the one that does, `[B, T or 1, D]` (None where
-    the network reads none).
+    and the prompts that don't apply to a latent, and the gist of the one that does, `[B, T or 1, D]`.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     bias: Tensor
-    gist: Tensor | None = None
+    gist: Tensor
 
 
 Mixer = Callable[[int, QKV], Tensor]
@@ -214,7 +209,7 @@ class Pocket(nn.Module):
         D, features = config.width, config.latent_channels * config.patch**2
         self.patch_in, self.place_in = nn.Linear(features, D), nn.Linear(32, D, bias=False)
         if config.guided:
-            self.guide_in = nn.Linear(self._read_channels * config.patch**2, D, bias=False)
+            self.guide_in = nn.Linear(self.guide_channels * config.patch**2, D, bias=False)
         self.time, self.action = ScalarEmbedder(D), ScalarEmbedder(D, zero=True)
         self.modulation = nn.Linear(D, 6 * D)
         self.text_in = nn.Sequential(
@@ -224,14 +219,11 @@ class Pocket(nn.Module):
             nn.Linear(D, D),
         )
         self.no_text = nn.Parameter(torch.randn(1, D) * 0.02)
-        if config.gist:
-            self.text_gist, self.text_condition = nn.Linear(D, 1), nn.Linear(D, D)
-            nn.init.zeros_(self.text_condition.weight)
-            nn.init.zeros_(self.text_condition.bias)
+        self.text_gist, self.text_condition = nn.Linear(D, 1), nn.Linear(D, D)
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.depth)])
         self.out_modulation = nn.Linear(D, 2 * D)
         self.patch_out = nn.Linear(D, features)
-        for layer in (self.modulation, self.out_modulation, self.patch_out):
+        for layer in (self.text_condition, self.modulation, self.out_modulation, self.patch_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -239,10 +231,6 @@ class Pocket(nn.Module):
     def guide_channels(self) -> int:
         """Channels of a guide."""
         return self.config.latent_channels + COVERAGE + STALE
-
-    @property
-    def _read_channels(self) -> int:
-        return self.guide_channels - (0 if self.config.stale else STALE)
 
     def geometry(self, times: Tensor, grid: tuple[int, int], frustums: Frustums) -> Geometry:
         """Geometry of latents with (reframed) time indices `times` `[T]` on a latent grid (Y, X)."""
@@ -264,12 +252,10 @@ class Pocket(nn.Module):
         lengths = lengths_B.view(B, V)
         tokens = torch.cat([self.no_text.expand(B, V, 1, -1), self.text_in(features)], 2)
         visible = torch.arange(S + 1, device=features.device) < 1 + lengths[..., None]  # [B, V, S + 1]
-        gist = None
-        if self.config.gist:
-            weights = self.text_gist(tokens).float().masked_fill(~visible[..., None], -1e9).softmax(2)
-            gist = (weights * tokens).sum(2)  # [B, V, D]
-            if versions_BT is not None:
-                gist = gist[torch.arange(B, device=gist.device)[:, None], versions_BT]
+        weights = self.text_gist(tokens).float().masked_fill(~visible[..., None], -1e9).softmax(2)
+        gist = (weights * tokens).sum(2)  # [B, V, D]
+        if versions_BT is not None:
+            gist = gist[torch.arange(B, device=gist.device)[:, None], versions_BT]
         if versions_BT is None:
             allowed = visible.reshape(B, 1, -1)
         else:
@@ -309,11 +295,8 @@ class Pocket(nn.Module):
             _place(Y, X, self.config.patch, latents_BTCYX.device)
         )
         if guide is not None:
-            x = x + self.guide_in(patchify(guide[:, :, : self._read_channels], self.config.patch))
-        condition = self.time(1000 * noise_BT) + self.action(actions_BT)
-        if text.gist is not None:
-            condition = condition + self.text_condition(text.gist)
-        condition = F.silu(condition)
+            x = x + self.guide_in(patchify(guide, self.config.patch))
+        condition = F.silu(self.time(1000 * noise_BT) + self.action(actions_BT) + self.text_condition(text.gist))
         modulation = self.modulation(condition).unflatten(-1, (6, -1))
         for index, block in enumerate(self.blocks):
             x = block(x, modulation, index, mix, text)

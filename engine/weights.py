@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ LARGE_GFLOPS = 280.0
 """Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
 POCKET_FOLDER = Path(os.environ.get("WANDER_POCKET") or Path(__file__).resolve().parent.parent / "models" / "pocket")
 """The weights in use: the repository's, or those in the folder that WANDER_POCKET names."""
-LISTENER = "listener.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,6 @@ class PocketWeights:
     width: int
     height: int
     checksum: str
-    listener: Pocket | None = None
-    """The same network, trained on to do what words say while they are new; None where the one does both."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -123,9 +119,6 @@ def load_pocket(
     if model.config.guided:
         depth, parts["depth network"] = load_depth(folder / "depth.safetensors")
         compositor, parts["compositor"] = load_compositor(folder / "compositor.safetensors")
-    listener = None
-    if (folder / LISTENER).is_file():
-        listener, parts["listener"] = load_transformer(folder / LISTENER)
     found = sha256_of(folder / "vae.safetensors")
     for name, about in parts.items():
         expected = str(about.get("vae_sha256", "?"))
@@ -135,16 +128,9 @@ def load_pocket(
                 f"restore the files with 'git checkout -- {folder}'"
             )
     target = device or torch.device("cpu")
-    for network in (vae, depth, compositor, model, listener):
+    for network in (vae, depth, compositor, model):
         if network is not None:
             network.to(target)
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
     width, height = chosen_size(sizes, size, target)
-    return PocketWeights(vae, depth, compositor, model, width, height, _fingerprint(manifest, parts), listener)
-
-
-def _fingerprint(transformer: Json, parts: dict[str, Json]) -> str:
-    """Of the networks that decide what a world becomes: that of the transformer, and of a listener as well."""
-    if "listener" not in parts:
-        return str(transformer["sha256"])
-    return hashlib.sha256(f"{transformer['sha256']} {parts['listener']['sha256']}".encode()).hexdigest()
+    return PocketWeights(vae, depth, compositor, model, width, height, str(manifest["sha256"]))

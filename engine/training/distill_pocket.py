@@ -84,5 +84,4 @@ def _grid(batch: Batch) -> tuple[int, int]:
 def _repeated(text: TextCache, times: int) -> TextCache:
     """The text of each sample for each of its groups."""
     keys, values = ([x.repeat_interleave(times, 0) for x in each] for each in (text.keys, text.values))
-    gist = None if text.gist is None else text.gist.repeat_interleave(times, 0)
-    return TextCache(keys, values, text.bias.repeat_interleave(times, 0), gist)
+    return TextCache(keys, values, text.bias.repeat_interleave(times, 0), text.gist.repeat_interleave(times, 0))

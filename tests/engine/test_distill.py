@@ -47,7 +47,7 @@ def clips(samples: int = 2, latents: int = 24, *, guided: bool = False) -> Batch
         torch.randn(samples, 2, 3, 512, generator=generator),
         torch.full((samples, 2), 3),
         (torch.arange(latents) >= 10).long().expand(samples, latents),
-        torch.rand(samples, latents, 8, 2, 4, generator=generator) if guided else None,
+        torch.rand(samples, latents, 9, 2, 4, generator=generator) if guided else None,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from engine.images import fit_image
 from engine.kv_cache import CommitMixer
 from engine.weights import PocketWeights
 from engine.world import WorldSpec, open_world
-from tests.engine.tiny import play, tiny_pocket, tiny_weights, tiny_world
+from tests.engine.tiny import play, tiny_weights, tiny_world
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
 
@@ -157,21 +156,6 @@ def test_words_are_news_for_two_seconds_of_film_and_again_after_a_rebuild(weight
     rebuilt = tiny_world(weights, world.records, image=PICTURE, chunk=chunk)
     play(rebuilt, lasts)
     assert seen == [False] * chunk + [True] * chunk * lasts + [False] * chunk * 2
-
-
-def test_the_listener_is_in_force_while_words_are_new_and_a_rebuilt_world_goes_on_exactly(weights):
-    listener = tiny_pocket()
-    torch.nn.init.normal_(listener.patch_out.weight, std=0.3, generator=torch.Generator().manual_seed(5))
-    both = replace(weights, listener=listener)
-    world, deaf = tiny_world(both), tiny_world(weights)
-    assert np.array_equal(play(world, 2), play(deaf, 2))
-    for each in (world, deaf):
-        each.prompt("it starts to rain")
-    assert not np.array_equal(play(world, 2), play(deaf, 2))
-    rebuilt = tiny_world(both, world.records)
-    assert np.array_equal(play(world, 6), play(rebuilt, 6))  # the words are news for the first four
-    walker = tiny_world(weights, world.records)
-    assert np.array_equal(play(world, 1), play(walker, 1))
 
 
 def test_a_prompt_recomputes_the_context_once(weights, passes):

@@ -91,7 +91,7 @@ def test_no_text_is_read_whatever_the_rows():
 
 def test_the_gist_of_the_text_that_applies_to_a_latent_reaches_it_without_attention():
     torch.manual_seed(0)
-    model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4, gist=True)).eval()
+    model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4)).eval()
     for layer in (model.patch_out, model.out_modulation, model.text_condition, model.text_gist):
         torch.nn.init.normal_(layer.weight)
     texts = torch.stack([ROWS, ROWS.flip(2)], 1)
