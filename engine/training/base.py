@@ -60,7 +60,8 @@ class BaseTraining:
     """Share of them in which nothing happens and nothing is said: without words everything stays as it is. So do those
     whose text is dropped."""
     hidden: float = 1.0
-    """How much more what the guide doesn't show weighs in the loss than what it does."""
+    """How much more what the guide doesn't show weighs in the loss than what it does, and how much more often than
+    others clips are drawn in which that is as much as on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +128,15 @@ class BatchSampler:
 
     def __init__(self, source: GuidedClips, config: BaseTraining) -> None:
         self.source, self.config = source, config
+        self._chances = [1.0] * len(source.clips)
+        if source.guides is not None and config.hidden:
+            hidden = torch.stack([(1 - guide[1:, -COVERAGE:].float().mean()).clamp(0, 1) for guide in source.guides])
+            self._chances = (1 + config.hidden * hidden / hidden.mean().clamp_min(1e-6)).tolist()
 
     def draw(self, rng: random.Random) -> Batch:
         """The next batch."""
         clips, config, guides = self.source.clips, self.config, self.source.guides
-        chosen = [rng.randrange(len(clips)) for _ in range(config.batch)]
+        chosen = rng.choices(range(len(clips)), self._chances, k=config.batch)
         span = slice(0, config.latents)
         told = [rng.random() >= config.text_drop for _ in chosen]
         latents = clips.latents[chosen, span].float()

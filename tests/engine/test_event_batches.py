@@ -121,3 +121,13 @@ def test_a_given_first_picture_is_the_one_that_context_shows():
         for each in (batch, replace(batch, latents=other))
     ]
     assert losses[0] == losses[1]
+
+
+def test_clips_of_which_the_guide_shows_little_are_drawn_more_often():
+    calm, shown = source(QUIET, QUIET), torch.ones(2, 20, 8, 2, 4)
+    shown[1, :, 4:] = 0
+    shown[0, :, 4:] = 1
+    calm.clips.latents[1] = 5.0
+    config = BaseTraining(batch=2000, latents=20, hidden=1.0, **NOTHING)  # type: ignore[arg-type]
+    batch = BatchSampler(replace(calm, guides=shown), config).draw(random.Random(0))
+    assert float((batch.latents[:, 0, 0, 0, 0] == 5).float().mean()) == pytest.approx(3 / 4, abs=0.03)
