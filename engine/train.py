@@ -253,7 +253,7 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     if options.resume and not run.resume() and TRANSFORMER_FILE.is_file():
         from engine.weights import load_transformer
 
-        model.load_state_dict(load_transformer(TRANSFORMER_FILE)[0].state_dict(), strict=False)
+        model.load_state_dict(load_transformer(TRANSFORMER_FILE)[0].state_dict())
 
     def load(folder: Path) -> base.GuidedClips:
         return base.GuidedClips(load_latents(folder, checksum), load_guides(folder), load_calm(folder))
