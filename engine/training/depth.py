@@ -174,7 +174,7 @@ def evaluate_depth(run: Run, head: DepthHead, held_out: DepthSamples) -> Json:
     PNGs."""
     averaged, scores = run.averaged(DepthHead(head.config)), {}
     n, T = held_out.latents.shape[:2]
-    times = list(range(0, T, 3))
+    times = list(range(0, T, 6))
     for name in ("", "_one_view", "_no_pose", "_no_picture"):
         found = []
         for i in range(n):
