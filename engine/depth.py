@@ -25,9 +25,11 @@ from engine.vae import SPATIAL_FACTOR, ChannelNorm, Down, Residual, Up
 FARTHEST = 400.0
 """Units: what is farther counts as sky."""
 NEAR = 30.0
-"""Units: within them depth is judged, and weighs fully in the loss ..."""
-_FAR_WEIGHT = 0.3
-"""... and so much beyond."""
+"""Units within which depth is judged."""
+_EASY_WEIGHT = 0.25
+"""How much pixels of the ground, and those farther away, weigh in the loss, where near objects weigh 1."""
+_ON_GROUND = 0.05
+"""Relative difference from the ground's depth up to which a pixel belongs to it."""
 _HORIZON = 1 / 40
 """The prior's least disparity: above and near the horizon it says "about 40 units"."""
 _FINE, _LAST = 4, 2
@@ -174,15 +176,18 @@ class DepthHead(nn.Module):
         return Depth(disparity, log_error - 2.0, sky, moving - _STANDS)
 
 
-def depth_loss(found: Depth, depth_BHW: Tensor, moving_BHW: Tensor) -> tuple[Tensor, dict[str, float]]:
+def depth_loss(
+    found: Depth, depth_BHW: Tensor, moving_BHW: Tensor, ground_BHW: Tensor
+) -> tuple[Tensor, dict[str, float]]:
     """Laplace likelihood of the logarithm of depth, edges of it, the sky and the character, against true depth (inf in
-    the sky) and the character's pixels."""
+    the sky), the character's pixels, and the ground's disparity."""
     solid = depth_BHW < FARTHEST
     truth = depth_BHW.clamp(0.05, FARTHEST).log()
     error = (-found.disparity.log() - truth).masked_fill(~solid, 0.0)
     scale = found.log_error.clamp(-6, 3)
     near = depth_BHW < NEAR
-    weight = torch.where(near, 1.0, _FAR_WEIGHT) * solid
+    stands = near & ((depth_BHW * ground_BHW - 1).abs() > _ON_GROUND)
+    weight = torch.where(stands, 1.0, _EASY_WEIGHT) * solid
     likelihood = ((error.abs() * torch.exp(-scale) + scale) * weight).sum() / weight.sum().clamp_min(1)
     steps = [
         (error.diff(dim=dim).abs() * weight.narrow(dim, 1, n - 1) * weight.narrow(dim, 0, n - 1)).mean()
@@ -190,11 +195,11 @@ def depth_loss(found: Depth, depth_BHW: Tensor, moving_BHW: Tensor) -> tuple[Ten
     ]
     sky = F.binary_cross_entropy_with_logits(found.sky, (~solid).float())
     walks = F.binary_cross_entropy_with_logits(found.moving, moving_BHW.float())
-    loss = 0.3 * likelihood + 2 * (error.abs() * weight).mean() + sum(steps) + sky + 2 * walks
+    loss = 0.3 * likelihood + 4 * (error.abs() * weight).mean() + sum(steps) + sky + 2 * walks
     with torch.no_grad():
         numbers = {
             f"{name}{end}": value
-            for end, pixels in (("", solid), (f"_{NEAR:.0f}", near))
+            for end, pixels in (("", solid), (f"_{NEAR:.0f}", near), ("_objects", stands))
             for name, value in _accuracy(torch.exp(error)[pixels]).items()
         } | {
             "sky": float(((found.sky > 0) == ~solid).float().mean()),

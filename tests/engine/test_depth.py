@@ -48,12 +48,13 @@ def test_truth_has_the_least_loss_and_no_error():
     sky = torch.where(depth > 1000, 20.0, -20.0)
     walker = torch.zeros(2, 16, 16, dtype=torch.bool)
     walker[:, 8:12, 6:9] = True
+    ground = torch.zeros(2, 16, 16)
     exact = replace(found, disparity=1 / depth.clamp_max(1e6), sky=sky, moving=torch.where(walker, 20.0, -20.0))
-    loss, numbers = depth_loss(exact, depth, walker)
+    loss, numbers = depth_loss(exact, depth, walker, ground)
     assert numbers["absrel"] == pytest.approx(0, abs=1e-5)
     assert numbers["sky"] == numbers["delta"] == numbers["moving"] == 1
-    assert float(loss) < float(depth_loss(replace(exact, disparity=1.2 * exact.disparity), depth, walker)[0])
-    assert float(loss) < float(depth_loss(replace(exact, moving=-exact.moving), depth, walker)[0])
+    assert float(loss) < float(depth_loss(replace(exact, disparity=1.2 * exact.disparity), depth, walker, ground)[0])
+    assert float(loss) < float(depth_loss(replace(exact, moving=-exact.moving), depth, walker, ground)[0])
     assert float(exact.seen()[:, :4].max()) == 0
 
 
@@ -63,8 +64,9 @@ def test_the_network_learns_a_wall():
     optimiser = torch.optim.Adam(head.parameters(), 1e-2)
     latents, depth = torch.randn(4, 4, 2, 2), torch.full((4, 32, 32), 3.0)
     ground = ground_disparity(np.stack([level_camera()] * 4), 32, 32, POCKET_LENS)
+    nobody = torch.zeros(depth.shape, dtype=torch.bool)
     for _ in range(120):
-        loss, numbers = depth_loss(head(latents, ground), depth, torch.zeros(depth.shape, dtype=torch.bool))
+        loss, numbers = depth_loss(head(latents, ground), depth, nobody, ground)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
