@@ -20,25 +20,34 @@ from torch import Tensor, nn
 
 from engine.actions import POCKET, start_pose
 from engine.geometry import POCKET_LENS, Lens
-from engine.vae import SPATIAL_FACTOR, ChannelNorm, Residual, Up
+from engine.vae import SPATIAL_FACTOR, ChannelNorm, Down, Residual, Up
 
 FARTHEST = 400.0
 """Units: what is farther counts as sky."""
+NEAR = 30.0
+"""Units within which depth is judged."""
+_EASY_WEIGHT = 0.25
+"""How much pixels of the ground, and those farther away, weigh in the loss, where near objects weigh 1."""
+_ON_GROUND = 0.05
+"""Relative difference from the ground's depth up to which a pixel belongs to it."""
 _HORIZON = 1 / 40
 """The prior's least disparity: above and near the horizon it says "about 40 units"."""
-_FINE = 4
+_FINE, _LAST = 4, 2
+"""Pixels across of a cell of the grid that the network begins and of the one that it ends on."""
 EARLIER = 5
 """Channels of what an earlier view says (`engine.second_view`): drawn picture, disparity over the prior's, coverage."""
+_SEEN = 1 + 3 + EARLIER
+"""Channels of all pictures: ground, picture, earlier view."""
 _STANDS = 4.0
 """An untrained network takes everything to stand still."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DepthConfig:
-    """Sizes of the network; widths are those of the grids at 1/16, 1/8 and 1/4 of the picture."""
+    """Sizes of the network; widths are those of the grids at 1/16, 1/8, 1/4 and 1/2 of the picture."""
 
     latent_channels: int = 32
-    widths: tuple[int, int, int] = (192, 112, 64)
+    widths: tuple[int, int, int, int] = (192, 112, 64, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +101,49 @@ def level_camera() -> NDArray[np.float64]:
     return start_pose(POCKET)
 
 
+class Everywhere(nn.Module):
+    """Self-attention among all cells of a grid, plus its input: what stands on the ground has the depth of its foot."""
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads, self.norm = heads, ChannelNorm(width)
+        self.qkv, self.out = nn.Conv2d(width, 3 * width, 1), nn.Conv2d(width, width, 1)
+        for p in self.out.parameters():
+            nn.init.zeros_(p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, Y, X]` -> the same shape."""
+        q, k, v = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).mT.unbind(1)  # [B, N, cells, H]
+        seen = F.scaled_dot_product_attention(q, k, v).mT.flatten(1, 2).unflatten(2, x.shape[2:])
+        return x + self.out(seen)
+
+
 class DepthHead(nn.Module):
-    """Latents `[B, C, Y, X]` and ground disparity `[B, 16 Y, 16 X]` -> `Depth` of their last frames."""
+    """Latents `[B, C, Y, X]` and ground disparity `[B, 16 Y, 16 X]` -> `Depth` of their last frames.
+
+    Picture, earlier view and ground go down from a quarter of the picture's size to the latents' grid and, with what
+    the latent says, up again, beside what was seen on the way down; the last step is at half of the picture's size.
+    """
 
     def __init__(self, config: DepthConfig) -> None:
         super().__init__()
         self.config = config
-        coarse, middle, fine = config.widths
+        coarse, middle, fine, last = config.widths
+        self.look = nn.Conv2d(_SEEN * _FINE**2, fine, 3, padding=1)
+        self.look_fine = Residual(fine)
+        self.down_middle = Down(fine, middle)
+        self.look_middle = Residual(middle)
+        self.down_coarse = Down(middle, coarse)
         self.stem = nn.Conv2d(config.latent_channels + 2, coarse, 3, padding=1)
-        self.coarse = nn.Sequential(Residual(coarse), Residual(coarse))
+        self.coarse = nn.Sequential(Residual(coarse), Everywhere(coarse), Residual(coarse), Everywhere(coarse))
         self.up_middle = Up(coarse, middle)
-        self.middle = nn.Sequential(Residual(middle), Residual(middle))
+        self.middle = Residual(middle)
         self.up_fine = Up(middle, fine)
-        self.ground = nn.Conv2d(_FINE**2, fine, 1)
-        self.picture = nn.Conv2d(3 * _FINE**2, fine, 3, padding=1)
-        self.earlier = nn.Conv2d(EARLIER * _FINE**2, fine, 3, padding=1, bias=False)
-        self.earlier_coarse = nn.Conv2d(3, coarse, 3, padding=1, bias=False)
-        for layer in (self.picture, self.earlier, self.earlier_coarse):
-            nn.init.zeros_(layer.weight)
-        self.fine = nn.Sequential(Residual(fine), Residual(fine), ChannelNorm(fine), nn.SiLU())
-        self.head = nn.Conv2d(fine, 4 * _FINE**2, 3, padding=1)
+        self.fine = Residual(fine)
+        self.up_last = Up(fine, last)
+        self.look_last = nn.Conv2d(_SEEN * _LAST**2, last, 3, padding=1)
+        self.last = nn.Sequential(Residual(last), ChannelNorm(last), nn.SiLU())
+        self.head = nn.Conv2d(last, 4 * _LAST**2, 3, padding=1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -128,47 +160,60 @@ class DepthHead(nn.Module):
         prior = ground_BHW[:, None].clamp(-0.5, 1.25)
         low = F.avg_pool2d(prior, SPATIAL_FACTOR)
         place = torch.cat([4 * low, torch.log(low.clamp_min(_HORIZON) * 10)], 1)
+        B, _, H, W = prior.shape
+        picture = prior.new_zeros(B, 3, H, W) if pictures_B3HW is None else pictures_B3HW
+        earlier = prior.new_zeros(B, EARLIER, H, W) if earlier_B5HW is None else earlier_B5HW
+        seen = torch.cat([4 * prior, picture, earlier], 1).contiguous(memory_format=torch.channels_last)
+        fine = self.look_fine(self.look(F.pixel_unshuffle(seen, _FINE)))
+        middle = self.look_middle(self.down_middle(fine))
         x = self.stem(torch.cat([latents_BCYX, place], 1).contiguous(memory_format=torch.channels_last))
-        if earlier_B5HW is not None and pictures_B3HW is not None:
-            picture, ratio, shown = earlier_B5HW.split((3, 1, 1), 1)
-            differs = (shown * (picture - pictures_B3HW)).abs().mean(1, keepdim=True)
-            x = x + self.earlier_coarse(F.avg_pool2d(torch.cat([ratio, shown, differs], 1), SPATIAL_FACTOR))
-        x = self.coarse(x)
-        x = self.up_fine(self.middle(self.up_middle(x))) + self.ground(4 * F.pixel_unshuffle(prior, _FINE))
-        if pictures_B3HW is not None:
-            x = x + self.picture(F.pixel_unshuffle(pictures_B3HW, _FINE))
-        if earlier_B5HW is not None:
-            x = x + self.earlier(F.pixel_unshuffle(earlier_B5HW, _FINE))
-        difference, log_error, sky, moving = F.pixel_shuffle(self.head(self.fine(x)), _FINE).float().unbind(1)
+        x = self.coarse(x + self.down_coarse(middle))
+        x = self.middle(self.up_middle(x) + middle)
+        x = self.fine(self.up_fine(x) + fine)
+        x = self.last(self.up_last(x) + self.look_last(F.pixel_unshuffle(seen, _LAST)))
+        difference, log_error, sky, moving = F.pixel_shuffle(self.head(x), _LAST).float().unbind(1)
         disparity = prior_of(ground_BHW) * torch.exp(difference.clamp(-6, 6))
         return Depth(disparity, log_error - 2.0, sky, moving - _STANDS)
 
 
-def depth_loss(found: Depth, depth_BHW: Tensor, moving_BHW: Tensor) -> tuple[Tensor, dict[str, float]]:
+def depth_loss(
+    found: Depth, depth_BHW: Tensor, moving_BHW: Tensor, ground_BHW: Tensor
+) -> tuple[Tensor, dict[str, float]]:
     """Laplace likelihood of the logarithm of depth, edges of it, the sky and the character, against true depth (inf in
-    the sky) and the character's pixels."""
+    the sky), the character's pixels, and the ground's disparity."""
     solid = depth_BHW < FARTHEST
     truth = depth_BHW.clamp(0.05, FARTHEST).log()
     error = (-found.disparity.log() - truth).masked_fill(~solid, 0.0)
     scale = found.log_error.clamp(-6, 3)
-    weight = solid.float()
+    near = depth_BHW < NEAR
+    stands = near & ((depth_BHW * ground_BHW - 1).abs() > _ON_GROUND)
+    weight = torch.where(stands, 1.0, _EASY_WEIGHT) * solid
     likelihood = ((error.abs() * torch.exp(-scale) + scale) * weight).sum() / weight.sum().clamp_min(1)
     steps = [
         (error.diff(dim=dim).abs() * weight.narrow(dim, 1, n - 1) * weight.narrow(dim, 0, n - 1)).mean()
         for dim, n in ((-1, error.shape[-1]), (-2, error.shape[-2]))
     ]
-    sky = F.binary_cross_entropy_with_logits(found.sky, 1 - weight)
+    sky = F.binary_cross_entropy_with_logits(found.sky, (~solid).float())
     walks = F.binary_cross_entropy_with_logits(found.moving, moving_BHW.float())
-    loss = 0.3 * likelihood + 2 * (error.abs() * weight).mean() + sum(steps) + sky + 2 * walks
+    loss = 0.3 * likelihood + 4 * (error.abs() * weight).mean() + sum(steps) + sky + 2 * walks
     with torch.no_grad():
-        ratio = torch.exp(error)[solid]
         numbers = {
-            "absrel": float((ratio - 1).abs().mean()),
-            "delta": float((torch.maximum(ratio, 1 / ratio) < 1.25).float().mean()),
+            f"{name}{end}": value
+            for end, pixels in (("", solid), (f"_{NEAR:.0f}", near), ("_objects", stands))
+            for name, value in _accuracy(torch.exp(error)[pixels]).items()
+        } | {
             "sky": float(((found.sky > 0) == ~solid).float().mean()),
             "moving": _overlap(found.moving > 0, moving_BHW),
         }
     return loss, numbers
+
+
+def _accuracy(ratio: Tensor) -> dict[str, float]:
+    """AbsRel and the share within 1.25 of ratios of found and true depth."""
+    return {
+        "absrel": float((ratio - 1).abs().mean()),
+        "delta": float((torch.maximum(ratio, 1 / ratio) < 1.25).float().mean()),
+    }
 
 
 def _overlap(found: Tensor, truth: Tensor) -> float:

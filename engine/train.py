@@ -190,14 +190,14 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
     sources = _each(_pairs(options), lambda pair: depth.load_samples(*pair))
     held_out = depth.load_samples(*_held_out(options))
     head = DepthHead(DepthConfig(latent_channels=held_out.latents.shape[2]))
-    run = Run(head, _run_config(options, 0.995, ("stem.", "ground.", "head.")), say)
+    run = Run(head, _run_config(options, 0.995, ("stem.", "look.", "look_last.", "head.")), say)
     if options.resume and not run.resume() and DEPTH_FILE.is_file():
-        head.load_state_dict(load_depth(DEPTH_FILE)[0].state_dict(), strict=False)
+        head.load_state_dict(load_depth(DEPTH_FILE)[0].state_dict())
     rng = random.Random(options.seed + run.step)
     verdict = run.train(
         lambda generator: depth.loss_of(head, rng.choice(sources), rng, options.batch, generator),
         lambda: depth.evaluate_depth(run, head, held_out),
-        300,
+        900,
     )
     if options.export:
         say(str(depth.export_depth(run, head, checksum, verdict, DEPTH_FILE)))

@@ -151,7 +151,7 @@ def loss_of(
             pictures = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
     with autocast(noisy.device):
         found = head(noisy, now.ground, pictures, earlier)
-    return depth_loss(found, now.depth, now.moving)
+    return depth_loss(found, now.depth, now.moving, now.ground)
 
 
 @torch.no_grad()
@@ -174,7 +174,7 @@ def evaluate_depth(run: Run, head: DepthHead, held_out: DepthSamples) -> Json:
     PNGs."""
     averaged, scores = run.averaged(DepthHead(head.config)), {}
     n, T = held_out.latents.shape[:2]
-    times = list(range(0, T, 3))
+    times = list(range(0, T, 6))
     for name in ("", "_one_view", "_no_pose", "_no_picture"):
         found = []
         for i in range(n):
@@ -185,7 +185,7 @@ def evaluate_depth(run: Run, head: DepthHead, held_out: DepthSamples) -> Json:
                 before = held_out.at([i] * len(times), [max(t - APART, 0) for t in times], [True] * len(times))
                 earlier = _earlier(averaged, before, now, [t > 0 for t in times])
             result = averaged(now.latents, now.ground, pictures, earlier)
-            found.append(depth_loss(result, now.depth, now.moving)[1])
+            found.append(depth_loss(result, now.depth, now.moving, now.ground)[1])
             if not name and i < 6:
                 _picture(result.seen()[-1], now.depth[-1], run.config.out / f"step{run.step:06d}-{i}.png")
         for key in found[0]:

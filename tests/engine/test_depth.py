@@ -10,7 +10,16 @@ import torch
 
 import render.renderer
 from engine.actions import KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
-from engine.depth import DepthConfig, DepthHead, confidence, depth_loss, estimate, ground_disparity, level_camera
+from engine.depth import (
+    DepthConfig,
+    DepthHead,
+    Everywhere,
+    confidence,
+    depth_loss,
+    estimate,
+    ground_disparity,
+    level_camera,
+)
 from engine.geometry import POCKET_LENS
 from engine.training.depth import AHEAD, character
 
@@ -25,7 +34,7 @@ def test_the_ground_below_a_camera_is_as_far_as_its_height_says():
 
 
 def test_an_untrained_network_says_flat_ground():
-    head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8)))
+    head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8)))
     found = estimate(head, torch.randn(2, 4, 3, 5), None)
     ground = ground_disparity(level_camera(), 48, 80, POCKET_LENS)
     assert torch.allclose(found.disparity[0][30:], ground[30:].clamp(1 / 40, 1.25))
@@ -35,27 +44,29 @@ def test_an_untrained_network_says_flat_ground():
 def test_truth_has_the_least_loss_and_no_error():
     depth = torch.rand(2, 16, 16) * 30 + 1
     depth[:, :4] = float("inf")
-    found = estimate(DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8))), torch.zeros(2, 4, 1, 1), None)
+    found = estimate(DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8))), torch.zeros(2, 4, 1, 1), None)
     sky = torch.where(depth > 1000, 20.0, -20.0)
     walker = torch.zeros(2, 16, 16, dtype=torch.bool)
     walker[:, 8:12, 6:9] = True
+    ground = torch.zeros(2, 16, 16)
     exact = replace(found, disparity=1 / depth.clamp_max(1e6), sky=sky, moving=torch.where(walker, 20.0, -20.0))
-    loss, numbers = depth_loss(exact, depth, walker)
+    loss, numbers = depth_loss(exact, depth, walker, ground)
     assert numbers["absrel"] == pytest.approx(0, abs=1e-5)
     assert numbers["sky"] == numbers["delta"] == numbers["moving"] == 1
-    assert float(loss) < float(depth_loss(replace(exact, disparity=1.2 * exact.disparity), depth, walker)[0])
-    assert float(loss) < float(depth_loss(replace(exact, moving=-exact.moving), depth, walker)[0])
+    assert float(loss) < float(depth_loss(replace(exact, disparity=1.2 * exact.disparity), depth, walker, ground)[0])
+    assert float(loss) < float(depth_loss(replace(exact, moving=-exact.moving), depth, walker, ground)[0])
     assert float(exact.seen()[:, :4].max()) == 0
 
 
 def test_the_network_learns_a_wall():
     torch.manual_seed(0)
-    head = DepthHead(DepthConfig(latent_channels=4, widths=(16, 16, 16)))
+    head = DepthHead(DepthConfig(latent_channels=4, widths=(16, 16, 16, 8)))
     optimiser = torch.optim.Adam(head.parameters(), 1e-2)
     latents, depth = torch.randn(4, 4, 2, 2), torch.full((4, 32, 32), 3.0)
     ground = ground_disparity(np.stack([level_camera()] * 4), 32, 32, POCKET_LENS)
+    nobody = torch.zeros(depth.shape, dtype=torch.bool)
     for _ in range(120):
-        loss, numbers = depth_loss(head(latents, ground), depth, torch.zeros(depth.shape, dtype=torch.bool))
+        loss, numbers = depth_loss(head(latents, ground), depth, nobody, ground)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -63,7 +74,7 @@ def test_the_network_learns_a_wall():
 
 
 def test_a_character_and_what_is_next_to_it_do_not_stand():
-    found = estimate(DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8))), torch.zeros(1, 4, 1, 1), None)
+    found = estimate(DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8))), torch.zeros(1, 4, 1, 1), None)
     moving = torch.full((1, 16, 16), -4.0)
     moving[0, 8, 8] = 4.0
     stands = replace(found, moving=moving).stands()
@@ -83,8 +94,33 @@ def test_the_character_of_a_walk_is_what_fills_the_spot_before_the_camera():
 
 def test_a_picture_is_seen_and_may_be_missing():
     torch.manual_seed(0)
-    head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8)))
-    torch.nn.init.normal_(head.picture.weight)
-    torch.nn.init.normal_(head.head.weight)
+    head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8)))
+    for layer in (head.head, head.look_fine.conv2, head.last[0].conv2):
+        torch.nn.init.normal_(layer.weight)
     latents, grey = torch.zeros(1, 4, 1, 1), torch.full((1, 16, 16, 3), 200, dtype=torch.uint8)
     assert not torch.allclose(estimate(head, latents, None).disparity, estimate(head, latents, None, grey).disparity)
+
+
+def test_what_a_cell_says_is_heard_in_every_other_one():
+    torch.manual_seed(0)
+    layer = Everywhere(8)
+    x = torch.randn(1, 8, 6, 10)
+    assert torch.equal(layer(x), x), "an untrained one adds nothing"
+    torch.nn.init.normal_(layer.out.weight)
+    other = x.clone()
+    other[:, :4, 0, 0] += 3
+    changed = (layer(other) - layer(x)).abs().amax(1)[0]
+    assert (changed > 1e-6).all()
+
+
+def test_edges_of_the_picture_reach_single_pixels_of_depth():
+    torch.manual_seed(0)
+    head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8)))
+    for layer in (head.head, head.last[0].conv2):
+        torch.nn.init.normal_(layer.weight)
+    grey = torch.full((1, 32, 32, 3), 128, dtype=torch.uint8)
+    edge = grey.clone()
+    edge[:, :, 17:] = 255
+    found = [estimate(head, torch.zeros(1, 4, 2, 2), None, each).disparity[0].log() for each in (grey, edge)]
+    differs = (found[0] - found[1]).abs().mean(0)
+    assert differs[16] != differs[17] and differs[17] > 5 * differs[2]

@@ -22,7 +22,7 @@ PATH = frame_poses([Step(keys=KEY_W)] * 12, POCKET, start_pose(POCKET))
 
 def network() -> DepthHead:
     torch.manual_seed(0)
-    head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8)))
+    head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8)))
     wake(head, 1.0)
     return head.eval().requires_grad_(False)
 
