@@ -58,7 +58,7 @@ def tiny_weights(camera: Literal["split", "branch"] = "split") -> PocketWeights:
     """Networks for pictures of 64x32 pixels, latents of 2x4, two tokens each; the same ones at every call."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        vae = Vae(VaeConfig(latent_channels=4, encoder_widths=(8, 8, 8, 8), decoder_widths=(8, 8, 8)))
+        vae = Vae(VaeConfig(latent_channels=4, encoder_widths=(8, 8, 8), decoder_widths=(8, 8, 8)))
         head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8)))
         compositor = Compositor(CompositorConfig(width=8))
     for network in (vae, head, compositor):
