@@ -1,8 +1,8 @@
 """A decoder's work shared by rows (paper §3.5, "spatially parallel VAE"): each rank decodes a strip of the picture.
 
-The decoders see 3x3 positions at a time and keep no statistics over space, but they do it so often that one pixel hangs
-on most rows of a latent (pocket: 9 to each side of at most 12; the released ones: 14 to each side of 30 or 44): strips
-that overlap by all that would save nothing. So ranks exchange one row with each neighbour before every 3x3 convolution
+The decoders see 3x3 positions at a time and keep no statistics over space, but they do it so often that a pixel hangs
+on many rows of a latent (10 to each side of the 12 of pocket; 13 of 44 and 14 of 30 of the released ones): strips that
+overlap by so much would save little. So ranks exchange one row with each neighbour before every 3x3 convolution
 (`Strip.pad`), on whatever grid it works; pointwise layers, norms and changes of the grid stay within a latent row. This
 is the same arithmetic on the same numbers, nothing is approximated. What sees the whole frame, the attention of the
 released decoders on the latent grid, and the few layers before it are computed whole by every rank, before `Strip.cut`.

@@ -37,7 +37,9 @@ DECODERS: dict[str, Callable[[], Any]] = {
 }
 ROWS, COLUMNS, LATENTS, KILLED = 5, 3, 3, 9
 """Neither two nor three ranks divide the rows."""
-EXCHANGES = {"pocket": 13, "wan": 20, "hunyuan": 21}
+WALKED = (1 + 5 * 4) * 32 * 64 * 3
+"""Bytes of the pictures of `walk`."""
+EXCHANGES = {"pocket": 13, "wan": 20, "hunyuan": 25}
 """3x3 convolutions of a decoder after what it computes whole."""
 
 
@@ -81,11 +83,12 @@ def world(kind: str, ranks: Ranks | None = None) -> RecordedWorld[Any]:
     return ReleasedWorld(tiny_released(kind), spec, ranks=ranks)
 
 
-def walk(kind: str, ranks: Ranks | None = None) -> list[list[int]]:
+def walk(kind: str, ranks: Ranks | None = None) -> list[int]:
     """Pictures of a walk in which a chunk is undone, so that decoding begins anew from what came before."""
     walked, shown = world(kind, ranks), []
     for undo in (False, True, False):
-        shown += [frames.ravel().tolist() for frames in walked.step([Step(keys=KEY_W | KEY_RIGHT)] * 2)]
+        for frames in walked.step([Step(keys=KEY_W | KEY_RIGHT)] * 2):
+            shown += frames.ravel().tolist()
         walked.commit()
         if undo:
             walked.rewind(1)
@@ -170,8 +173,10 @@ def test_pockets_ranks_exchange_a_row_with_each_neighbour_and_pictures_with_rank
 def test_a_world_shows_the_same_pictures_through_an_undo_when_its_ranks_share_the_decoding(kind, pair):
     with one_thread():
         alone = walk(kind)
-    together, follower = (told[f"walk {kind}"] for _, told in pair.values())
-    assert together == alone and follower == []
+    together, follower = (np.array(told[f"walk {kind}"]) for _, told in pair.values())
+    apart = np.abs(together - alone)
+    assert len(alone) == WALKED and follower.size == 0 and np.std(alone) > 5
+    assert apart.max() <= 1 and apart.mean() < 1e-3  # a number between two bytes may be rounded to either
 
 
 def test_a_rank_that_dies_while_others_decode_fails_them_with_a_sentence(three):
