@@ -1,29 +1,44 @@
 """Streaming causal convolution over frames, and its state: what each one has seen last (SPEC 11.1).
 
 The released autoencoders work one latent at a time. Whatever a call needs of earlier calls are the last two frames of
-the input of every causal convolution. A `Tape` hands these out in the order in which layers ask and collects the new
-ones, so networks are plain functions of (input, tape) and a state is a tuple of tensors. Shapes are `[B, C, F, H, W]`.
+the input of every causal convolution, with its border. A `Tape` hands these out in the order in which layers ask and
+collects the new ones, so networks are plain functions of (input, tape) and a state is a tuple of tensors. Shapes are
+`[B, C, F, H, W]`.
 """
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from engine.spatial import Fill, Strip, bordered
 
 State = tuple[Tensor, ...]
 """What a network keeps from call to call; the empty tuple before the first."""
 
 
 class Tape:
-    """Reads the state of the previous call and writes that of the next, both in the order of the layers."""
+    """Reads the state of the previous call and writes that of the next, both in the order of the layers.
+
+    Layers ask it for what lies around their input, too: the edge of the picture or, after `cut`, other ranks' rows.
+    """
 
     def __init__(self, state: State) -> None:
         self.first = not state
         self._old, self._new = state, list[Tensor]()
+        self._strip: Strip | None = None
+
+    def cut(self, x: Tensor, strip: Strip | None) -> Tensor:
+        """The rows of `x` that are this rank's: layers after this one have no others."""
+        self._strip = strip
+        return x if strip is None else strip.cut(x)
+
+    def pad(self, x: Tensor, fill: Fill) -> Tensor:
+        """`[..., Y, X]` -> `[..., Y + 2, X + 2]`."""
+        return bordered(x, fill) if self._strip is None else self._strip.pad(x, fill)
 
     def extend(self, x: Tensor, frames: int = 2) -> Tensor:
         """`x` with up to `frames` frames of the layer's earlier input in front."""
@@ -37,7 +52,7 @@ class Tape:
         return tuple(self._new)
 
 
-def pad_front(x: Tensor, count: int, padding: Literal["replicate", "zeros"]) -> Tensor:
+def pad_front(x: Tensor, count: int, padding: Fill) -> Tensor:
     """`x` with `count` frames in front: its earliest one repeated, or zeros."""
     if count <= 0:
         return x
@@ -48,16 +63,14 @@ def pad_front(x: Tensor, count: int, padding: Literal["replicate", "zeros"]) -> 
 class CausalConv(nn.Conv3d):
     """3x3x3 convolution that sees the two frames before each frame; as many frames leave as come in."""
 
-    def __init__(self, width_in: int, width_out: int, padding: Literal["replicate", "zeros"]) -> None:
+    def __init__(self, width_in: int, width_out: int, padding: Fill) -> None:
         super().__init__(width_in, width_out, 3)
-        self.fill: Literal["replicate", "zeros"] = padding
+        self.fill: Fill = padding
 
     def stream(self, x: Tensor, tape: Tape) -> Tensor:
         """New frames and what came before."""
-        joined = tape.extend(x)
-        joined = pad_front(joined, x.shape[2] + 2 - joined.shape[2], self.fill)
-        mode = "replicate" if self.fill == "replicate" else "constant"
-        return self(F.pad(joined, (1, 1, 1, 1, 0, 0), mode=mode))
+        joined = tape.extend(tape.pad(x, self.fill))
+        return self(pad_front(joined, x.shape[2] + 2 - joined.shape[2], self.fill))
 
 
 class ChannelNorm(nn.Module):

@@ -11,6 +11,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -33,12 +34,14 @@ LOOK_SECONDS = 0.2
 """Between two looks for the name of a new group."""
 
 
-def in_file(path: Path, rank: int, size: int, *, interface: str) -> Ranks:
+def in_file(path: Path, rank: int, size: int, *, interface: str, strips: bool = False) -> Ranks:
     """Become one of the ranks that meet in a file, which must be new for every group. Raises `RankLost`."""
-    return _join(FileStore(str(path), size), rank, size, interface)
+    return _join(FileStore(str(path), size), rank, size, interface, strips)
 
 
-def at_torchrun(rank: int, size: int, *, interface: str, after: str, named: Callable[[str], object]) -> Ranks:
+def at_torchrun(
+    rank: int, size: int, *, interface: str, after: str, named: Callable[[str], object], strips: bool = False
+) -> Ranks:
     """Become one of the ranks that torchrun's MASTER_ADDR and MASTER_PORT bring together.
 
     Rank 0 opens a new group; the others wait, as long as it takes, for one of another name than `after`, and tell
@@ -56,7 +59,7 @@ def at_torchrun(rank: int, size: int, *, interface: str, after: str, named: Call
     except RuntimeError as error:
         raise RankLost(f"rank {rank} of {size} does not reach {host}:{port}, where the ranks meet: {error}") from error
     named(name)
-    return _join(PrefixStore(name, store), rank, size, interface)
+    return _join(PrefixStore(name, store), rank, size, interface, strips)
 
 
 def _next_name(store: Store, after: str) -> str:
@@ -65,13 +68,17 @@ def _next_name(store: Store, after: str) -> str:
     return name
 
 
-def _join(store: Store, rank: int, size: int, interface: str) -> Ranks:
-    """Numbers on a GPU travel by NCCL, all others by gloo; a rank computes on the GPU of its place on its machine."""
+def _join(store: Store, rank: int, size: int, interface: str, strips: bool) -> Ranks:
+    """Numbers on a GPU travel by NCCL, all others by gloo; a rank computes on the GPU of its place on its machine.
+
+    Rank 0 says whether all decode in strips.
+    """
     backend = "gloo"
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)) % torch.cuda.device_count())
-    return join(interface=interface, timeout=TIMEOUT, backend=backend, store=store, rank=rank, size=size)
+    ranks = join(interface=interface, timeout=TIMEOUT, backend=backend, store=store, rank=rank, size=size)
+    return replace(ranks, strips=bool(ranks.say(torch.tensor([strips])).item()))
 
 
 def a_gpu_each(ranks: Ranks) -> None:

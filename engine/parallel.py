@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -57,6 +57,8 @@ class Ranks:
 
     rank: int = 0
     size: int = 1
+    strips: bool = False
+    """Whether they also share the decoding of pictures, by rows (`engine.spatial`); else rank 0 decodes alone."""
     traffic: Traffic = field(default_factory=Traffic, compare=False)
 
     @property
@@ -68,8 +70,13 @@ class Ranks:
         """The heads of a rank (default: this one). Raises `WanderError` if there are more ranks than heads."""
         if self.size > heads:
             raise WanderError(f"{self.size} ranks cannot share {heads} heads; use at most {heads}")
+        return self.share(heads, rank)
+
+    def share(self, count: int, rank: int | None = None) -> slice:
+        """What a rank (default: this one) has of `count` things that are dealt out evenly and in order; the last ranks
+        have none where there are more ranks than things."""
         number = self.rank if rank is None else rank
-        most, more = divmod(heads, self.size)
+        most, more = divmod(count, self.size)
         first = number * most + min(number, more)
         return slice(first, first + most + (number < more))
 
@@ -105,6 +112,25 @@ class Ranks:
             except RuntimeError as error:
                 raise self._lost() from error
         return tensor
+
+    def post(self, sent: Sequence[Tensor], heard: Sequence[Tensor], moved: int) -> None:
+        """Sends `sent[r]` to rank r, for every r, and fills `heard[r]` with what rank r sends here; empty tensors stand
+        for nothing. All are on one device; `moved` is the bytes that travel in all, known to every rank.
+
+        One collective, also for a rank that neither sends nor hears; none at all where `moved` is 0. Raises `RankLost`.
+        """
+        if not moved:
+            return
+        self._count(sum(each.nbytes for each in heard), moved)
+        outgoing = torch.cat([_bytes(each.contiguous()) for each in sent])
+        sizes = [each.nbytes for each in heard]
+        incoming = outgoing.new_empty(sum(sizes))
+        try:
+            dist.all_to_all_single(incoming, outgoing, sizes, [each.nbytes for each in sent])
+        except RuntimeError as error:
+            raise self._lost() from error
+        for part, each in zip(incoming.split(sizes), heard, strict=True):
+            each.copy_(part.clone().view(each.dtype).view(each.shape))  # a part may start anywhere, numbers may not
 
     def lead(self, make: Callable[[], Tensor]) -> Tensor:
         """What rank 0 makes, on every rank: shape and dtype are said with it. The others make nothing.

@@ -154,7 +154,7 @@ def advice(plan: Plan) -> list[str]:
         waits = plan.wanted / plan.frames_per_second
         lines.append(f"{waits:.1f} times slower than playback: the world waits for you, pictures are paced evenly.")
         if plan.gpus < 8:
-            lines.append("More GPUs share the attention; the rest is computed on each.")
+            lines.append("More GPUs share the attention, and decoding with --share-decoding; each computes the rest.")
     return lines or ["Nothing: it fits and keeps up with playback."]
 
 

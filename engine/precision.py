@@ -12,6 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from engine.errors import WanderError
 from engine.throughput import gemm_gflops
 
 ROUNDS = 3
@@ -24,6 +25,22 @@ _adopted: dict[torch.dtype, float] = {}
 def default_device() -> torch.device:
     """The CUDA device of this process (the first, unless it has chosen another), or the CPU."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def decoder_device(asked: str, beside: torch.device) -> torch.device:
+    """Where the decoder stands that belongs to a transformer on `beside`: there, unless another device is `asked` for,
+    "cpu" or one of this machine's CUDA devices, such as "cuda:1".
+
+    Raises `WanderError` if there is no such device.
+    """
+    if not asked:
+        return beside
+    known = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if asked not in known:
+        raise WanderError(
+            f"--decoder-device {asked} is none of this machine's {len(known)} devices; choose one of {', '.join(known)}"
+        )
+    return torch.device(asked)
 
 
 def measured() -> Tensor:

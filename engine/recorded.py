@@ -19,6 +19,7 @@ from torch import Tensor
 from engine.actions import LabelRule, Step, StepTable, actions_from_poses, latent_poses, start_pose
 from engine.errors import WanderError
 from engine.parallel import Ranks
+from engine.spatial import Strip
 from engine.text import lines_of, revise
 from engine.world import ChunkRecord, WorldSpec
 
@@ -48,7 +49,8 @@ class RecordedWorld(ABC, Generic[DecoderT]):
     """History and verbs of `engine.world.World`; `table` and `labels` say what a step does and how it is called.
 
     `ranks` make its chunks together: each is given the same verbs and ends with the same records. Rank 0 alone says
-    where a step leads and what came of it, and it alone decodes, so that the others' steps yield no frames.
+    where a step leads and what came of it. It alone decodes, or all do, each its strip; the others' steps yield no
+    frames either way.
     """
 
     def __init__(self, spec: WorldSpec, table: StepTable, labels: LabelRule, ranks: Ranks | None = None) -> None:
@@ -61,6 +63,8 @@ class RecordedWorld(ABC, Generic[DecoderT]):
         self._pending: Pending[DecoderT] | None = None
         self._decoder: DecoderT | None = None
         """The decoder's features after the newest latent; None until they are needed."""
+        self._strip: Strip | None = None
+        """The rows that this rank decodes; None for whole pictures."""
 
     @property
     def chunk(self) -> int:
@@ -121,6 +125,11 @@ class RecordedWorld(ABC, Generic[DecoderT]):
         """The same world from its beginning, with a new seed if one is given."""
         self.spec = self.spec if seed is None else replace(self.spec, seed=seed)
         self._restore([])
+
+    @property
+    def _decodes(self) -> bool:
+        """Whether this rank has a part in decoding."""
+        return self.ranks.leads or self._strip is not None
 
     def _path(self, steps: Sequence[Step]) -> Poses:
         """Where `steps` lead, from where the camera stands `[1 + T, 4, 4]`; latent 0 of a world stands there itself."""

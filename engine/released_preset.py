@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,7 @@ from engine.encoders import Encoders
 from engine.errors import WanderError
 from engine.meeting import a_gpu_each, same_weights, say_records
 from engine.parallel import Ranks
-from engine.precision import compute_dtype, default_device
+from engine.precision import compute_dtype, decoder_device, default_device
 from engine.released_weights import load_5b, load_8b, load_hunyuan_vae, load_wan_vae, weight_files
 from engine.released_world import ReleasedModel, ReleasedWorld, Tell, silent, spoken
 from engine.rollout import Autoregressive, Recipe
@@ -30,6 +31,8 @@ from engine.vae_hunyuan import HunyuanVae
 from engine.vae_wan import WanVae
 from engine.world import ChunkRecord, WorldSpec
 
+DECODER_DEVICE = "WANDER_DECODER_DEVICE"
+"""The environment variable that names a device of its own for the autoencoder."""
 _EDGE = 1 << 20
 """Bytes at both ends of a file that its fingerprint is made of."""
 
@@ -61,7 +64,7 @@ def open_released(spec: WorldSpec, records: Sequence[ChunkRecord] = (), tell: Te
                   folder: Path | None = None, ranks: Ranks | None = None) -> ReleasedWorld:  # fmt: skip
     """A world of `spec.preset`, rebuilt from `records` if there are any; `tell` hears how far loading is.
 
-    Where several `ranks` share it, rank 0 alone reads words and decodes.
+    Where several `ranks` share it, rank 0 alone reads words, and decodes unless they share that as well.
 
     Raises `WanderError` if weights or packages are missing, or for a start that the model has not.
     """
@@ -88,17 +91,30 @@ def _ready(spec: WorldSpec, words: str, folder: Path, tell: Tell, ranks: Ranks) 
         encoders = Encoders(spec.preset, home, tell)
         if ranks.leads:
             encoders(words, spec.image)
-        model = _loaded[home] = load_preset(spec.preset, home, encoders, tell)
+        model = _loaded[home] = load_preset(spec.preset, home, encoders, tell, decoder_of(ranks))
     return model
 
 
-def load_preset(name: str, home: Path, encoders: Encoders, tell: Tell) -> ReleasedModel:
-    """The networks of a preset in the folder `home`."""
+def decoder_of(ranks: Ranks) -> str:
+    """The device that WANDER_DECODER_DEVICE (`--decoder-device`) gives to the one rank that decodes; nothing for the
+    others. Raises `WanderError` if there is no such rank, since all decode."""
+    asked = os.environ.get(DECODER_DEVICE, "")
+    if asked and ranks.strips:
+        raise WanderError(
+            f"{ranks.size} ranks share the decoding, each on its own device, so it can't be done on {asked}; leave out "
+            "--decoder-device or --share-decoding"
+        )
+    return asked if ranks.leads else ""
+
+
+def load_preset(name: str, home: Path, encoders: Encoders, tell: Tell, decoder: str = "") -> ReleasedModel:
+    """The networks of a preset in the folder `home`, the autoencoder on the device `decoder` (see `decoder_device`)."""
     preset, device = PRESETS[name], default_device()
-    cuda = device.type == "cuda"
-    dtype = torch.bfloat16 if cuda else compute_dtype(device.type)
+    apart = decoder_device(decoder, device)
+    dtype = compute_dtype(device.type)
     says = partial(_loading, tell, name)
-    vae = preset.vae(home / "vae", preset.vae_dtype if cuda else dtype, device, progress=partial(says, 0.0, 0.1))
+    vae_dtype = preset.vae_dtype if apart.type == "cuda" else compute_dtype(apart.type)
+    vae = preset.vae(home / "vae", vae_dtype, apart, progress=partial(says, 0.0, 0.1))
     transformer = preset.transformer(home / "transformer", dtype, device, progress=partial(says, 0.1, 1.0))
     return ReleasedModel(transformer=transformer, vae=vae, encode=encoders, recipe=preset.recipe(),
                          width=preset.width, height=preset.height, fps=preset.fps, checksum=fingerprint(home))

@@ -26,6 +26,7 @@ from engine.precision import autocast
 from engine.recorded import Actions, Pending, RecordedWorld, chunk_noise
 from engine.released import PlainKeys
 from engine.rollout import Autoregressive, Recipe, Track, cached_field, denoise
+from engine.spatial import strip_of
 from engine.vae import to_uint8
 from engine.vae_hunyuan import HunyuanVae
 from engine.vae_wan import WanVae
@@ -65,6 +66,11 @@ class ReleasedModel:
         """Latent rows and columns."""
         return self.height // 16, self.width // 16
 
+    @property
+    def decoder_device(self) -> torch.device:
+        """Where the autoencoder is: beside the transformer, or on a device of its own."""
+        return next(self.vae.parameters()).device
+
 
 def spoken(lines: Sequence[str]) -> str:
     """Caption and events as one text, a sentence each: the released models read a single prompt."""
@@ -82,14 +88,15 @@ class ReleasedWorld(RecordedWorld[State]):
         self.width, self.height, self.fps, self.checksum = model.width, model.height, model.fps, model.checksum
         self.recipe = replace(model.recipe, chunk=spec.chunk)
         model.transformer.ranks = self.ranks
+        self._strip = strip_of(self.ranks, model.grid[0])
         self._given = None if spec.image is None else self._encode_first(spec.image)
         self._keys: list[PlainKeys] = []
         self._restore(records)
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.model.vae.parameters()).device
+        """Where the transformer is."""
+        return next(self.model.transformer.parameters()).device
 
     # -- text and pictures --------------------------------------------------------------------------------------------
 
@@ -112,8 +119,9 @@ class ReleasedWorld(RecordedWorld[State]):
                 self._keys = network.read_prompt(features["text"])
 
     def _precision(self, network: torch.nn.Module) -> AbstractContextManager[object]:
-        """Autocast to the network's own numbers."""
-        return autocast(self.device, next(network.parameters()).dtype)
+        """Autocast to the network's own numbers, where it is."""
+        first = next(network.parameters())
+        return autocast(first.device, first.dtype)
 
     def _encode_first(self, picture: Picture) -> Tensor:
         """Latent `[C, Y, X]` of the picture that the world starts from, of any size, as rank 0 has it."""
@@ -122,15 +130,17 @@ class ReleasedWorld(RecordedWorld[State]):
 
     def _encode(self, picture: Picture) -> Tensor:
         """Latent `[C, Y, X]` of a picture `[H, W, 3]`, rounded as the journal rounds."""
-        frame = torch.from_numpy(picture).to(self.device).movedim(-1, 0).float() / 127.5 - 1
+        frame = torch.from_numpy(picture).to(self.model.decoder_device).movedim(-1, 0).float() / 127.5 - 1
         with torch.inference_mode(), self._precision(self.model.vae):
             return self.model.vae.encode(frame[None, None])[0, 0].half().float()
 
-    def _decode(self, latent: Tensor, state: State) -> tuple[Picture, State]:
-        """Frames uint8 `[1 | 4, H, W, 3]` of a latent `[C, Y, X]` and the state for the next."""
+    def _decode(self, latent: Tensor, state: State) -> tuple[Tensor, State]:
+        """Frames uint8 `[1, 1 | 4, H, W, 3]` of a latent `[C, Y, X]`, or this rank's rows of them, where the decoder
+        is, and the state for the next."""
         with torch.inference_mode(), self._precision(self.model.vae):
-            frames, state = self.model.vae.decode(latent[None].float(), state)
-        return to_uint8(frames[0].float()).cpu().numpy(), state
+            given = latent[None].to(self.model.decoder_device).float()
+            frames, state = self.model.vae.decode(given, state, self._strip)
+        return to_uint8(frames.float()), state
 
     def _decoder_state(self) -> State:
         """The decoder's features after the newest latent, decoded once more from as far back as they reach."""
@@ -140,22 +150,24 @@ class ReleasedWorld(RecordedWorld[State]):
         first, last = max(0, len(self._owner) - self.model.vae.reach), len(self._owner)
         for index in range(first, last):
             self._tell((index - first) / (last - first), "Decoding what was last seen")
-            _, state = self._decode(self._latents([index])[0].to(self.device), state)
+            _, state = self._decode(self._latents([index])[0], state)
         return state
 
     # -- one chunk ----------------------------------------------------------------------------------------------------
 
     def _frames(self, steps: tuple[Step, ...], poses: NDArray[np.float32], actions: Actions) -> Iterator[Picture]:
-        self._pending, state = None, self._decoder_state() if self.ranks.leads else ()
+        self._pending, state = None, self._decoder_state() if self._decodes else ()
         latents = self._generate(poses.astype(np.float64), actions)
-        if not self.ranks.leads:
+        if not self._decodes:
             self._pending = Pending(self._record(steps, latents, poses, actions), None)
             return
         for t, latent in enumerate(latents):
-            frames, state = self._decode(latent, state)
+            decoded, state = self._decode(latent, state)
+            frames = self._strip.join(decoded, -3) if self._strip else decoded
             if t == len(latents) - 1:
                 self._pending = Pending(self._record(steps, latents, poses, actions), state)
-            yield frames
+            if frames is not None:
+                yield frames[0].cpu().numpy()
 
     @torch.inference_mode()
     def _generate(self, poses: NDArray[np.float64], actions: Actions) -> Tensor:

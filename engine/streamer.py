@@ -28,6 +28,7 @@ from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
 from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
+from engine.spatial import strip_of
 from engine.surfaces import Surfaces
 from engine.text import encode, lines_of
 from engine.transformer import Mixer, TextCache
@@ -90,6 +91,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self.weights, self._recache = weights, recache
         self.sampling, self.memory = sampling or Sampling(), memory or pocket_memory()
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
+        self._strip = strip_of(self.ranks, weights.grid[0])
         self._cache = KvCache(cache_chunks, self._commit_chunk)
         self._surfaces = Surfaces(weights, self._latent, self._picture)
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
@@ -129,13 +131,13 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._cache.forget_from(len(records))
         self._surfaces.forget_from(sum(len(record.latents) for record in records))
         super()._restore(records)
-        self._decoder = self._decode_state() if self.ranks.leads else None
+        self._decoder = self._decode_state() if self._decodes else None
 
     def _decode_state(self) -> DecoderState | None:
         """The decoder's features after the newest latent; they depend on the last two latents alone."""
         state: DecoderState | None = None
         for index in range(len(self._owner))[-2:]:
-            _, state = self._decode(self._latent(index), state)
+            _, state = self._decoded(self._latent(index), state)
         return state
 
     def _read(self, lines: tuple[str, ...]) -> None:
@@ -211,29 +213,35 @@ class PocketWorld(RecordedWorld[DecoderState]):
     ) -> Iterator[NDArray[np.uint8]]:
         self._pending, state, first = None, self._decoder, not self._records
         latents, guide = self._generate(poses.astype(np.float64), actions)
-        if not self.ranks.leads:
+        if not self._decodes:
             self._pending = Pending(self._record(steps, latents, poses, actions), None)
             return
         for t, latent in enumerate(latents):
-            frames, state = self._decode(latent, state, guide, t)
-            if first and t == 0:
+            decoded, state = self._decoded(latent, state)
+            shown = self._strip.join(decoded) if self._strip else decoded
+            frames = None if shown is None else self._composed(shown, guide, t)
+            if frames is not None and first and t == 0:
                 frames = frames[-1:] if self._start is None else self._start[None]
             if t == len(latents) - 1:
-                self._pending = Pending(self._record(steps, latents, poses, actions, frames[-1].copy()), state)
-            yield frames
+                picture = None if frames is None else frames[-1].copy()
+                self._pending = Pending(self._record(steps, latents, poses, actions, picture), state)
+            if frames is not None:
+                yield frames
 
-    def _decode(
-        self, latent: Tensor, state: DecoderState | None, guide: Guide | None = None, t: int = 0
-    ) -> tuple[NDArray[np.uint8], DecoderState]:
-        """Frames uint8 `[4, H, W, 3]` of latent t `[C, Y, X]` of a chunk, and the state for the next."""
+    def _decoded(self, latent: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
+        """Frames `[1, 4, 3, H, W]` of a latent `[C, Y, X]`, or this rank's rows of them, and the state for the next."""
         with torch.inference_mode(), autocast(latent.device):
-            frames, state = self.weights.vae.decode(latent[None].float(), state)
+            return self.weights.vae.decode(latent[None].float(), state, self._strip)
+
+    def _composed(self, frames: Tensor, guide: Guide | None, t: int) -> NDArray[np.uint8]:
+        """Decoded frames `[1, 4, 3, H, W]` of latent t of a chunk, joined with the guide's, as uint8 `[4, H, W, 3]`."""
+        with torch.inference_mode(), autocast(frames.device):
             if guide is not None and self.weights.compositor is not None:
                 news = self._old_words is not None
                 agree, steady = AGREE_ON_CHANGE if news else AGREE, not news
                 drawn, covered = guide.frames[t : t + 1], guide.covered[t : t + 1]
                 frames = self.weights.compositor(frames, drawn, covered, agree, steady)
-        return to_uint8(frames[0].float()).cpu().numpy(), state
+        return to_uint8(frames[0].float()).cpu().numpy()
 
     @torch.inference_mode()
     def _generate(self, poses: Poses, actions: Actions) -> tuple[Tensor, Guide | None]:

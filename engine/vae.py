@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.spatial import Strip, convolved
+
 FRAMES_PER_LATENT = 4
 SPATIAL_FACTOR = 16
 _UNSHUFFLE = 4
@@ -62,9 +64,10 @@ class Residual(nn.Module):
         for p in self.conv2.parameters():
             nn.init.zeros_(p)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, strip: Strip | None = None) -> Tensor:
         """`[B, C, Y, X]` -> the same shape."""
-        return x + self.conv2(F.silu(self.conv1(F.silu(self.norm(x)))))
+        y = convolved(self.conv1, F.silu(self.norm(x)), strip)
+        return x + convolved(self.conv2, F.silu(y), strip)
 
 
 class Down(nn.Module):
@@ -131,7 +134,8 @@ class Encoder(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class DecoderState:
-    """Feature maps of the latent decoded last: `[B, width, Y, X]` and `[B, width, 2Y, 2X]`."""
+    """Feature maps of the latent decoded last: `[B, width, Y, X]` and `[B, width, 2Y, 2X]`, or a strip's rows of the
+    second."""
 
     coarse: Tensor
     middle: Tensor
@@ -153,14 +157,27 @@ class Decoder(nn.Module):
         self.fine = nn.Sequential(Residual(fine), Residual(fine))
         self.head = nn.Conv2d(fine, 3 * FRAMES_PER_LATENT * _UNSHUFFLE**2, 3, padding=1)
 
-    def forward(self, latent: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
-        """One latent `[B, C, Y, X]` -> frames `[B, 12, 16 Y, 16 X]` and the state for the next."""
+    def forward(
+        self, latent: Tensor, state: DecoderState | None, strip: Strip | None = None
+    ) -> tuple[Tensor, DecoderState]:
+        """One latent `[B, C, Y, X]` -> frames `[B, 12, 16 Y, 16 X]` and the state for the next.
+
+        Of a `strip` the stem alone, which is small, is computed whole.
+        """
         coarse = self.stem(latent)
-        x = self.coarse(self.coarse_previous(coarse, state.coarse if state else None))
+        x = self.coarse_previous(coarse, state.coarse if state else None)
+        x = _all(self.coarse, x if strip is None else strip.cut(x), strip)
         middle = self.up_middle(x)
-        x = self.middle(self.middle_previous(middle, state.middle if state else None))
-        frames = F.pixel_shuffle(self.head(self.fine(self.up_fine(x))), _UNSHUFFLE)
-        return frames, DecoderState(coarse, middle)
+        x = _all(self.middle, self.middle_previous(middle, state.middle if state else None), strip)
+        x = convolved(self.head, _all(self.fine, self.up_fine(x), strip), strip)
+        return F.pixel_shuffle(x, _UNSHUFFLE), DecoderState(coarse, middle)
+
+
+def _all(blocks: nn.Sequential, x: Tensor, strip: Strip | None) -> Tensor:
+    """Blocks of a level, one after the other."""
+    for block in blocks:
+        x = block(x, strip)
+    return x
 
 
 class Vae(nn.Module):
@@ -184,13 +201,15 @@ class Vae(nn.Module):
         raw = self.encoder(groups_BTHW12.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         return ((raw - self.mean[:, None, None]) / self.std[:, None, None]).unflatten(0, (B, T))
 
-    def decode(self, latent_BCYX: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
+    def decode(
+        self, latent_BCYX: Tensor, state: DecoderState | None, strip: Strip | None = None
+    ) -> tuple[Tensor, DecoderState]:
         """One normalised latent `[B, C, Y, X]` -> four frames `[B, 4, 3, H, W]` in about [-1, 1], and the next state.
 
-        Of latent 0 only the last frame is shown.
+        Of latent 0 only the last frame is shown. Of a whole latent a `strip` decodes its own rows.
         """
         raw = latent_BCYX * self.std[:, None, None] + self.mean[:, None, None]
-        frames, after = self.decoder(raw.contiguous(memory_format=torch.channels_last), state)
+        frames, after = self.decoder(raw.contiguous(memory_format=torch.channels_last), state, strip)
         return frames.unflatten(1, (FRAMES_PER_LATENT, 3)), after
 
 

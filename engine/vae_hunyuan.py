@@ -23,6 +23,7 @@ from engine.causal_conv import (
     repeat_channels,
     single_head,
 )
+from engine.spatial import Strip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +49,7 @@ def channels_to_space(x: Tensor, frames: int) -> Tensor:
     """The inverse of `space_to_channels`."""
     B, C, T, H, W = x.shape
     parts = x.view(B, frames, 2, 2, C // (4 * frames), T, H, W)
-    return parts.permute(0, 4, 5, 1, 6, 2, 7, 3).reshape(B, -1, T * frames, 2 * H, 2 * W)
+    return parts.permute(0, 4, 5, 1, 6, 2, 7, 3).reshape(B, C // (4 * frames), T * frames, 2 * H, 2 * W)
 
 
 class Conv(nn.Module):
@@ -187,10 +188,10 @@ class Decoder(nn.Module):
             level.upsample = Up(width_in, width_out, temporal=index < 2)
         self.norm_out, self.conv_out = ChannelNorm(widths[-1]), Conv(widths[-1], 3)
 
-    def forward(self, latent: Tensor, tape: Tape) -> Tensor:
-        """`[B, C, 1, Y, X]` -> `[B, 3, 1 | 4, H, W]`."""
+    def forward(self, latent: Tensor, tape: Tape, strip: Strip | None = None) -> Tensor:
+        """`[B, C, 1, Y, X]` -> `[B, 3, 1 | 4, H, W]`, or the rows of `strip` of that."""
         y = self.conv_in(latent, tape)
-        y = self.mid(y + repeat_channels(latent, y.shape[1]), tape)
+        y = tape.cut(self.mid(y + repeat_channels(latent, y.shape[1]), tape), strip)
         for level in self.up:
             y = level(y, tape)
         return self.conv_out(F.silu(self.norm_out(y)), tape)
@@ -211,10 +212,13 @@ class HunyuanVae(nn.Module):
         others = len(self.config.widths) - 2
         return reach_in_latents((5 + level, level, others * level))
 
-    def decode(self, latent_BCYX: Tensor, state: State = ()) -> tuple[Tensor, State]:
-        """One latent of the transformer -> frames `[B, 1 | 4, 3, H, W]` in about [-1, 1], and the next state."""
+    def decode(self, latent_BCYX: Tensor, state: State = (), strip: Strip | None = None) -> tuple[Tensor, State]:
+        """One latent of the transformer -> frames `[B, 1 | 4, 3, H, W]` in about [-1, 1], and the next state.
+
+        Of a whole latent a `strip` decodes its own rows, and its states have those alone.
+        """
         tape = Tape(state)
-        frames = self.decoder(latent_BCYX.unsqueeze(2) / self.config.scale, tape)
+        frames = self.decoder(latent_BCYX.unsqueeze(2) / self.config.scale, tape, strip)
         return frames.transpose(1, 2), tape.state
 
     def moments(self, frames_BFCHW: Tensor) -> Tensor:

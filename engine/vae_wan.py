@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.causal_conv import CausalConv, ChannelNorm, State, Tape, in_groups, pad_front, reach_in_latents, single_head
+from engine.spatial import Strip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +109,8 @@ class Middle(nn.Module):
 
 def _per_frame(layer: nn.Module, x: Tensor) -> Tensor:
     """A picture layer on every frame of `[B, C, F, H, W]`."""
-    return layer(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (x.shape[0], -1)).transpose(1, 2)
+    B, _, T = x.shape[:3]
+    return layer(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (B, T)).transpose(1, 2)
 
 
 class Downsampler(nn.Module):
@@ -134,7 +136,7 @@ class Upsampler(nn.Module):
     def __init__(self, width: int, temporal: bool) -> None:
         super().__init__()
         enlarge = nn.Upsample(scale_factor=2, mode="nearest-exact")
-        self.resample = nn.Sequential(enlarge, nn.Conv2d(width, width, 3, padding=1))
+        self.resample = nn.Sequential(enlarge, nn.Conv2d(width, width, 3))
         self.time_conv = nn.Conv3d(width, 2 * width, (3, 1, 1)) if temporal else None
 
     def forward(self, x: Tensor, tape: Tape) -> Tensor:
@@ -144,7 +146,8 @@ class Upsampler(nn.Module):
             if not tape.first:
                 y = self.time_conv(pad_front(joined, x.shape[2] + 2 - joined.shape[2], "zeros"))
                 x = torch.stack(y.chunk(2, 1), 3).flatten(2, 3)
-        return _per_frame(self.resample, x)
+        enlarge, conv = self.resample
+        return _per_frame(conv, tape.pad(_per_frame(enlarge, x), "zeros"))
 
 
 class DownLevel(nn.Module):
@@ -222,9 +225,9 @@ class Decoder(nn.Module):
             for a, b, temporal in zip(widths, widths[1:], steps, strict=False)])
         self.norm_out, self.conv_out = ChannelNorm(widths[-1]), CausalConv(widths[-1], 3 * config.patch**2, "zeros")
 
-    def forward(self, latent: Tensor, tape: Tape) -> Tensor:
-        """`[B, C, 1, Y, X]` -> `[B, 12, 1 | 4, H / 2, W / 2]`."""
-        y = self.mid_block(self.conv_in.stream(latent, tape), tape)
+    def forward(self, latent: Tensor, tape: Tape, strip: Strip | None = None) -> Tensor:
+        """`[B, C, 1, Y, X]` -> `[B, 12, 1 | 4, H / 2, W / 2]`, or the rows of `strip` of that."""
+        y = tape.cut(self.mid_block(self.conv_in.stream(latent, tape), tape), strip)
         for level in self.up_blocks:
             y = level(y, tape)
         return self.conv_out.stream(F.silu(self.norm_out(y)), tape)
@@ -250,11 +253,14 @@ class WanVae(nn.Module):
         level, others = 2 * (self.config.blocks + 1) + 1, len(self.config.multiples) - 2
         return reach_in_latents((5 + level, level, others * level))
 
-    def decode(self, latent_BCYX: Tensor, state: State = ()) -> tuple[Tensor, State]:
-        """One latent of the transformer -> frames `[B, 1 | 4, 3, H, W]` in [-1, 1], and the state for the next."""
+    def decode(self, latent_BCYX: Tensor, state: State = (), strip: Strip | None = None) -> tuple[Tensor, State]:
+        """One latent of the transformer -> frames `[B, 1 | 4, 3, H, W]` in [-1, 1], and the state for the next.
+
+        Of a whole latent a `strip` decodes its own rows, and its states have those alone.
+        """
         tape = Tape(state)
         raw = latent_BCYX * self.std[:, None, None] + self.mean[:, None, None]
-        frames = self.decoder(self.post_quant_conv(raw.unsqueeze(2)), tape)
+        frames = self.decoder(self.post_quant_conv(raw.unsqueeze(2)), tape, strip)
         return unfold(frames, self.config.patch).clamp(-1, 1).transpose(1, 2), tape.state
 
     def moments(self, frames_BFCHW: Tensor) -> Tensor:

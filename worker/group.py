@@ -13,7 +13,8 @@ from msgspec import Meta
 from worker.errors import LaunchError
 
 MAX_RANKS = 64
-VARIABLES = ("WANDER_RANKS", "WANDER_INTERFACE")
+DECODER_DEVICE = "WANDER_DECODER_DEVICE"
+VARIABLES = ("WANDER_RANKS", "WANDER_INTERFACE", "WANDER_SHARE_DECODING", DECODER_DEVICE)
 """Through these `launch.py play` tells the worker processes that it starts."""
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
@@ -24,6 +25,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ranks: Annotated[int, Meta(ge=1, le=MAX_RANKS)] = 1
     interface: str = LOOPBACK
     """Network device of their own transport, which is not encrypted."""
+    strips: bool = False
+    """Whether they share the decoding of pictures too, by rows."""
     torchrun: bool = False
     """Whether torchrun has started this process as one of them; the others are then no children of this one."""
     rank: Annotated[int, Meta(ge=0, lt=MAX_RANKS)] = 0
@@ -44,6 +47,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     rank: int = 0
     ranks: int = 1
     interface: str = LOOPBACK
+    strips: bool = False
+    """What rank 0 says about it holds for all."""
     meeting: str = ""
     """The file in which the ranks meet; empty where they meet at torchrun's store."""
     after: str = ""
@@ -65,6 +70,10 @@ def add_options(options: argparse.ArgumentParser) -> None:
     add("--ranks", type=int, metavar="N", help="processes that share the model's heads, a GPU each where there are "
         "GPUs (default: 1, or torchrun's WORLD_SIZE with serve)")  # fmt: skip
     add("--interface", metavar="DEVICE", help="network device between ranks, not encrypted (default: loopback)")
+    add("--share-decoding", action="store_true", help="each rank decodes a strip of the pictures, instead of rank 0 "
+        "all of them: for large pictures and fast links")  # fmt: skip
+    add("--decoder-device", metavar="DEVICE", help="cuda:N or cpu: where a released preset's decoder stands (default: "
+        "beside the rest)")  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,7 +91,8 @@ def taken(arguments: Sequence[str]) -> list[str]:
     Raises `LaunchError` for what cannot be.
     """
     options, rest = parser().parse_known_args(list(arguments))
-    for name, value in zip(VARIABLES, (options.ranks, options.interface), strict=True):
+    given = (options.ranks, options.interface, int(options.share_decoding) or None, options.decoder_device)
+    for name, value in zip(VARIABLES, given, strict=True):
         if value is not None:
             os.environ[name] = str(value)
     told(os.environ)
@@ -91,11 +101,13 @@ def taken(arguments: Sequence[str]) -> list[str]:
 
 def told(environment: Mapping[str, str]) -> Group:
     """The group that the environment asks a worker on this machine for. Raises `LaunchError` for what cannot be."""
-    ranks, interface = (environment.get(name) for name in VARIABLES)
-    return chosen(ranks or None, interface or None, {})
+    ranks, interface, strips, _ = (environment.get(name) for name in VARIABLES)
+    return chosen(ranks or None, interface or None, {}, strips=bool(strips))
 
 
-def chosen(ranks: int | str | None, interface: str | None, environment: Mapping[str, str]) -> Group:
+def chosen(
+    ranks: int | str | None, interface: str | None, environment: Mapping[str, str], *, strips: bool = False
+) -> Group:
     """The group of `ranks` here, or the one that torchrun's variables in `environment` describe.
 
     Raises `LaunchError` for what cannot be.
@@ -111,8 +123,12 @@ def chosen(ranks: int | str | None, interface: str | None, environment: Mapping[
         own = int(environment["RANK"])
         if not 0 <= own < size:
             raise LaunchError(f"RANK {own} is not one of {size} ranks, 0 to {size - 1}; start them with torchrun.")
-        return Group(ranks=size, interface=device, torchrun=size > 1, rank=own)
-    return Group(ranks=1 if ranks is None else _number(ranks, "--ranks"), interface=device)
+        group = Group(ranks=size, interface=device, strips=strips, torchrun=size > 1, rank=own)
+    else:
+        group = Group(ranks=1 if ranks is None else _number(ranks, "--ranks"), interface=device, strips=strips)
+    if strips and group.ranks == 1:
+        raise LaunchError("--share-decoding is for several ranks and there is 1; add --ranks N or leave it out.")
+    return group
 
 
 def _number(value: int | str, name: str) -> int:

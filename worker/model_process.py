@@ -232,9 +232,10 @@ def meet(place: Place, named: Callable[[str], object] = len) -> Any:
         return None
     from engine import meeting
 
+    how: Any = {"interface": place.interface, "strips": place.strips}
     if place.meeting:
-        return meeting.in_file(Path(place.meeting), place.rank, place.ranks, interface=place.interface)
-    return meeting.at_torchrun(place.rank, place.ranks, interface=place.interface, after=place.after, named=named)
+        return meeting.in_file(Path(place.meeting), place.rank, place.ranks, **how)
+    return meeting.at_torchrun(place.rank, place.ranks, after=place.after, named=named, **how)
 
 
 def standing(world: Any) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from worker.client import SESSIONS
 from worker.door import NetworkDoor
 from worker.errors import WanderError
 from worker.following import follow
-from worker.group import add_options, chosen
+from worker.group import DECODER_DEVICE, add_options, chosen
 from worker.keys import FOLDER, Keyring, fingerprint
 from worker.lease import PARK_SECONDS
 from worker.router import Options, Router
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="launch.py serve", description="Let windows on other machines walk here.",
         epilog="Started by torchrun, with the same options on every machine, the processes are ranks of one model: "
-        "rank 0 listens, the others follow it through --interface. play takes --ranks and --interface as well.",
+        "rank 0 listens, the others follow it through --interface. play takes the options about ranks as well.",
     )  # fmt: skip
     add = options.add_argument
     add("--listen", required=True, metavar="HOST:PORT", help="an address of this machine; PORT and the two after it")
@@ -54,7 +54,9 @@ def run(arguments: Sequence[str], say: Callable[[str], object], lacking: Callabl
         os.environ["WANDER_MODELS"] = str(options.models.absolute())  # for the processes that this one starts
     if options.preset not in (None, "pocket") and (sentence := lacking(options.preset)):
         raise WanderError(sentence)
-    group = chosen(options.ranks, options.interface, os.environ)
+    if options.decoder_device:
+        os.environ[DECODER_DEVICE] = options.decoder_device
+    group = chosen(options.ranks, options.interface, os.environ, strips=options.share_decoding)
     if group.rank > 0:
         say(f"rank {group.rank} of {group.ranks} follows rank 0 through {group.interface}")
         follow(group, Path(tempfile.mkdtemp(prefix="wander-")), end_on_signal())

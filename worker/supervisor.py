@@ -196,7 +196,7 @@ class ModelProcess:
 
     def _place(self, rank: int, group: Group) -> Place:
         meeting = "" if group.torchrun else str(self._meeting)
-        return Place(rank=rank, ranks=group.ranks, interface=group.interface, meeting=meeting)
+        return Place(rank=rank, ranks=group.ranks, interface=group.interface, strips=group.strips, meeting=meeting)
 
     @property
     def sentinels(self) -> list[int]:
@@ -257,4 +257,3 @@ class ModelProcess:
 def _is_victim(process: RankProcess) -> bool:
     """Whether it ended because another rank did."""
     return process.status == RANK_LOST
-

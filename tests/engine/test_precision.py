@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import engine.precision
-from engine.precision import autocast, compute_dtype
+from engine.errors import WanderError
+from engine.precision import autocast, compute_dtype, decoder_device
 from engine.throughput import gemm_gflops
 
 
@@ -40,3 +41,15 @@ def test_float32_needs_no_autocast():
     assert isinstance(autocast(device, torch.float32), contextlib.nullcontext)
     with autocast(device, torch.bfloat16):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+def test_a_decoder_stands_beside_the_transformer_unless_a_device_of_this_machine_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    beside = torch.device("cuda", 0)
+    assert decoder_device("", beside) == beside
+    assert decoder_device("cuda:1", beside) == torch.device("cuda", 1)
+    assert decoder_device("cpu", beside) == torch.device("cpu")
+    with pytest.raises(
+        WanderError, match="cuda:2 is none of this machine's 3 devices; choose one of cpu, cuda:0, cuda:1"
+    ):
+        decoder_device("cuda:2", beside)

@@ -16,6 +16,8 @@ from engine import released_preset
 from engine.actions import Step
 from engine.downloads import DOWNLOADS, VARIABLE, lacking, ready
 from engine.errors import WanderError
+from engine.parallel import Ranks
+from engine.released_preset import DECODER_DEVICE, decoder_of, open_released
 from engine.released_weights import load_5b, load_8b, load_hunyuan_vae, load_wan_vae
 from engine.world import WorldSpec, open_world
 from engine.worldplay_8b import released_name
@@ -28,6 +30,7 @@ from tests.engine.tiny_released import (
     SIZES_WAN,
     WIDTH,
     tiny_released,
+    tiny_world,
 )
 
 SPEC = WorldSpec(seed=7, prompt="a village at dusk")
@@ -116,3 +119,34 @@ def test_another_file_is_another_checksum(folder):
         file.seek(-1, 2)
         file.write(b"\x01")
     assert released_preset.fingerprint(home) != before
+
+
+def test_a_device_that_is_not_there_is_refused_for_the_decoder_and_one_that_is_taken(folder, monkeypatch):
+    fill(folder, "worldplay-5b")
+    monkeypatch.setenv(DECODER_DEVICE, "cuda:77")
+    with pytest.raises(WanderError, match="--decoder-device cuda:77 is none of this machine's"):
+        open_world(replace(SPEC, preset="worldplay-5b"))
+    monkeypatch.setenv(DECODER_DEVICE, "cpu")
+    world = open_released(replace(SPEC, preset="worldplay-5b"))
+    assert world.model.decoder_device == torch.device("cpu") and len(next(world.step([Step()] * 4))) == 1
+
+
+def test_only_the_rank_that_decodes_alone_has_its_decoder_elsewhere(monkeypatch):
+    monkeypatch.setenv(DECODER_DEVICE, "cuda:1")
+    assert [decoder_of(Ranks(rank, 2)) for rank in (0, 1)] == ["cuda:1", ""]
+    with pytest.raises(WanderError, match="2 ranks share the decoding, each on its own device, so it"):
+        decoder_of(Ranks(1, 2, strips=True))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_latents_and_pictures_are_brought_to_where_the_autoencoder_stands(preset):
+    world = tiny_world(tiny_released(preset))
+    latent = torch.randn(4, *world.model.grid)
+    world.model.vae.to("meta")  # a second device that every machine has: it knows shapes and refuses to mix
+    with pytest.raises(RuntimeError, match="device meta is not on the expected device cpu"):
+        world.model.vae.decode(latent[None])
+    frames, state = world._decode(latent, ())
+    frames, state = world._decode(latent, state)
+    encoded = world._encode(np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
+    assert {each.device.type for each in (frames, encoded, *state)} == {"meta"}
+    assert frames.shape == (1, 4, HEIGHT, WIDTH, 3) and world.device.type == "cpu"

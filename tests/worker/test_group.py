@@ -5,7 +5,7 @@ import os
 import pytest
 
 from worker.errors import LaunchError
-from worker.group import LOOPBACK, Group, chosen, taken
+from worker.group import LOOPBACK, Group, chosen, taken, told
 
 
 def test_without_a_word_a_model_is_alone_on_the_loopback_device():
@@ -46,3 +46,12 @@ def test_ranks_that_are_started_here_share_the_cores_unless_the_person_decided_o
     assert group.environment(1, {"OMP_NUM_THREADS": "5"})["OMP_NUM_THREADS"] == "5"
     assert Group().environment(0, {"HOME": "/"}) == {"HOME": "/"}
     assert Group(ranks=3, torchrun=True).environment(0, {"LOCAL_RANK": "7"}) == {"LOCAL_RANK": "7"}
+
+
+def test_sharing_the_decoding_is_told_to_children_and_takes_several_ranks(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    assert taken(["--ranks", "2", "--share-decoding", "--decoder-device", "cuda:1"]) == []
+    assert os.environ == {"WANDER_RANKS": "2", "WANDER_SHARE_DECODING": "1", "WANDER_DECODER_DEVICE": "cuda:1"}
+    assert told(os.environ).strips and not told({"WANDER_RANKS": "2"}).strips
+    with pytest.raises(LaunchError, match="--share-decoding is for several ranks and there is 1"):
+        taken(["--ranks", "1", "--share-decoding"])
