@@ -20,8 +20,8 @@ from engine.rollout import Autoregressive
 from engine.worldplay_5b import WorldPlay5B
 
 PRECISIONS = ("full", "int8-weights", "int8", "fp8-weights", "fp8")
-FP8_CAPABILITY = (8, 9)
-"""Compute capability from which a GPU multiplies 8-bit floating-point numbers."""
+FP8_CAPABILITY = 89
+"""Compute capability, times ten, from which a GPU multiplies 8-bit floating-point numbers."""
 FEW_ROWS = ("mod.", "txt.")
 """Parts of the 8B's blocks whose layers keep what they read as it is."""
 
@@ -60,9 +60,9 @@ def _recipes(precision: str, device: torch.device) -> tuple[Any, Any]:
         raise WanderError(f"weights={precision} needs the package torchao, 1 package that is not installed; "
                           "install requirements.lock [gpu], or choose full")  # fmt: skip
     if precision == "fp8":
-        found: tuple[int, ...] = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
-        if found < FP8_CAPABILITY:
-            where = f"this one has {found[0]}.{found[1]}" if device.type == "cuda" else f"this process is on {device}"
+        major, minor = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
+        if 10 * major + minor < FP8_CAPABILITY:
+            where = f"this one has {major}.{minor}" if major else f"this process is on {device}"
             raise WanderError("weights=fp8 needs a GPU of compute capability 8.9 (RTX 4090, H100) or later, "
                               f"{where}; choose fp8-weights or int8")  # fmt: skip
     from torchao import quantization as ao
