@@ -97,7 +97,8 @@ def test_blocks_share_what_was_traced_and_after_the_warm_up_nothing_is_traced_ag
     assert relative_error(velocities(network, preset), exact) < 1e-6
 
 
-@pytest.mark.slow  # half a minute of a C++ compiler
+@pytest.mark.slow  # minutes of a C++ compiler
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_compiled_networks_say_the_same_and_progress_is_told(preset):
     exact, told = velocities(fixture_network(preset), preset), []
