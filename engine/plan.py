@@ -20,6 +20,9 @@ MAX_GPUS = 64
 RESERVE = 1.0e9
 """Bytes of a GPU that its driver and libraries take."""
 
+BUS = 25e9
+"""Bytes a second from a machine's page-locked memory to a card (PCIe 4, 16 lanes; assumed)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gpu:
@@ -140,6 +143,12 @@ def needs(preset: str) -> Mapping[str, float]:
     }  # fmt: skip
 
 
+def streaming(plan: Plan) -> float:
+    """Seconds in which a chunk's passes copy the transformer to the card,."""
+    passes = len(WORKLOADS[plan.preset]().recipe.levels)
+    return passes * plan.bytes.transformer / BUS
+
+
 def advice(plan: Plan) -> list[str]:
     """What to do about it, most useful first."""
     lines = []
@@ -147,9 +156,12 @@ def advice(plan: Plan) -> list[str]:
         lines.append(f"{-plan.spare / 1e9:.1f} GB too little on each GPU: the weights are on all of them.")
         better = next((c for c in CARDS if c.memory_gb * 1e9 - RESERVE >= plan.bytes.total), None)
         lines += [f"Use cards of {better.memory_gb:.0f} GB or more."] if better else []
-        halves = plan.bytes.total - plan.bytes.transformer / 2
-        if halves <= plan.card.memory_gb * 1e9 - RESERVE:
-            lines.append("8-bit weights would fit; this program does not have them yet.")
+        room, rest = plan.card.memory_gb * 1e9 - RESERVE, plan.bytes.total - plan.bytes.transformer
+        if rest + plan.bytes.transformer / 2 <= room:
+            lines.append("8-bit weights fit: WANDER_SPEED=weights=int8-weights (on GPUs from 8.9 also fp8-weights).")
+        if rest + plan.bytes.transformer * 2 / WORKLOADS[plan.preset]().config.depth <= room:
+            lines.append("Blocks streamed from the machine's memory fit: WANDER_SPEED=offload; a chunk then takes "
+                         f"at least {streaming(plan):.1f} s.")  # fmt: skip
     if plan.frames_per_second < plan.wanted:
         waits = plan.wanted / plan.frames_per_second
         lines.append(f"{waits:.1f} times slower than playback: the world waits for you, pictures are paced evenly.")
@@ -193,11 +205,16 @@ def parser() -> argparse.ArgumentParser:
     add("--link", type=float, metavar="GB/S", help="between two GPUs")
     add("--share", type=float, default=0.45, help="part of the peak that is reached (default: %(default)s)")
     add("--json", action="store_true", help="one JSON object instead of the screen")
+    add("--measure", action="store_true", help="instead: time chunks at small sizes here (--measure --help)")
     return options
 
 
 def run(arguments: Sequence[str]) -> str:
     """What to print. Raises `WanderError` for what the person can mend."""
+    if "--measure" in arguments:
+        from engine.measure_released import run as measured
+
+        return measured([each for each in arguments if each != "--measure"])
     options = parser().parse_args(list(arguments))
     count, size = parse_gpus(options.gpus)
     known = card_of(size)

@@ -26,6 +26,7 @@ from engine.precision import compute_dtype, decoder_device, default_device
 from engine.released_weights import load_5b, load_8b, load_hunyuan_vae, load_wan_vae, weight_files
 from engine.released_world import ReleasedModel, ReleasedWorld, Tell, silent, spoken
 from engine.rollout import Autoregressive, Recipe
+from engine.speed import hasten, practice, wanted
 from engine.text import lines_of
 from engine.vae_hunyuan import HunyuanVae
 from engine.vae_wan import WanVae
@@ -108,26 +109,34 @@ def decoder_of(ranks: Ranks) -> str:
 
 
 def load_preset(name: str, home: Path, encoders: Encoders, tell: Tell, decoder: str = "") -> ReleasedModel:
-    """The networks of a preset in the folder `home`, the autoencoder on the device `decoder` (see `decoder_device`)."""
-    preset, device = PRESETS[name], default_device()
+    """The networks of a preset in the folder `home`, as fast as `WANDER_SPEED` says (engine/speed.py), the autoencoder
+    on the device `decoder` (see `decoder_device`)."""
+    preset, device, speed = PRESETS[name], default_device(), wanted()
     apart = decoder_device(decoder, device)
-    dtype = compute_dtype(device.type)
     says = partial(_loading, tell, name)
     vae_dtype = preset.vae_dtype if apart.type == "cuda" else compute_dtype(apart.type)
     vae = preset.vae(home / "vae", vae_dtype, apart, progress=partial(says, 0.0, 0.1))
-    transformer = preset.transformer(home / "transformer", dtype, device, progress=partial(says, 0.1, 1.0))
-    return ReleasedModel(transformer=transformer, vae=vae, encode=encoders, recipe=preset.recipe(),
-                         width=preset.width, height=preset.height, fps=preset.fps, checksum=fingerprint(home))
+    first = torch.device("cpu") if speed.offload else device
+    transformer = preset.transformer(
+        home / "transformer", compute_dtype(device.type), first, progress=partial(says, 0.1, 1.0)
+    )
+    recipe, grid = preset.recipe(), (preset.height // 16, preset.width // 16)
+    hasten(transformer, speed, device, partial(practice, grid=grid, chunk=recipe.chunk), tell)
+    return ReleasedModel(transformer=transformer, vae=vae, encode=encoders, recipe=recipe,
+                         width=preset.width, height=preset.height, fps=preset.fps, attention=speed.attention,
+                         checksum=fingerprint(home, speed.mark))
 
 
 def _loading(tell: Tell, name: str, start: float, end: float, share: float) -> None:
     tell(start + (end - start) * share, f"Loading {name}")
 
 
-def fingerprint(home: Path) -> str:
-    """Of the weights in use: names, sizes and both ends of their files. The whole of 20 GB is read by `models verify`
-    alone."""
-    digest = hashlib.sha256()
+def fingerprint(home: Path, mark: str = "") -> str:
+    """Of the weights in use: names, sizes and both ends of their files, and what else changes their numbers (`mark`).
+
+    The whole of 20 GB is read by `models verify` alone.
+    """
+    digest = hashlib.sha256(mark.encode())
     for part in ("transformer", "vae"):
         for path in weight_files(home / part):
             with open(path, "rb") as file:

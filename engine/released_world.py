@@ -7,7 +7,7 @@ beside its latents and three kinds of tokens, the 5B is given its first latent. 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.actions import WORLDPLAY, WORLDPLAY_LABELS, Step
+from engine.attention import using
 from engine.causal_conv import State
 from engine.geometry import WORLDPLAY_LENS, Lens, image_from_camera, rigid_inverse
 from engine.images import fit_image
@@ -59,6 +60,8 @@ class ReleasedModel:
     height: int
     fps: float
     checksum: str = ""
+    attention: str = "auto"
+    """The kernel (engine/attention.py), checked."""
     lens: Lens = WORLDPLAY_LENS
 
     @property
@@ -118,10 +121,12 @@ class ReleasedWorld(RecordedWorld[State]):
             else:
                 self._keys = network.read_prompt(features["text"])
 
-    def _precision(self, network: torch.nn.Module) -> AbstractContextManager[object]:
-        """Autocast to the network's own numbers, where it is."""
+    @contextmanager
+    def _precision(self, network: torch.nn.Module) -> Iterator[None]:
+        """Autocast to the network's own numbers, where it is; attention by the model's kernel."""
         first = next(network.parameters())
-        return autocast(first.device, first.dtype)
+        with autocast(first.device, first.dtype), using(self.model.attention):
+            yield
 
     def _encode_first(self, picture: Picture) -> Tensor:
         """Latent `[C, Y, X]` of the picture that the world starts from, of any size, as rank 0 has it."""

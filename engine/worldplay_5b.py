@@ -127,9 +127,14 @@ class Block5B(nn.Module):
     def forward(self, x_BTnD: Tensor, modulation_BT6D: Tensor, own: QKV, geometry: Geometry, index: int,
                 text: PlainKeys, context: ContextCache | None, ranks: Ranks) -> Tensor:
         """The block's output `[B, T, n, D]`; `own` are the call's queries, keys and values of all heads."""
+        rotary, projective = two_branch_attention(own, geometry, index, context, ranks=ranks)
+        return self.finish(x_BTnD, modulation_BT6D, rotary, projective, text)
+
+    def finish(self, x_BTnD: Tensor, modulation_BT6D: Tensor, rotary: Tensor, projective: Tensor,
+               text: PlainKeys) -> Tensor:
+        """The block's output after both branches' attention `[B, L, N, H]`: projection, text, feed-forward."""
         _, _, gate1, shift2, scale2, gate2 = self.parts(modulation_BT6D)
         n = x_BTnD.shape[2]
-        rotary, projective = two_branch_attention(own, geometry, index, context, ranks=ranks)
         mixed = self.attn1.to_out[0](rotary.flatten(2)) + self.attn1.to_out_prope[0](projective.flatten(2))
         x = x_BTnD + gate1 * mixed.unflatten(1, (-1, n))
         q = self.attn2.split(self.attn2.norm_q(self.attn2.to_q(self.norm2(x).flatten(1, 2))))

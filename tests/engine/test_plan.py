@@ -6,7 +6,7 @@ import pytest
 
 from engine.cost import worldplay_8b
 from engine.errors import WanderError
-from engine.plan import CARDS, RESERVE, card_of, exchanged, make_plan, parse_gpus, run
+from engine.plan import CARDS, RESERVE, card_of, exchanged, make_plan, parse_gpus, run, streaming
 
 
 @pytest.mark.parametrize(("text", "meant"), [("24GB", (1, 24.0)), ("2x24gb", (2, 24.0)), ("8x80", (8, 80.0))])
@@ -56,3 +56,13 @@ def test_one_gpu_exchanges_nothing():
 def test_an_unknown_preset_lists_the_known_ones():
     with pytest.raises(WanderError, match="worldplay-5b, worldplay-8b"):
         run(["--preset", "pocket", "--gpus", "24GB"])
+
+
+def test_what_does_not_fit_names_the_choices_that_would():
+    shown = run(["--preset", "worldplay-5b", "--gpus", "16GB"])
+    assert "WANDER_SPEED=weights=int8-weights" in shown and "WANDER_SPEED=offload; a chunk then takes at least" in shown
+
+
+def test_streaming_takes_the_weights_over_the_bus_once_a_pass():
+    plan = make_plan("worldplay-8b", 1, CARDS[1], 0.45)
+    assert streaming(plan) == pytest.approx(5 * plan.bytes.transformer / 25e9)  # the context and 4 steps

@@ -16,7 +16,9 @@ from engine import released_preset
 from engine.actions import Step
 from engine.downloads import DOWNLOADS, VARIABLE, lacking, ready
 from engine.errors import WanderError
+from engine.offload import Streamed
 from engine.parallel import Ranks
+from engine.quantise import blocks_of
 from engine.released_preset import DECODER_DEVICE, decoder_of, open_released
 from engine.released_weights import load_5b, load_8b, load_hunyuan_vae, load_wan_vae
 from engine.world import WorldSpec, open_world
@@ -87,6 +89,30 @@ def test_a_world_opens_from_the_users_folder_and_loading_is_told(folder, preset)
     assert not told and again.checksum == world.checksum  # the networks are still loaded
     further = [np.concatenate(list(each.step([Step()] * 4))) for each in (again, world)]
     assert np.array_equal(*further)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_the_environment_chooses_is_in_force_and_numbers_that_it_changes_have_another_checksum(
+    folder, preset, monkeypatch
+):
+    fill(folder, preset)
+    plain = open_world(replace(SPEC, preset=preset))
+    first = np.concatenate(list(plain.step([Step()] * 4)))
+    for chosen, same in (("offload", True), ("offload,attention=sdpa", False)):
+        monkeypatch.setattr(released_preset, "_loaded", {})
+        monkeypatch.setenv("WANDER_SPEED", chosen)
+        world = open_world(replace(SPEC, preset=preset))
+        assert isinstance(blocks_of(world.model.transformer), Streamed)
+        assert (world.checksum == plain.checksum) is same
+        frames = np.concatenate(list(world.step([Step()] * 4)))
+        assert np.abs(frames.astype(int) - first).max() <= (0 if same else 1)
+
+
+def test_a_choice_that_does_not_exist_stops_the_start(folder, monkeypatch):
+    fill(folder, "worldplay-5b")
+    monkeypatch.setenv("WANDER_SPEED", "warp=9")
+    with pytest.raises(WanderError, match="WANDER_SPEED has 'warp=9'"):
+        open_world(replace(SPEC, preset="worldplay-5b"))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
