@@ -68,18 +68,20 @@ def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, magnified, out)
 
 @njit(cache=True, nogil=True)
 def _close(buffer, closed):  # pragma: no cover
-    """Pixels between those of a surface that came nearer: bare, with at least five neighbours that aren't."""
+    """Pixels between those of a surface that came nearer: at least five of their neighbours stand before what they
+    show, if that is anything."""
     H, W = buffer.shape
     for i in range(H):
         for j in range(W):
-            most, count = buffer[i, j], 0
-            if most < 0:
-                for row in range(max(i - 1, 0), min(i + 2, H)):
-                    for column in range(max(j - 1, 0), min(j + 2, W)):
-                        if buffer[row, column] >= 0:
-                            count += 1
-                            most = max(most, buffer[row, column])
-            closed[i, j] = most if buffer[i, j] >= 0 or count >= 5 else np.float32(-1.0)
+            here = buffer[i, j]
+            before = here + np.float32(0.15) * here + np.float32(0.004) if here >= 0 else np.float32(0.0)
+            most, count = here, 0
+            for row in range(max(i - 1, 0), min(i + 2, H)):
+                for column in range(max(j - 1, 0), min(j + 2, W)):
+                    if buffer[row, column] >= before:
+                        count += 1
+                        most = max(most, buffer[row, column])
+            closed[i, j] = most if count >= 5 else here
 
 
 _KEYS = -1.4
@@ -96,15 +98,12 @@ def _cubic(f):  # pragma: no cover
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
 def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, source, out, near, origin):  # pragma: no cover
-    """Fills the bare pixels of a view from one source, whose number they get; returns how many are covered then."""
+    """Fills the bare pixels of a view from one source, whose number they get."""
     H, W = disparity.shape
-    least, total = np.float32(1.0) / farthest, 0
+    least = np.float32(1.0) / farthest
     for i in range(H):
         for j in range(W):
-            if origin[i, j] >= 0:
-                total += 1
-                continue
-            if buffer[i, j] < 0:
+            if origin[i, j] >= 0 or buffer[i, j] < 0:
                 continue
             d = max(buffer[i, j], least)
             x, y, inverse = _project(m, i, j, d, H, W, fx, fy, nearest)
@@ -136,6 +135,51 @@ def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, source, o
                 out[c, i, j] = min(max(value, min(min(p, q), min(r, s))), max(max(p, q), max(r, s)))
             near[i, j] = buffer[i, j]
             origin[i, j] = source
+
+
+AROUND, DENSE, SURROUNDED = 4, 45, 5
+"""Covered pixels with fewer than `DENSE` covered ones within `AROUND` rows and columns (those of a straight edge have
+just as many) become bare: a surface that is stretched so far that it has come apart. Bare ones with `SURROUNDED`
+covered neighbours of eight take their mean."""
+
+
+@njit(cache=True, nogil=True)
+def _tidy(out, near, origin, before, sums):  # pragma: no cover
+    """Takes away specks within the picture, see `DENSE`, and returns how many pixels are covered then; `before`
+    `[H, W]` and `sums` `[H + 1, W + 1]` are room to work in."""
+    (H, W), r = origin.shape, AROUND
+    before[:] = origin
+    sums[0, :] = 0
+    for i in range(H):
+        line = 0
+        sums[i + 1, 0] = 0
+        for j in range(W):
+            line += before[i, j] >= 0
+            sums[i + 1, j + 1] = sums[i, j + 1] + line
+    total = sums[H, W]
+    for i in range(r, H - r):
+        for j in range(r, W - r):
+            if before[i, j] >= 0:
+                lower, upper = sums[i + r + 1], sums[i - r]
+                if lower[j + r + 1] - upper[j + r + 1] - lower[j - r] + upper[j - r] < DENSE:
+                    origin[i, j] = -1
+                    total -= 1
+                continue
+            count = sums[i + 2, j + 2] - sums[i - 1, j + 2] - sums[i + 2, j - 1] + sums[i - 1, j - 1]
+            if count < SURROUNDED:
+                continue
+            newest = np.int8(127)
+            red = green = blue = depth = np.float32(0.0)
+            for row in range(i - 1, i + 2):
+                for column in range(j - 1, j + 2):
+                    if before[row, column] >= 0:
+                        newest = min(newest, before[row, column])
+                        red += out[0, row, column]
+                        green += out[1, row, column]
+                        blue += out[2, row, column]
+                        depth += near[row, column]
+            out[0, i, j], out[1, i, j], out[2, i, j] = red / count, green / count, blue / count
+            near[i, j], origin[i, j] = depth / count, newest
             total += 1
     return total
 
@@ -154,7 +198,7 @@ def draw(
     enough: float,
 ) -> tuple[Floats, NDArray[np.int8], Floats]:
     """Pictures `[V, 3, H, W]` of sources, newest first, the number of the source that each pixel is from `[V, H, W]`,
-    and the disparity of what it shows `[V, H, W]`; bare pixels are 0 and from source -1.
+    and the disparity of what it shows `[V, H, W]`; bare pixels are from source -1.
 
     Pictures `[3, H, W]`, disparities and masks of what is splatted `[H, W]`, rigid transforms `[sources, V, 4, 4]`,
     focal lengths in picture widths and heights, the depths between which surfaces are seen, the pixels that a source
@@ -167,14 +211,15 @@ def draw(
     origin = np.full((V, H, W), -1, np.int8)
 
     def view(v: int) -> None:
+        before, sums = np.empty((H, W), np.int8), np.empty((H + 1, W + 1), np.int32)
         splatted, buffer = np.empty((2, H, W), np.float32)
         for s, (picture, disparity) in enumerate(zip(pictures, disparities, strict=True)):
             _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, widest, splatted)
             _close(splatted, buffer)
-            seen = _look_up(
+            _look_up(
                 picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, s, out[v], near[v], origin[v]
             )
-            if seen > enough * H * W:
+            if _tidy(out[v], near[v], origin[v], before, sums) > enough * H * W:
                 return
 
     list(_THREADS.map(view, range(V)))

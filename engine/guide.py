@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.actions import heading, turn
-from engine.drawing import draw
+from engine.drawing import AROUND, DENSE, SURROUNDED, draw
 from engine.geometry import Lens, rigid_inverse
 from engine.precision import autocast
 from engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, Vae
@@ -135,12 +135,13 @@ def splat(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Tensor
 
 
 def close(disparity_VHW: Tensor) -> Tensor:
-    """Disparities whose bare pixels between those of a surface that came nearer (at least five of the eight neighbours
-    are covered) take the nearest neighbour's."""
-    shown = (disparity_VHW >= 0).float()[:, None]
-    count = 9 * F.avg_pool2d(shown, 3, 1, 1)[:, 0]
-    nearest = F.max_pool2d(disparity_VHW[:, None], 3, 1, 1)[:, 0]
-    return torch.where((disparity_VHW < 0) & (count > 4.5), nearest, disparity_VHW)
+    """Disparities whose pixels between those of a surface that came nearer (at least five of the eight neighbours stand
+    before what they show, if that is anything) take the nearest neighbour's."""
+    here = disparity_VHW[:, None]
+    before = torch.where(here >= 0, here + 0.15 * here + 0.004, 0.0)
+    around = F.unfold(F.pad(here, (1, 1, 1, 1), value=-1.0), 3).unflatten(2, here.shape[-2:])
+    count = (around >= before).sum(1, keepdim=True)
+    return torch.where(count >= 5, around.amax(1, keepdim=True), here)[:, 0]
 
 
 Seen = tuple[Tensor, Tensor, Tensor]
@@ -210,15 +211,30 @@ def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens
 def look_through(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> Seen:
     """The sources alone, in plain tensor operations."""
     picture, covered, near = look_from(sources[-1], views_V44, lens)
-    origin = covered.to(torch.int8) - 1
+    picture, origin, near = tidy(picture, covered.to(torch.int8) - 1, near)
     for number, source in enumerate(reversed(sources[:-1]), 1):
         covered = origin >= 0
         if covered.float().mean() > _ENOUGH:
             break
         older, visible, behind = look_from(source, views_V44, lens)
         picture, near = torch.where(covered[:, None], picture, older), torch.where(covered, near, behind)
-        origin = torch.where(visible & ~covered, number, origin)
+        picture, origin, near = tidy(picture, torch.where(visible & ~covered, number, origin), near)
     return picture, origin, near
+
+
+def tidy(picture: Tensor, origin: Tensor, near: Tensor) -> Seen:
+    """Without specks: see `engine.drawing.DENSE`. Along the border all stays as it is."""
+    known = (origin >= 0)[:, None]
+    r, side = AROUND, 2 * AROUND + 1
+    inside = F.pad(torch.ones_like(known[..., r:-r, r:-r]), (r, r, r, r))
+    both = torch.cat([picture, near[:, None], torch.ones_like(near)[:, None]], 1) * known
+    total, density = 9 * F.avg_pool2d(both, 3, 1, 1), side**2 * F.avg_pool2d(known.float(), side, 1, r)
+    count = total[:, 4:].round()
+    filled, lost = inside & ~known & (count >= SURROUNDED), inside & known & (density.round() < DENSE)
+    newest = -F.max_pool2d(torch.where(known, -origin[:, None].float(), -127.0), 3, 1, 1)
+    mean = total[:, :4] / count.clamp_min(1)
+    origin = torch.where(filled, newest, torch.where(lost, -1, origin[:, None]))[:, 0].to(origin.dtype)
+    return torch.where(filled, mean[:, :3], picture), origin, torch.where(filled[:, 0], mean[:, 3], near)
 
 
 def fill(picture: Tensor, known: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from engine.actions import KEY_D, KEY_LEFT, KEY_RIGHT, KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
 from engine.depth import ground_disparity
+from engine.drawing import _tidy
 from engine.geometry import POCKET_LENS
-from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through
+from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through, tidy
 from engine.streamer import NEWS
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
@@ -98,6 +99,25 @@ def test_a_wall_that_came_nearer_has_no_holes_and_shows_its_own_colours(drawing,
     picture, origin, _ = drawing([wall], nearer[None], POCKET_LENS)
     assert (origin == 0).all()
     assert (picture[0] - wide / times).abs().max() < 0.03
+
+
+def test_specks_are_taken_away_and_small_holes_closed_by_both_drawings():
+    origin = torch.full((1, 16, 24), -1, dtype=torch.int8)
+    origin[:, :, 12:] = 1
+    origin[0, 7, 5:7], origin[0, 8, 17] = 0, -1  # specks and a hole
+    picture, near = torch.rand(1, 3, 16, 24), torch.rand(1, 16, 24)
+    shown, found, depth = tidy(picture, origin, near)
+    expected = origin.clone()
+    expected[0, 7, 5:7], expected[0, 8, 17] = -1, 1
+    assert torch.equal(found, expected)
+    around = [(row, column) for row in (7, 8, 9) for column in (16, 17, 18) if (row, column) != (8, 17)]
+    assert torch.allclose(shown[0, :, 8, 17], torch.stack([picture[0, :, r, c] for r, c in around]).mean(0), atol=1e-6)
+    arrays = [x[0].numpy().copy() for x in (picture, near, origin)]
+    _tidy(*arrays, np.empty((16, 24), np.int8), np.empty((17, 25), np.int32))
+    known = (expected[0] >= 0).numpy()
+    assert np.array_equal(arrays[2], found[0].numpy())
+    assert np.allclose(arrays[0][:, known], shown[0].numpy()[:, known], atol=1e-6)
+    assert np.allclose(arrays[1][known], depth[0].numpy()[known], atol=1e-6)
 
 
 def test_holes_continue_what_is_around_them_and_known_pixels_stay():
