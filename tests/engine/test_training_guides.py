@@ -50,7 +50,7 @@ def made(tmp_path: Path) -> Path:
 def test_every_latent_but_the_first_is_shown_something(made):
     guides = load_guides(made)
     assert guides.shape == (4, 5, 4 + 4, 2, 4)
-    assert not guides[:, 0].any() and all(guides[:, t, 4:].float().mean() > 0.3 for t in range(1, 5))
+    assert not guides[:, 0].any() and all(guides[:, t, 4:].float().mean() > 0.05 for t in range(1, 5))
 
 
 def test_calm_clips_stand_beside_those_in_which_something_happens(made):
