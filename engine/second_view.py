@@ -77,8 +77,3 @@ def _joined(alone: Depth, first: list[int], both: Depth, rows: list[int], count:
     out[first] = one
     out[rows] = two
     return out
-
-
-def view_before(index: int) -> int | None:
-    """The latent whose picture is looked at for latent `index`."""
-    return max(index - APART, 0) if index else None

@@ -19,7 +19,7 @@ from engine.depth import confidence, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, lifted, make_guide
 from engine.precision import autocast
-from engine.second_view import estimate_views, view_before
+from engine.second_view import estimate_views
 from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
 from engine.weights import PocketWeights
 
@@ -91,15 +91,12 @@ class Surfaces:
     @torch.inference_mode()
     def _lift(self, index: int, path: NDArray[np.float64]) -> Surface:
         assert self.weights.depth is not None, "a guided transformer comes with a depth network"
-        before = view_before(index)
-        indices = [index] if before is None else [before, index]
-        latents = torch.stack([self._latent(i) for i in indices])
-        pictures = torch.from_numpy(np.stack([self._shown(i) for i in indices])).to(latents.device)
-        cameras = path[indices]
-        earlier = [None] if before is None else [None, 0]
-        depth = estimate_views(self.weights.depth, latents, cameras, pictures, earlier)
-        picture, disparity, stands = signed(pictures[-1:])[0].contiguous(), depth.seen()[-1], depth.stands()[-1]
-        return Surface(picture, disparity, cameras[-1], stands, confidence(depth)[-1])
+        latents = self._latent(index)[None]
+        pictures = torch.from_numpy(self._shown(index))[None].to(latents.device)
+        depth = estimate_views(self.weights.depth, latents, path[[index]], pictures, [None])
+        return Surface(
+            signed(pictures)[0].contiguous(), depth.seen()[0], path[index], depth.stands()[0], confidence(depth)[0]
+        )
 
     def _shown(self, index: int) -> NDArray[np.uint8]:
         shown = self._picture(index)

@@ -30,7 +30,7 @@ from engine.geometry import POCKET_LENS, rigid_inverse
 from engine.guide import Guide, lifted, make_guide
 from engine.memory import pocket, select_context
 from engine.precision import autocast, default_device
-from engine.second_view import estimate_views, surfaces_of, view_before
+from engine.second_view import estimate_views, surfaces_of
 from engine.training.latents import encode_frames
 from engine.transformer import COVERAGE, STALE
 from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, to_uint8
@@ -56,7 +56,7 @@ def guides_of(
     """Guides of one clip; `pictures` are what its latents' last frames are taken to show. Latent 0 has none (zeros)."""
     T, C, Y, X = latents_TCYX.shape
     pictures = torch.from_numpy(pictures_THW3.copy())
-    depth = estimate_views(head, latents_TCYX, poses, pictures, [view_before(t) for t in range(T)])
+    depth = estimate_views(head, latents_TCYX, poses, pictures, [None] * T)
     frames = signed(pictures).to(depth.disparity.device)
     surfaces = surfaces_of(depth, frames, poses)
     H, W = frames.shape[-2:]

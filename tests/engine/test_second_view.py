@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import fields
 
 import numpy as np
-import pytest
 import torch
 
 from engine.actions import KEY_W, POCKET, Step, frame_poses, start_pose
@@ -13,7 +12,7 @@ from engine.depth import EARLIER, Depth, DepthConfig, DepthHead, estimate, groun
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface
 from engine.precision import autocast
-from engine.second_view import APART, earlier_view, estimate_views, view_before
+from engine.second_view import earlier_view, estimate_views
 from tests.engine.tiny import wake
 
 H, W = 48, 80
@@ -62,8 +61,3 @@ def test_only_the_view_before_matters():
     alone = estimate_views(network(), latents, cameras, pictures, [None] * 4)
     apart = [(walk.disparity[3] - other).abs().mean() for other in (pair.disparity[1], alone.disparity[3])]
     assert apart[0] < 0.02 * apart[1]
-
-
-@pytest.mark.parametrize(("index", "before"), [(0, None), (1, 0), (APART, 0), (APART + 3, 3)])
-def test_a_latent_looks_back_two_thirds_of_a_second_or_to_the_start(index, before):
-    assert view_before(index) == before
