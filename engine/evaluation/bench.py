@@ -139,7 +139,7 @@ def cost_of_chunk(weights: PocketWeights, clip: TrueClip, chunk: int) -> Cost:
         if weights.depth is not None:
             depth = weights.depth
             guide = chunk * _gflop(lambda: weights.vae.encode(frames.flatten(1, 2)[None]))
-            guide += 2 * _gflop(lambda: estimate(depth, picture, None))  # the newest picture, and the one before it
+            guide += _gflop(lambda: estimate(depth, picture, None))  # of the newest picture
         if weights.compositor is not None:
             compositor = weights.compositor
             decode += chunk * _gflop(lambda: compositor(frames, frames, frames[:, :, 0] > 0))
