@@ -53,7 +53,7 @@ class Sampling:
 
     steps: int = 4
     shift: float = 3.0
-    emphasis: float = 0.6
+    emphasis: float = 0.3
     """While words are new: how much further the velocity goes in the direction from the old words to the new ones."""
 
 
