@@ -137,15 +137,24 @@ def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, source, o
             origin[i, j] = source
 
 
-AROUND, DENSE, SURROUNDED = 4, 45, 5
-"""Covered pixels with fewer than `DENSE` covered ones within `AROUND` rows and columns (those of a straight edge have
-just as many) become bare: a surface that is stretched so far that it has come apart. Bare ones with `SURROUNDED`
-covered neighbours of eight take their mean."""
+AROUND, SURROUNDED = 4, 5
+"""Covered pixels become bare where fewer of the pixels within `AROUND` rows and columns are covered than beside a
+straight edge (`AROUND + 1` of `2 AROUND + 1`): a surface that is stretched so far that it has come apart. Bare ones
+with `SURROUNDED` covered neighbours of eight take their mean."""
+
+
+@njit(inline="always")
+def _within(sums, i, j, r):  # pragma: no cover
+    """Pixels of the picture within r rows and columns, and how many of them are covered, by their running `sums`."""
+    top, bottom = max(i - r, 0), min(i + r + 1, sums.shape[0] - 1)
+    left, right = max(j - r, 0), min(j + r + 1, sums.shape[1] - 1)
+    covered = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    return (bottom - top) * (right - left), covered
 
 
 @njit(cache=True, nogil=True)
 def _tidy(out, near, origin, before, sums):  # pragma: no cover
-    """Takes away specks within the picture, see `DENSE`, and returns how many pixels are covered then; `before`
+    """Takes away specks, see `AROUND`, and returns how many pixels are covered then; `before`
     `[H, W]` and `sums` `[H + 1, W + 1]` are room to work in."""
     (H, W), r = origin.shape, AROUND
     before[:] = origin
@@ -157,21 +166,21 @@ def _tidy(out, near, origin, before, sums):  # pragma: no cover
             line += before[i, j] >= 0
             sums[i + 1, j + 1] = sums[i, j + 1] + line
     total = sums[H, W]
-    for i in range(r, H - r):
-        for j in range(r, W - r):
+    for i in range(H):
+        for j in range(W):
             if before[i, j] >= 0:
-                lower, upper = sums[i + r + 1], sums[i - r]
-                if lower[j + r + 1] - upper[j + r + 1] - lower[j - r] + upper[j - r] < DENSE:
+                area, covered = _within(sums, i, j, r)
+                if covered * (2 * r + 1) < area * (r + 1):
                     origin[i, j] = -1
                     total -= 1
                 continue
-            count = sums[i + 2, j + 2] - sums[i - 1, j + 2] - sums[i + 2, j - 1] + sums[i - 1, j - 1]
+            _, count = _within(sums, i, j, 1)
             if count < SURROUNDED:
                 continue
             newest = np.int8(127)
             red = green = blue = depth = np.float32(0.0)
-            for row in range(i - 1, i + 2):
-                for column in range(j - 1, j + 2):
+            for row in range(max(i - 1, 0), min(i + 2, H)):
+                for column in range(max(j - 1, 0), min(j + 2, W)):
                     if before[row, column] >= 0:
                         newest = min(newest, before[row, column])
                         red += out[0, row, column]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.actions import heading, turn
-from engine.drawing import AROUND, DENSE, SURROUNDED, draw
+from engine.drawing import AROUND, SURROUNDED, draw
 from engine.geometry import Lens, rigid_inverse
 from engine.precision import autocast
 from engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, Vae
@@ -223,14 +223,13 @@ def look_through(sources: Sequence[Surface], views_V44: NDArray[np.float64], len
 
 
 def tidy(picture: Tensor, origin: Tensor, near: Tensor) -> Seen:
-    """Without specks: see `engine.drawing.DENSE`. Along the border all stays as it is."""
+    """Without specks: see `engine.drawing.AROUND`."""
     known = (origin >= 0)[:, None]
     r, side = AROUND, 2 * AROUND + 1
-    inside = F.pad(torch.ones_like(known[..., r:-r, r:-r]), (r, r, r, r))
     both = torch.cat([picture, near[:, None], torch.ones_like(near)[:, None]], 1) * known
-    total, density = 9 * F.avg_pool2d(both, 3, 1, 1), side**2 * F.avg_pool2d(known.float(), side, 1, r)
+    total, density = 9 * F.avg_pool2d(both, 3, 1, 1), F.avg_pool2d(known.float(), side, 1, r, count_include_pad=False)
     count = total[:, 4:].round()
-    filled, lost = inside & ~known & (count >= SURROUNDED), inside & known & (density.round() < DENSE)
+    filled, lost = ~known & (count >= SURROUNDED), known & (density < (r + 1) / side - 1e-4)
     newest = -F.max_pool2d(torch.where(known, -origin[:, None].float(), -127.0), 3, 1, 1)
     mean = total[:, :4] / count.clamp_min(1)
     origin = torch.where(filled, newest, torch.where(lost, -1, origin[:, None]))[:, 0].to(origin.dtype)

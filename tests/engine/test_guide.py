@@ -104,11 +104,11 @@ def test_a_wall_that_came_nearer_has_no_holes_and_shows_its_own_colours(drawing,
 def test_specks_are_taken_away_and_small_holes_closed_by_both_drawings():
     origin = torch.full((1, 16, 24), -1, dtype=torch.int8)
     origin[:, :, 12:] = 1
-    origin[0, 7, 5:7], origin[0, 8, 17] = 0, -1  # specks and a hole
+    origin[0, 7, 5:7], origin[0, 0, 3], origin[0, 8, 17] = 0, 0, -1  # specks, one at the border, and a hole
     picture, near = torch.rand(1, 3, 16, 24), torch.rand(1, 16, 24)
     shown, found, depth = tidy(picture, origin, near)
     expected = origin.clone()
-    expected[0, 7, 5:7], expected[0, 8, 17] = -1, 1
+    expected[0, 7, 5:7], expected[0, 0, 3], expected[0, 8, 17] = -1, -1, 1
     assert torch.equal(found, expected)
     around = [(row, column) for row in (7, 8, 9) for column in (16, 17, 18) if (row, column) != (8, 17)]
     assert torch.allclose(shown[0, :, 8, 17], torch.stack([picture[0, :, r, c] for r, c in around]).mean(0), atol=1e-6)
