@@ -18,6 +18,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+SAME, SAME_AT_LEAST = 0.15, 0.004
+"""Two disparities are of one surface if they differ by no more than this share of the greater and this number."""
+
 Floats = NDArray[np.float32]
 
 _THREADS = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="drawing")
@@ -74,7 +77,7 @@ def _close(buffer, closed):  # pragma: no cover
     for i in range(H):
         for j in range(W):
             here = buffer[i, j]
-            before = here + np.float32(0.15) * here + np.float32(0.004) if here >= 0 else np.float32(0.0)
+            before = here + np.float32(SAME) * here + np.float32(SAME_AT_LEAST) if here >= 0 else np.float32(0.0)
             most, count = here, 0
             for row in range(max(i - 1, 0), min(i + 2, H)):
                 for column in range(max(j - 1, 0), min(j + 2, W)):
@@ -120,7 +123,7 @@ def _look_up(picture, disparity, buffer, m, fx, fy, nearest, farthest, source, o
                 disparity[y1, x0] * (1 - fx_) + disparity[y1, x1] * fx_
             ) * fy_
             here = d * inverse if buffer[i, j] > 0 else np.float32(0.0)
-            if abs(here - there) > np.float32(0.15) * max(here, there) + np.float32(0.004):
+            if abs(here - there) > np.float32(SAME) * max(here, there) + np.float32(SAME_AT_LEAST):
                 continue
             wx, wy = _cubic(fx_), _cubic(fy_)
             for c in range(3):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.actions import heading, turn
-from engine.drawing import AROUND, SURROUNDED, draw
+from engine.drawing import AROUND, SAME, SAME_AT_LEAST, SURROUNDED, draw
 from engine.geometry import Lens, rigid_inverse
 from engine.precision import autocast
 from engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, Vae
@@ -138,7 +138,7 @@ def close(disparity_VHW: Tensor) -> Tensor:
     """Disparities whose pixels between those of a surface that came nearer (at least five of the eight neighbours stand
     before what they show, if that is anything) take the nearest neighbour's."""
     here = disparity_VHW[:, None]
-    before = torch.where(here >= 0, here + 0.15 * here + 0.004, 0.0)
+    before = torch.where(here >= 0, here + SAME * here + SAME_AT_LEAST, 0.0)
     around = F.unfold(F.pad(here, (1, 1, 1, 1), value=-1.0), 3).unflatten(2, here.shape[-2:])
     count = (around >= before).sum(1, keepdim=True)
     return torch.where(count >= 5, around.amax(1, keepdim=True), here)[:, 0]
@@ -164,7 +164,7 @@ def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tu
     maps = torch.cat([source.picture, source.disparity[None]]).expand(V, 4, H, W)
     found = F.grid_sample(maps, at, mode="bilinear", padding_mode="border", align_corners=False)
     here = torch.where(disparity > 0, 1 / z.clamp_min(_NEAREST), 0.0)
-    same = (here - found[:, 3]).abs() <= 0.15 * torch.maximum(here, found[:, 3]) + 0.004
+    same = (here - found[:, 3]).abs() <= SAME * torch.maximum(here, found[:, 3]) + SAME_AT_LEAST
     return found[:, :3], same & (disparity >= 0) & (z > _NEAREST) & (at.abs().amax(-1) <= 1), disparity
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.attention import relative_error
 from engine.errors import WanderError
 from engine.rollout import Autoregressive
 from engine.worldplay_5b import WorldPlay5B
@@ -73,8 +72,3 @@ def _recipes(precision: str, device: torch.device) -> tuple[Any, Any]:
     few = ao.Float8WeightOnlyConfig()
     rows = ao.Float8DynamicActivationFloat8WeightConfig(granularity=ao.PerRow())
     return (rows if precision == "fp8" else few), few
-
-
-def parity(exact: torch.Tensor, quantised: torch.Tensor) -> float:
-    """Relative error of velocities `[...]` of a quantised network against those of the network as it was."""
-    return relative_error(quantised, exact)

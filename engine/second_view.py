@@ -21,9 +21,6 @@ from engine.geometry import POCKET_LENS
 from engine.guide import Surface, look_once
 from engine.precision import autocast
 
-APART = 4
-"""Latents between a view and the earlier one: a chunk of four, two thirds of a second."""
-
 
 def earlier_view(surface: Surface, world_from_camera: NDArray[np.float64], ground_HW: Tensor) -> Tensor:
     """What `DepthHead` sees of an earlier surface from a camera `[4, 4]`, `[EARLIER, H, W]`: the drawn picture, the

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from engine.depth import confidence, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, lifted, make_guide
 from engine.precision import autocast
-from engine.second_view import estimate_views
+from engine.second_view import estimate_views, surfaces_of
 from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
 from engine.weights import PocketWeights
 
@@ -94,9 +95,7 @@ class Surfaces:
         latents = self._latent(index)[None]
         pictures = torch.from_numpy(self._shown(index))[None].to(latents.device)
         depth = estimate_views(self.weights.depth, latents, path[[index]], pictures, [None])
-        return Surface(
-            signed(pictures)[0].contiguous(), depth.seen()[0], path[index], depth.stands()[0], confidence(depth)[0]
-        )
+        return replace(surfaces_of(depth, signed(pictures), path[[index]])[0], sure=confidence(depth)[0])
 
     def _shown(self, index: int) -> NDArray[np.uint8]:
         shown = self._picture(index)

@@ -254,11 +254,10 @@ class Pocket(nn.Module):
         visible = torch.arange(S + 1, device=features.device) < 1 + lengths[..., None]  # [B, V, S + 1]
         weights = self.text_gist(tokens).float().masked_fill(~visible[..., None], -1e9).softmax(2)
         gist = (weights * tokens).sum(2)  # [B, V, D]
-        if versions_BT is not None:
-            gist = gist[torch.arange(B, device=gist.device)[:, None], versions_BT]
         if versions_BT is None:
             allowed = visible.reshape(B, 1, -1)
         else:
+            gist = gist[torch.arange(B, device=gist.device)[:, None], versions_BT]
             chosen = torch.arange(V, device=features.device) == versions_BT[..., None]  # [B, T, V]
             allowed = (chosen[..., None] & visible[:, None]).flatten(2)
         bias = torch.zeros(allowed.shape, device=features.device).masked_fill(~allowed, -1e9)[:, None, :, None]

@@ -21,7 +21,7 @@ from engine.errors import WanderError
 from engine.geometry import POCKET_LENS
 from engine.guide import rays
 from engine.precision import autocast
-from engine.second_view import APART, earlier_view, surfaces_of
+from engine.second_view import earlier_view, surfaces_of
 from engine.training.loop import Run
 from engine.vae import FRAMES_PER_LATENT
 
@@ -41,6 +41,8 @@ SECOND_VIEW = 0.75
 """Share of the samples with a picture and a camera that are also seen from an earlier camera ..."""
 APART_IN_TRAINING = (1, 6)
 """... by so many latents."""
+APART = 4
+"""Latents between the two views of an evaluation: a chunk, two thirds of a second."""
 
 
 @dataclass(frozen=True, slots=True)
