@@ -93,7 +93,7 @@ class Surfaces:
     def _lift(self, index: int, path: NDArray[np.float64]) -> Surface:
         assert self.weights.depth is not None, "a guided transformer comes with a depth network"
         latents = self._latent(index)[None]
-        pictures = torch.from_numpy(self._shown(index))[None].to(latents.device)
+        pictures = torch.from_numpy(self._shown(index)[None].copy()).to(latents.device)
         depth = estimate_views(self.weights.depth, latents, path[[index]], pictures, [None])
         return replace(surfaces_of(depth, signed(pictures), path[[index]])[0], sure=confidence(depth)[0])
 

@@ -124,3 +124,17 @@ def test_edges_of_the_picture_reach_single_pixels_of_depth():
     found = [estimate(head, torch.zeros(1, 4, 2, 2), None, each).disparity[0].log() for each in (grey, edge)]
     differs = (found[0] - found[1]).abs().mean(0)
     assert differs[16] != differs[17] and differs[17] > 5 * differs[2]
+
+
+def test_a_mistake_about_an_object_costs_more_than_one_about_the_ground():
+    ground, depth = torch.full((1, 16, 16), 0.2), torch.full((1, 16, 16), 5.0)
+    depth[..., 8:] = 3.0
+    found = estimate(DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8))), torch.zeros(1, 4, 1, 1), None)
+    nobody = torch.zeros(depth.shape, dtype=torch.bool)
+
+    def loss(columns: slice) -> float:
+        wrong = 1 / depth
+        wrong[..., columns] *= 1.2
+        return float(depth_loss(replace(found, disparity=wrong), depth, nobody, ground)[0])
+
+    assert loss(slice(8, 16)) > loss(slice(0, 8)) > loss(slice(0, 0))

@@ -131,3 +131,22 @@ def test_clips_of_which_the_guide_shows_little_are_drawn_more_often():
     config = BaseTraining(batch=2000, latents=20, hidden=1.0, **NOTHING)  # type: ignore[arg-type]
     batch = BatchSampler(replace(calm, guides=shown), config).draw(random.Random(0))
     assert float((batch.latents[:, 0, 0, 0, 0] == 5).float().mean()) == pytest.approx(3 / 4, abs=0.03)
+
+
+def test_what_the_guide_does_not_show_weighs_more_in_the_loss():
+    """An untrained network draws the guide: it is right where that shows the truth and wrong elsewhere."""
+    config = BaseTraining(batch=8, latents=20, guide_drop=0.0, guide_noise=0.0, **NOTHING)  # type: ignore[arg-type]
+    batch = BatchSampler(source(QUIET), config).draw(random.Random(0))
+    assert batch.guides is not None
+    guides = batch.guides.clone()
+    guides[:, :, 4:8], guides[..., 8, :, :] = 1.0, 0.0
+    guides[..., 2:] = 0.0
+    torch.manual_seed(0)
+    model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4))
+
+    def loss(shown: torch.Tensor, hidden: float) -> float:
+        generator, how = torch.Generator().manual_seed(0), replace(config, hidden=hidden)
+        return float(base_loss(model, replace(batch, guides=shown), 4, how, pocket_memory(), generator)[0].detach())
+
+    assert loss(guides, 3.0) > 1.2 * loss(guides, 0.0)
+    assert loss(torch.zeros_like(guides), 3.0) == pytest.approx(loss(torch.zeros_like(guides), 0.0))
