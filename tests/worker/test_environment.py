@@ -24,6 +24,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "_torch_index", lambda say: [])
     monkeypatch.setattr(environment, "_make_venv", lambda say: _pretend_python(tmp_path))
     monkeypatch.setattr(environment, "_pip_install", lambda pins, index: asked.append(pins))
+    monkeypatch.setattr(environment.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10**11})())
     return tmp_path, asked
 
 
