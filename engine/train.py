@@ -3,6 +3,7 @@
 vae      frames -> models/pocket/vae.safetensors, frozen when it is exported
 encode   frames -> latents, once
 depth    latents and the true depth of their frames -> models/pocket/depth.safetensors
+decoder  frames and latents -> a sharper decoder in models/pocket/vae.safetensors, the encoder untouched
 guide    frames and latents -> guides beside the latents, once
 compositor  frames, latents and drawn guides -> models/pocket/compositor.safetensors
 base     latents and guides -> models/pocket/transformer.safetensors
@@ -20,11 +21,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from engine.checkpoint import Json, read_manifest
+from engine.checkpoint import Json
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
-from engine.training import base, compositor, depth, distill_stage, vae
+from engine.training import base, compositor, decoder, depth, distill_stage, vae
+from engine.training.adversary import Critic
 from engine.training.guides import load_calm, load_guides, make_guides
 from engine.training.latents import encode_shards, load_latents
 from engine.training.loop import Run, RunConfig
@@ -32,7 +34,7 @@ from engine.training.pictures import drifting_clips
 from engine.training.rollout import evaluate_base, export_base
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
-from engine.weights import POCKET_FOLDER, load_compositor, load_depth, load_vae
+from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_vae
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -58,9 +60,9 @@ def parser() -> argparse.ArgumentParser:
         "base draws from one of them, so pictures of several sizes mix and a folder named twice comes twice as often",
     )
     top.add_argument("--heldout", type=Path, nargs="+", help="the same, of held-out worlds (base: all, else the first)")
-    top.add_argument("--photos", type=Path, help="a folder of pictures to mix in (vae)")
+    top.add_argument("--photos", type=Path, help="a folder of pictures to mix in (vae, decoder; the latter judges by those in its heldout/)")
     top.add_argument(
-        "--frames", type=Path, nargs="+", help="frames that each of --data was encoded from (depth, guide, compositor)"
+        "--frames", type=Path, nargs="+", help="frames that each of --data was encoded from (decoder, depth, guide, compositor)"
     )
     top.add_argument(
         "--control",
@@ -68,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         help="frames of the same walks on which nothing happens: what they show goes beside the guides, so that the "
         "network learns to do what is said and nothing shows yet (guide)",
     )
-    top.add_argument("--heldout-frames", type=Path, help="frames that --heldout was encoded from (depth)")
+    top.add_argument("--heldout-frames", type=Path, help="frames that --heldout was encoded from (decoder, depth)")
     top.add_argument("--out", type=Path, required=True, help="folder of the run (or of the latents)")
     top.add_argument(
         "--with-frames", type=int, default=6, help="shards, spread evenly, whose guides keep the drawn frames (guide)"
@@ -172,7 +174,7 @@ def train_vae(options: argparse.Namespace, say: Say) -> None:
 
 def encode(options: argparse.Namespace, say: Say) -> None:
     """Frames to latents, once."""
-    checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
+    checksum = latents_of(VAE_FILE)
     for folder in options.data:
         clips = encode_shards(
             load_vae(VAE_FILE),
@@ -184,9 +186,39 @@ def encode(options: argparse.Namespace, say: Say) -> None:
         say(f"{clips} clips in {options.out}")
 
 
+def train_decoder(options: argparse.Namespace, say: Say) -> None:
+    """Stage 1b: the decoder, sharper."""
+    space, model = latents_of(VAE_FILE), load_vae(VAE_FILE)
+    films = _each(_pairs(options), lambda pair: decoder.open_film(*pair))
+    held_out, photos = decoder.open_film(*_held_out(options)), None
+    rng = random.Random(options.seed)
+    if options.photos:
+        pictures = np.random.default_rng(options.seed)
+        films.append(decoder.film_of(model, drifting_clips(options.photos, PHOTO_CLIPS, pictures)))
+        photos = decoder.film_of(model, drifting_clips(options.photos / "heldout", 8, pictures))
+    model.requires_grad_(True).encoder.requires_grad_(False)
+    run = Run(model.train(), _run_config(options, 0.995, ("decoder.head.",)), say)
+    if options.resume:
+        run.resume()
+    config = decoder.DecoderTraining(batch=options.batch)
+    critic = Critic(config.sharpness, options.out)
+    rng.seed(options.seed + run.step)
+
+    def evaluate() -> Json:
+        critic.save()
+        return decoder.evaluate_decoder(run, model, held_out, photos)
+
+    def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        return decoder.decoder_loss(model, critic, decoder.draw(films, config, rng), config, generator)
+
+    verdict = run.train(loss, evaluate, 600)
+    if options.export:
+        say(str(decoder.export_decoder(run, model, space, verdict, VAE_FILE)))
+
+
 def train_depth(options: argparse.Namespace, say: Say) -> None:
     """Stage 2: depth from frozen latents."""
-    checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
+    checksum = latents_of(VAE_FILE)
     sources = _each(_pairs(options), lambda pair: depth.load_samples(*pair))
     held_out = depth.load_samples(*_held_out(options))
     head = DepthHead(DepthConfig(latent_channels=held_out.latents.shape[2]))
@@ -219,7 +251,7 @@ def guide(options: argparse.Namespace, say: Say) -> None:
 
 def train_compositor(options: argparse.Namespace, say: Say) -> None:
     """Stage 3: the compositor."""
-    checksum, autoencoder = read_manifest(VAE_FILE, "pocket-vae")["sha256"], load_vae(VAE_FILE)
+    checksum, autoencoder = latents_of(VAE_FILE), load_vae(VAE_FILE)
     sources = _each(_pairs(options), lambda pair: compositor.load_samples(autoencoder, *pair))
     held_out = compositor.load_samples(autoencoder, *_held_out(options))
     model = Compositor(CompositorConfig())
@@ -227,7 +259,7 @@ def train_compositor(options: argparse.Namespace, say: Say) -> None:
     if options.resume and not run.resume() and COMPOSITOR_FILE.is_file():
         model.load_state_dict(load_compositor(COMPOSITOR_FILE)[0].state_dict())
     rng, config = random.Random(options.seed + run.step), compositor.CompositorTraining(batch=options.batch)
-    critic = compositor.Critic(config, options.out)
+    critic = Critic(config.sharpness, options.out)
 
     def evaluate() -> Json:
         critic.save()
@@ -243,7 +275,7 @@ def train_compositor(options: argparse.Namespace, say: Say) -> None:
 
 def train_base(options: argparse.Namespace, say: Say) -> None:
     """Stages 4 and 5: action and memory."""
-    checksum = read_manifest(VAE_FILE, "pocket-vae")["sha256"]
+    checksum = latents_of(VAE_FILE)
     autoencoder = load_vae(VAE_FILE)
     frozen = autoencoder, load_depth(DEPTH_FILE)[0], load_compositor(COMPOSITOR_FILE)[0]
     chunks = tuple(options.chunks or base.BaseTraining().chunks)
@@ -290,6 +322,7 @@ def _train_base(
 STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "vae": train_vae,
     "encode": encode,
+    "decoder": train_decoder,
     "depth": train_depth,
     "guide": guide,
     "compositor": train_compositor,

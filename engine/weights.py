@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from engine.checkpoint import Json, load_weights, manifest_path, read_manifest, sha256_of
+from engine.checkpoint import Json, load_weights, manifest_path, read_manifest
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
@@ -63,6 +63,15 @@ def load_vae(path: Path = POCKET_FOLDER / "vae.safetensors") -> Vae:
     vae = Vae(_config(VaeConfig, read_manifest(path, "pocket-vae"), path))
     load_weights(path, vae)
     return vae.eval().requires_grad_(False)
+
+
+def latents_of(path: Path = POCKET_FOLDER / "vae.safetensors") -> str:
+    """Whose latents these are: the checksum of the autoencoder with which the encoder was frozen.
+
+    A decoder trained since keeps it; depth network, compositor, transformer and latents on disk name it.
+    """
+    manifest = read_manifest(path, "pocket-vae")
+    return str(manifest.get("latents_of", manifest["sha256"]))
 
 
 def load_depth(path: Path = POCKET_FOLDER / "depth.safetensors") -> tuple[DepthHead, Json]:
@@ -119,7 +128,7 @@ def load_pocket(
     if model.config.guided:
         depth, parts["depth network"] = load_depth(folder / "depth.safetensors")
         compositor, parts["compositor"] = load_compositor(folder / "compositor.safetensors")
-    found = sha256_of(folder / "vae.safetensors")
+    found = latents_of(folder / "vae.safetensors")
     for name, about in parts.items():
         expected = str(about.get("vae_sha256", "?"))
         if expected != found:

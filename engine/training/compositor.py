@@ -1,8 +1,8 @@
 """Stage 3, the compositor: decoded frames and drawn ones against the truth.
 
 Latents are blurred by noise of many strengths before they are decoded, as those that the transformer makes are not
-perfect, so that the compositor learns when to believe the drawing instead. The error of pixels alone would answer
-doubt with blur; an adversary that only ever sees true and composed frames asks for edges (a hinge loss on patches).
+perfect, so that the compositor learns when to believe the drawing instead. An adversary asks for edges, see
+`engine.training.adversary`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
-from engine.checkpoint import Json, load_state, save_state, save_weights
+from engine.checkpoint import Json, save_weights
 from engine.compositor import Compositor
 from engine.errors import WanderError
 from engine.precision import autocast
+from engine.training.adversary import Critic, Sharpness, gradient_energy, picture_loss, psnr
 from engine.training.loop import Run
 from engine.vae import FRAMES_PER_LATENT, DecoderState, Vae, to_uint8
 
@@ -98,13 +98,9 @@ def _names(path: Path) -> list[str]:
         return list(file.keys())
 
 
-def _steps(x: Tensor) -> tuple[Tensor, Tensor]:
-    return x.diff(dim=-1), x.diff(dim=-2)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompositorTraining:
-    """Batches and the weight of the adversary."""
+    """Batches, and how sharp they shall be."""
 
     batch: int = 16
     crop: tuple[int, int] = (96, 160)
@@ -112,74 +108,7 @@ class CompositorTraining:
     """Share of samples that are shown no drawing at all."""
     relit: float = 0.25
     """Share whose drawing shows another light, as when words have just changed it: edges are right, colours are not."""
-    sharpness: float = 0.5
-    """Gradient of the adversary at the composed frames, as a share of that of the error of pixels."""
-    strength: float = 2.0
-    """Weight of how strong edges are: an edge a pixel beside its place costs pixels twice, a missing one only once, so
-    the error of pixels alone leaves edges out."""
-    warmup: int = 150
-    """Steps in which only the critic learns from the adversary's game."""
-    critic_lr: float = 8e-4
-
-
-class Discriminator(nn.Module):
-    """Are four frames `[B, 4, 3, h, w]` true? A logit for every patch of about 40 pixels."""
-
-    def __init__(self, width: int = 64) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(12 * FRAMES_PER_LATENT, width, 3, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 1, 3, padding=1),
-        )
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Logits `[B, 1, h / 8, w / 8]`."""
-        folded = F.pixel_unshuffle(frames.flatten(1, 2), 2).contiguous(memory_format=torch.channels_last)
-        return self.layers(folded).float()
-
-
-class Critic:
-    """The adversary: a discriminator with its own optimiser, and its state on disk beside the run's."""
-
-    def __init__(self, config: CompositorTraining, out: Path) -> None:
-        self.config, self.path, self.steps = config, out / "critic.safetensors", 0
-        self.network = Discriminator()
-        if self.path.is_file():
-            tensors, facts = load_state(self.path)
-            self.network.load_state_dict(tensors)
-            self.steps = facts["steps"]
-        self.optimiser = torch.optim.Adam(self.network.parameters(), config.critic_lr, betas=(0.5, 0.9))
-
-    def save(self) -> None:
-        """Writes the discriminator."""
-        save_state(self.path, dict(self.network.state_dict()), {"steps": self.steps})
-
-    def learn(self, truth: Tensor, made: Tensor) -> float:
-        """One step of the hinge loss; returns how well true and made frames are told apart (0.5 is chance)."""
-        self.steps += 1
-        with autocast(truth.device):
-            real, fake = self.network(torch.cat([truth, made.detach()])).chunk(2)
-        self.optimiser.zero_grad(set_to_none=True)
-        (F.relu(1 - real).mean() + F.relu(1 + fake).mean()).backward()
-        self.optimiser.step()
-        return float(((real > 0).float().mean() + (fake < 0).float().mean()) / 2)
-
-    def push(self, made: Tensor, error: Tensor) -> Tensor:
-        """A loss whose gradient at the frames is `sharpness` times that of `error`, towards what looks true."""
-        if self.steps <= self.config.warmup:
-            return torch.zeros(())
-        with autocast(made.device):
-            doubt = -self.network(made).mean()
-        pixel, adversary = (torch.autograd.grad(x, made, retain_graph=True)[0].norm() for x in (error, doubt))
-        return doubt * (self.config.sharpness * pixel / adversary.clamp_min(1e-12)).detach()
+    sharpness: Sharpness = Sharpness()
 
 
 def loss_of(
@@ -190,20 +119,15 @@ def loss_of(
     config: CompositorTraining,
     generator: torch.Generator,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Mean absolute error of pixels, of their differences and of how strong edges are around each place, and the
-    adversary's push towards what looks true."""
+    """`picture_loss` and the adversary's push towards what looks true."""
     truth, decoded, drawn, covered = samples.crops(rng, config)
     drawn = _relit(drawn, config.relit, generator)
     covered = covered & (torch.rand(config.batch, 1, 1, 1, generator=generator) > config.uncovered)
     with autocast(truth.device):
         made = model(decoded, drawn, covered).float()
-    error = made - truth
-    loss = error.abs().mean() + sum(step.abs().mean() for step in _steps(error))
-    loss = loss + config.strength * (_edge_strength(made) - _edge_strength(truth)).abs().mean()
-    told = critic.learn(truth, made)
-    psnr = float(10 * torch.log10(4 / error.detach().square().mean()))
-    energy = _energy(made.detach()) / _energy(truth)
-    return loss + critic.push(made, loss), {"psnr": psnr, "gradient": energy, "told": told}
+    loss, told = picture_loss(made, truth, config.sharpness.strength), critic.learn(truth, made)
+    energy = gradient_energy(made.detach()) / gradient_energy(truth)
+    return loss + critic.push(made, loss), {"psnr": psnr(made, truth), "gradient": energy, "told": told}
 
 
 def _relit(drawn: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -213,16 +137,6 @@ def _relit(drawn: Tensor, share: float, generator: torch.Generator) -> Tensor:
     tint = 0.3 * torch.randn(B, 1, 1, 1, 1, generator=generator) + 0.1 * torch.randn(B, 1, 3, 1, 1, generator=generator)
     chosen = torch.rand(B, 1, 1, 1, 1, generator=generator) < share
     return torch.where(chosen, (gain * drawn + tint).clamp(-1, 1), drawn)
-
-
-def _edge_strength(frames: Tensor) -> Tensor:
-    """Root mean square of the differences between neighbouring pixels in every window of 8x8 pixels."""
-    across, down = (step.square().mean(2) for step in _steps(frames))
-    return (F.avg_pool2d(across[..., :-1, :], 8, 4) + F.avg_pool2d(down[..., :-1], 8, 4) + 1e-6).sqrt()
-
-
-def _energy(frames: Tensor) -> float:
-    return sum(float(step.square().mean()) for step in _steps(frames))
 
 
 @torch.inference_mode()
@@ -236,7 +150,7 @@ def evaluate_compositor(run: Run, model: Compositor, held_out: Samples) -> Json:
     for name, frames in (("decoded", decoded), ("drawn", drawn), ("composed", made.clamp(-1, 1))):
         mse = (frames - truth).square().mean((1, 2, 3, 4)).clamp_min(1e-5)
         scores[name] = round(float((10 * torch.log10(4 / mse)).mean()), 2)
-        scores[f"{name}_gradient"] = round(_energy(frames) / _energy(truth), 3)
+        scores[f"{name}_gradient"] = round(gradient_energy(frames) / gradient_energy(truth), 3)
     picks = list(range(0, len(rows), max(len(rows) // 8, 1)))[:8]
     sheet = torch.cat([torch.cat([x[i, -1] for i in picks], 2) for x in (truth, decoded, drawn, made)], 1)
     Image.fromarray(to_uint8(sheet).numpy()).save(run.config.out / f"step{run.step:06d}.png")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.checkpoint import Json, read_manifest
+from engine.checkpoint import Json
 from engine.errors import WanderError
 from engine.evaluation.forms import table_6
 from engine.evaluation.short import strip
@@ -29,7 +29,7 @@ from engine.training.replicas import Replicas, gathered
 from engine.training.spans import on_device
 from engine.transformer import Pocket
 from engine.vae import SPATIAL_FACTOR
-from engine.weights import POCKET_FOLDER, PocketWeights, load_depth, load_transformer, load_vae
+from engine.weights import POCKET_FOLDER, PocketWeights, latents_of, load_depth, load_transformer, load_vae
 
 Say = Callable[[str], None]
 OUTER = ("patch_in.", "patch_out.", "place_in.", "guide_in.")
@@ -83,7 +83,7 @@ def distil(options: argparse.Namespace, say: Say) -> None:
             "the shipped weights are never replaced by accident"
         )
     replicas, how, memory = gathered(), distillation_of(options), pocket_memory()
-    checksum = read_manifest(POCKET_FOLDER / "vae.safetensors", "pocket-vae")["sha256"]
+    checksum = latents_of()
     folders = list(dict.fromkeys(options.data if isinstance(options.data, list) else [options.data]))
     sources = [GuidedClips(load_latents(folder, checksum), load_guides(folder)) for folder in folders]
     batches = BaseTraining(batch=options.batch, latents=options.latents)

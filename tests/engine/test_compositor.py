@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from engine.compositor import AGREE_ON_CHANGE, Compositor, CompositorConfig
-from engine.training.compositor import CompositorTraining, Critic, Samples, loss_of
+from engine.training.adversary import Critic, Sharpness
+from engine.training.compositor import CompositorTraining, Samples, loss_of
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 
@@ -72,8 +73,8 @@ def test_a_steady_light_is_that_of_the_drawing_even_where_nothing_is_drawn():
 
 def test_it_learns_which_of_the_two_is_right(tmp_path):
     torch.manual_seed(0)
-    config = CompositorTraining(batch=4, crop=(16, 32), warmup=1000)
-    critic = Critic(config, tmp_path)
+    config = CompositorTraining(batch=4, crop=(16, 32))
+    critic = Critic(Sharpness(warmup=1000), tmp_path)
     truth = (40 * torch.rand(8, 4, 16, 32, 3) + 15).byte()
     wrong = 255 - truth
     model = Compositor(CompositorConfig(width=16))
@@ -91,7 +92,7 @@ def test_it_learns_which_of_the_two_is_right(tmp_path):
 
 def test_the_adversary_pushes_as_hard_as_it_is_told_to(tmp_path):
     torch.manual_seed(0)
-    critic = Critic(CompositorTraining(sharpness=0.5, warmup=0), tmp_path)
+    critic = Critic(Sharpness(push=0.5, warmup=0), tmp_path)
     truth, made = frames(2, 2), frames(3, 2).requires_grad_()
     critic.learn(truth, made)
     error = (made - truth).abs().mean()
@@ -100,7 +101,7 @@ def test_the_adversary_pushes_as_hard_as_it_is_told_to(tmp_path):
 
 
 def test_a_critic_goes_on_where_it_was_saved(tmp_path):
-    config = CompositorTraining()
+    config = Sharpness()
     critic = Critic(config, tmp_path)
     critic.learn(frames(2, 2), frames(3, 2))
     critic.save()
