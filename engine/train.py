@@ -60,9 +60,13 @@ def parser() -> argparse.ArgumentParser:
         "base draws from one of them, so pictures of several sizes mix and a folder named twice comes twice as often",
     )
     top.add_argument("--heldout", type=Path, nargs="+", help="the same, of held-out worlds (base: all, else the first)")
-    top.add_argument("--photos", type=Path, help="a folder of pictures to mix in (vae, decoder; the latter judges by those in its heldout/)")
     top.add_argument(
-        "--frames", type=Path, nargs="+", help="frames that each of --data was encoded from (decoder, depth, guide, compositor)"
+        "--photos",
+        type=Path,
+        help="a folder of pictures to mix in (vae; decoder, which is judged by those in heldout/)",
+    )
+    top.add_argument(
+        "--frames", type=Path, nargs="+", help="frames of each of --data (decoder, depth, guide, compositor)"
     )
     top.add_argument(
         "--control",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -108,7 +108,7 @@ class CompositorTraining:
     """Share of samples that are shown no drawing at all."""
     relit: float = 0.25
     """Share whose drawing shows another light, as when words have just changed it: edges are right, colours are not."""
-    sharpness: Sharpness = Sharpness()
+    sharpness: Sharpness = field(default_factory=Sharpness)
 
 
 def loss_of(

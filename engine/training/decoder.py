@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class DecoderTraining:
     noise: float = 0.4
     """... up to so much (of their standard deviation)."""
     flicker: float = 0.5
-    sharpness: Sharpness = Sharpness(push=0.7)
+    sharpness: Sharpness = field(default_factory=lambda: Sharpness(push=0.7))
 
 
 class Film:
@@ -54,7 +54,9 @@ class Film:
         self.latents = latents
         self.where = [(shard, i) for shard in shards for i in range(_length(shard))]
         if len(self.where) != len(latents):
-            raise WanderError(f"there are {len(latents)} clips of latents and {len(self.where)} of frames; encode again")
+            raise WanderError(
+                f"{len(latents)} clips of latents were made from {len(self.where)} of frames; encode again"
+            )
 
     def window(self, clip: int, first: int, count: int) -> tuple[Tensor, Tensor]:
         """Latents `[count, C, Y, X]` and groups of frames `[count, 4, 3, H, W]` in [-1, 1]."""
@@ -100,10 +102,8 @@ def draw(films: Sequence[Film], config: DecoderTraining, rng: random.Random) -> 
     count = config.batch * min(max(largest // film.latents[0, 0, 0].numel(), 1), 4)
     T, begins = film.latents.shape[1], rng.random() < config.starts
     length = min(config.window, T)
-    windows = [
-        film.window(rng.randrange(len(film.where)), 0 if begins else rng.randint(min(1, T - length), T - length), length)
-        for _ in range(count)
-    ]
+    firsts = [0 if begins else rng.randint(min(1, T - length), T - length) for _ in range(count)]
+    windows = [film.window(rng.randrange(len(film.where)), first, length) for first in firsts]
     latents, frames = (torch.stack(column) for column in zip(*windows, strict=True))
     return latents, frames if begins else frames[:, 1:]
 
@@ -153,8 +153,8 @@ def evaluate_decoder(run: Run, vae: Vae, held_out: Film, photos: Film | None) ->
         scores.append((psnr(made, true), gradient_energy(made[:, None]) / gradient_energy(true[:, None]), distance))
         sheet.append(torch.cat([frames[-1], shown[-1]]))
     Image.fromarray(torch.cat(sheet[:6], 1).numpy()).save(run.config.out / f"step{run.step:06d}.png")
-    names = ("psnr", "gradient", "dfd")
-    found = {name: round(float(np.mean(column)), 3) for name, column in zip(names, zip(*scores, strict=True), strict=True)}
+    means = np.mean(scores, 0).tolist()
+    found = {name: round(mean, 3) for name, mean in zip(("psnr", "gradient", "dfd"), means, strict=True)}
     return found if photos is None else found | {"photos": round(_photos(averaged, photos), 3)}
 
 
@@ -169,7 +169,7 @@ def _photos(vae: Vae, photos: Film) -> float:
 
 
 def export_decoder(run: Run, vae: Vae, latents_of: str, evaluation: Json, path: Path) -> Json:
-    """Writes the autoencoder with the averaged decoder; its latents stay those of the file `latents_of` (a checksum)."""
+    """Writes the autoencoder with the averaged decoder; its latents stay those of a file, by its checksum."""
     manifest = {
         "kind": "pocket-vae",
         "config": {name: list(x) if isinstance(x, tuple) else x for name, x in asdict(vae.config).items()},

@@ -117,6 +117,14 @@ def test_a_network_of_another_autoencoder_is_refused(folder, name):
         load_pocket(folder)
 
 
+def test_an_autoencoder_with_a_new_decoder_is_taken_by_who_knows_its_latents(folder):
+    before = sha256_of(folder / VAE)
+    vae = tiny_weights().vae
+    vae.decoder.head.bias.data.add_(1.0)
+    save_weights(folder / VAE, vae.state_dict(), read_manifest(folder / VAE, "pocket-vae") | {"latents_of": before})
+    assert sha256_of(folder / VAE) != before and load_pocket(folder).vae.decoder.head.bias.min() > 0.5
+
+
 def test_a_manifest_without_the_frames_size_is_refused(folder):
     describe("sizes", None)(folder / TRANSFORMER)
     with pytest.raises(WanderError, match="has no sizes"):
