@@ -39,12 +39,12 @@ class DecoderTraining:
     """Latents of a window; the first only makes the decoder's state, unless it is the first of its clip."""
     starts: float = 0.2
     """Share of batches that begin where clips begin."""
-    noisy: float = 0.6
+    noisy: float = 0.5
     """Share of windows with noise on their latents ..."""
-    noise: float = 0.4
+    noise: float = 0.1
     """... up to so much (of their standard deviation)."""
     flicker: float = 0.5
-    sharpness: Sharpness = field(default_factory=lambda: Sharpness(push=0.7))
+    sharpness: Sharpness = field(default_factory=lambda: Sharpness(push=0.15, strength=0.3))
 
 
 class Film:
