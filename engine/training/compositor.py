@@ -104,7 +104,7 @@ class CompositorTraining:
 
     batch: int = 16
     crop: tuple[int, int] = (96, 160)
-    uncovered: float = 0.15
+    uncovered: float = 0.25
     """Share of samples that are shown no drawing at all."""
     relit: float = 0.25
     """Share whose drawing shows another light, as when words have just changed it: edges are right, colours are not."""
