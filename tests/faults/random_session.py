@@ -39,11 +39,11 @@ WORDS = ("it starts to rain", "snow begins to fall", "night falls", "a house cat
 STOPS = ("it stops", "停了")
 NAMES = ("夜", "the fire", "a walk")
 KINDS = {
-    "event": 24, "it stops": 6, "end event": 4, "undo event": 6, "undo": 14, "reset": 8, "keep": 4, "switch": 8,
+    "event": 22, "it stops": 6, "end event": 4, "undo event": 6, "undo": 14, "reset": 8, "keep": 4, "switch": 8,
     "chunk": 6, "pause": 4, "start seed": 4, "start words": 3, "start picture": 3, "start stranger": 2,
     "start video": 2, "start session": 4,
 }  # fmt: skip
-"""What is done, and how often of a hundred times or so; what cannot be done at the moment is left out."""
+"""What is done, and how often of a hundred times; what cannot be done at the moment comes later."""
 LONG_MS = 500.0
 """An interval between two pictures that a person takes for a stop."""
 
@@ -126,6 +126,9 @@ class Person:
     """Kind of act -> from the act to the first new picture after it was answered."""
     stops: list[tuple[str, float]] = field(default_factory=list)
     """The last act, and how long it was until the next picture, where no jump explains that."""
+    _deck: list[str] = field(default_factory=list)
+    """What is still to be done, in this order as far as it can be."""
+    _hands: random.Random = field(default_factory=lambda: random.Random(0))
     _keys: int = 0
     _turn: float = 0.0
     _next_keys: float = 0.0
@@ -134,9 +137,9 @@ class Person:
         """One turn of the window's loop."""
         now = time.monotonic()
         if now >= self._next_keys:
-            self._keys = self.rng.choice((0b1, 0b1, 0b10001, 0b100001, 0b100, 0b0))
-            self._turn = self.rng.choice((0.0, 0.0, 0.002, -0.004))
-            self._next_keys = now + self.rng.uniform(0.2, 1.0)
+            self._keys = self._hands.choice((0b1, 0b1, 0b10001, 0b100001, 0b100, 0b0))
+            self._turn = self._hands.choice((0.0, 0.0, 0.002, -0.004))
+            self._next_keys = now + self._hands.uniform(0.2, 1.0)
         count = len(self.walk.meter.intervals_ms)
         picture = self.walk.tick(now, Controls(keys=self._keys, taps=0, yaw=self._turn))
         if picture is not None:
@@ -191,7 +194,7 @@ class Person:
         if self.walk.state.phase is not Phase.WALKING:
             self.until(lambda: self.walk.state.phase is Phase.WALKING)
         possible = self.possible()
-        kind = self.rng.choices(list(possible), [KINDS[kind] for kind in possible])[0]
+        kind = self._draw(set(possible))
         self.done.append(kind)
         begun = time.monotonic()
         possible[kind]()
@@ -201,14 +204,20 @@ class Person:
             self.gaps_ms[kind].append(1e3 * (time.monotonic() - begun))
         self.rest(self.rng.uniform(*pace.between))
 
+    def _draw(self, possible: set[str]) -> str:
+        if not possible & set(self._deck):
+            fresh = [kind for kind, often in KINDS.items() for _ in range(often)]
+            self._deck += self.rng.sample(fresh, len(fresh))
+        return self._deck.pop(next(place for place, kind in enumerate(self._deck) if kind in possible))
+
     def possible(self) -> dict[str, Callable[[], None]]:
         """What can be done now."""
         walk, rng, world = self.walk, self.rng, self.walk.state.world
         assert world is not None
         now = time.monotonic()
         found: dict[str, Callable[[], None]] = {
-            "event": lambda: walk.prompt(rng.choice(WORDS)),
-            "it stops": lambda: walk.prompt(rng.choice(STOPS)),
+            "event": lambda: self._say(rng.choice(WORDS)),
+            "it stops": lambda: self._say(rng.choice(STOPS)),
             "reset": lambda: walk.reset(rng.choice([None, rng.randrange(1000)])),
             "keep": lambda: walk.keep(rng.choice(NAMES)),
             "chunk": lambda: walk.set_chunk(rng.choice([1, 2, 4])),
@@ -225,7 +234,7 @@ class Person:
         if walk.state.picture is not None and walk.state.picture.chunk >= 0:
             found["undo"] = lambda: walk.undo(rng.randint(1, 3), now)
         if active:
-            found["end event"] = lambda: walk.prompt(without(world, rng.choice(active)))
+            found["end event"] = lambda: self._say(without(world, rng.choice(active)))
         if said:
             found["undo event"] = lambda: walk.rewind(rng.choice(said).chunk)
         if others := [branch.number for branch in world.branches if branch.number != world.branch]:
@@ -233,6 +242,10 @@ class Person:
         if left := [path for path in self.tap.told if path != world.session]:
             found["start session"] = lambda: self._resume(rng.choice(left))
         return found
+
+    def _say(self, words: str) -> None:
+        self.walk.prompt(words)
+        self.walk.meter.said(time.monotonic())
 
     def _pause(self) -> None:
         self.walk.pause(True)
@@ -261,10 +274,10 @@ def film() -> bytes:
 
 
 def run(
-    sessions: Path, *, spec: wire.WorldSpec, acts: int, seed: int, pace: Pace, calm_s: float
+    sessions: Path, *, spec: wire.WorldSpec, acts: int, seed: int, pace: Pace, calm_s: float, again: int = 5
 ) -> tuple[Verdict, dict[str, Any]]:
-    """Walk in peace for `calm_s` seconds, then with `acts` acts, then judge what is left and open each session again;
-    the verdict, and figures of how it felt."""
+    """Walk in peace for `calm_s` seconds, then with `acts` acts, then judge what is left and open the `again` newest
+    sessions again; the verdict, and figures of how it felt."""
     link = launch_local(sessions=sessions)
     try:
         tap = Tap(link)
@@ -279,7 +292,7 @@ def run(
         person.settle()
         report = figures(person, calm)
         verdict = judge(sessions, tap.told, tap.settled, tap.seen)
-        for path in sorted(sessions.glob("*.wander")):
+        for path in sorted(sessions.glob("*.wander"), key=lambda path: path.stat().st_mtime)[-again:]:
             verdict.wrong += [f"{path.name}, opened again: {each}" for each in resumed_as(path, person)]
     finally:
         link.close()

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from tests.faults.judge import disagreements, made_again
-from tests.faults.random_session import KINDS, Pace, run
+from tests.faults.random_session import Pace, run
 from worker.entries import ChunkEntry
 from worker.history import Branch, History, Said
 from worker.model_process import engine_of, engine_spec, engine_steps
@@ -18,7 +18,7 @@ def test_after_a_hundred_random_acts_every_session_is_what_was_told_and_shown_an
     spec = WorldSpec(preset="fake", seed=3, chunk=2)
     verdict, report = run(tmp_path, spec=spec, acts=100, seed=1, pace=Pace(between=(0.0, 0.05)), calm_s=1.0)
     assert not verdict.wrong and not report["refused"] and not report["troubles"]
-    assert sum(report["acts"].values()) == 100 and sum(map(bool, report["acts"].values())) > 12
+    assert sum(report["acts"].values()) == 100 and min(report["acts"].values()) > 0
     assert verdict.sessions > 5 and verdict.branches > verdict.sessions and verdict.seen > 20
     assert report["busy"]["interval_p50_ms"] == pytest.approx(1000 / 24, abs=8)
     assert not report["stops"], "a picture stood still for half a second that no jump explains"
@@ -27,9 +27,9 @@ def test_after_a_hundred_random_acts_every_session_is_what_was_told_and_shown_an
 @pytest.mark.slow
 def test_a_hundred_random_acts_with_the_shipped_model_leave_sessions_that_replay_to_the_pixel(tmp_path):
     spec = WorldSpec(preset="pocket", seed=3, size=(160, 96))
-    verdict, report = run(tmp_path, spec=spec, acts=100, seed=2, pace=Pace(between=(0.2, 1.0)), calm_s=8.0)
+    verdict, report = run(tmp_path, spec=spec, acts=100, seed=2, pace=Pace(between=(0.2, 1.0)), calm_s=20.0)
     assert not verdict.wrong and not report["refused"] and not report["troubles"]
-    assert all(report["acts"][kind] for kind in KINDS if not kind.startswith("end"))
+    assert sum(report["acts"].values()) == 100 and min(report["acts"].values()) > 0
     calm, busy = report["calm"]["interval_p99_ms"], report["busy"]["interval_p99_ms"]
     assert busy < 2 * calm + 100, (calm, busy)
 
