@@ -2,12 +2,14 @@
 
 import os
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import pygame
 import pytest
 from PIL import Image
 
+from app.dialog import FileDialog
 from app.gallery import STARTS, Start, StartCard, load_gallery
 from app.starting import Starting, surprise
 from app.view import StartWorld
@@ -74,6 +76,13 @@ def test_a_dialog_that_is_cancelled_starts_nothing_and_can_be_opened_again(dialo
         door.starting.browse()
         door.until(lambda: door.starting._dialog._process is None)
     assert not door.worlds and not door.sentences
+
+
+def test_a_system_without_a_dialog_of_its_own_has_tks_and_one_without_tk_none(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert FileDialog().available == bool(find_spec("_tkinter"))
+    monkeypatch.setattr("app.dialog.find_spec", lambda _: None)
+    assert not FileDialog().available
 
 
 def test_a_video_is_read_beside_the_walk_and_its_end_starts_a_world(door, tmp_path):
