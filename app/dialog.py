@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -70,4 +71,4 @@ def ask() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(ask())
+    sys.stdout.buffer.write(os.fsencode(ask()))
