@@ -82,7 +82,7 @@ def replay(arguments: list[str]) -> int | None:
             recording.write(played.frames)
             show(played.chunk + 1, len(branch.chunks))
 
-        outcome = replay.play(branch, verify=options.verify, show=shown)
+        outcome = replay.play(branch, verify=options.verify, show=shown, preset=options.preset)
     print(json.dumps(dataclasses.asdict(outcome)) if options.json else replay.sentence(outcome))
     return 1 if outcome.differing else 0
 

@@ -24,7 +24,7 @@ class CopiedPicture:
     def ask(self) -> None:
         """Find out what picture was copied, unless that is being asked already."""
         if self._process is None:
-            command = ["timeout", str(_PATIENCE_S), sys.executable, "-m", "app.copied_picture"]
+            command = ["timeout", str(_PATIENCE_S), sys.executable, "-P", __file__]
             command = command if sys.platform == "linux" else command[2:]
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 

@@ -106,13 +106,18 @@ def _prompt(theme: Theme, view: View, margin: float) -> None:
     if world is None or not world.prompt:
         return
     with font(theme, look.SMALL):
-        words = shorten("  \u00b7  ".join(filter(None, world.prompt.split("\n"))), (view.size[0] - view.covered) * 0.5)
+        words = shorten(in_force(world.prompt), (view.size[0] - view.covered) * 0.5)
         extent = imgui.calc_text_size(words)
         x, y = view.free_centre, view.size[1] - margin - extent.y / 2 - theme.px(7)
         across, down = extent.x / 2 + theme.px(16), extent.y / 2 + theme.px(7)
         draw = imgui.get_background_draw_list()
         draw.add_rect_filled((x - across, y - down), (x + across, y + down), look.u32(look.SHADE), down)
         draw.add_text((x - extent.x / 2, y - extent.y / 2), look.u32(look.INK), words)
+
+
+def in_force(prompt: str) -> str:
+    """The words in force in one line: the newest event first, the caption, which is cut off soonest, last."""
+    return "  \u00b7  ".join(filter(None, reversed(prompt.split("\n"))))
 
 
 def shorten(words: str, room: float) -> str:

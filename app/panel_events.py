@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from imgui_bundle import imgui
 from msgspec.structs import replace
 
@@ -33,10 +36,9 @@ def _box(theme: Theme, view: View, ui: UiState) -> list[Intent]:
         ui.focus_event = False
     send = theme.px(44)
     imgui.set_next_item_width(imgui.get_content_region_avail().x - send - theme.px(8))
-    entered, ui.event = imgui.input_text_with_hint(
-        "##event", f"it starts to rain {_ELLIPSIS}", ui.event, imgui.InputTextFlags_.enter_returns_true
-    )
-    _recall(view, ui)
+    flags = imgui.InputTextFlags_.enter_returns_true | imgui.InputTextFlags_.callback_history
+    hint, recall = f"it starts to rain {_ELLIPSIS}", partial(_recall, view.settings.prompt_history, ui)
+    entered, ui.event = imgui.input_text_with_hint("##event", hint, ui.event, flags, recall)
     imgui.same_line()
     pressed = primary(f"{Icon.SEND}##send", (send, 0), enabled=bool(ui.event.strip()))
     words = ui.event.strip()
@@ -46,15 +48,14 @@ def _box(theme: Theme, view: View, ui: UiState) -> list[Intent]:
     return [SendPrompt(words)]
 
 
-def _recall(view: View, ui: UiState) -> None:
-    """Up and down in the box walk through what was asked for before."""
-    if not imgui.is_item_focused():
-        return
-    history = view.settings.prompt_history
-    step = int(imgui.is_key_pressed(imgui.Key.up_arrow)) - int(imgui.is_key_pressed(imgui.Key.down_arrow))
-    if step and 0 <= ui.recalled + step <= len(history):
+def _recall(history: Sequence[str], ui: UiState, box: imgui.InputTextCallbackData) -> int:
+    """Up and down in the box walk through what was asked for before. The box keeps the text that it shows itself."""
+    step = 1 if box.event_key == imgui.Key.up_arrow else -1
+    if 0 <= ui.recalled + step <= len(history):
         ui.recalled += step
-        ui.event = history[-ui.recalled] if ui.recalled else ""
+        box.delete_chars(0, box.buf_text_len)
+        box.insert_chars(0, history[-ui.recalled] if ui.recalled else "")
+    return 0
 
 
 def _quick_events(theme: Theme, view: View) -> list[Intent]:

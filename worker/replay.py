@@ -2,6 +2,9 @@
 
 Everything that shaped a chunk stands in the journal, so a branch can be made anew from nothing but its header. On the
 machine that made it every pixel must come out equal: the journal has a fingerprint of what each chunk showed.
+
+With another preset the same keys walk another way: places follow from that preset's own step table, and nothing can be
+compared.
 """
 
 import argparse
@@ -10,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,6 +57,8 @@ class Outcome:
     """Chunks whose pictures differ, if that was asked for."""
     digest: str = ""
     """Fingerprint of all pictures."""
+    approximate: str = ""
+    """The preset that made it, where that is not the session's own."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("session", metavar="SESSION", help="a session file, or the name of one among the saved ones")
     add("--branch", metavar="NAME|N", help="another branch than the one that was walked on last")
+    add("--preset", metavar="NAME", help="replay the keys and words with another preset: approximate, another walk")
     add("--verify", action="store_true", help="compare the pictures' fingerprints: exit status 1 if any differs")
     add("--record", type=Path, metavar="OUT.mp4", help="write the pictures to a video")
     add("--sessions", type=Path, default=SESSIONS, metavar="DIR", help="where names are looked up (%(default)s)")
@@ -82,11 +89,20 @@ def chosen(session: str, folder: Path, name: str | None) -> tuple[History, Branc
     raise JournalError(f"The session has no branch '{name}'; its {len(history.branches)} branches are {known}.")
 
 
+def with_preset(branch: Branch, preset: str | None) -> Branch:
+    """The branch as its keys and words alone tell it to another preset: sizes and fingerprints are not its own."""
+    if preset is None or preset == branch.spec.preset:
+        return branch
+    spec = msgspec.structs.replace(branch.spec, preset=preset, size=None)
+    chunks = tuple(msgspec.structs.replace(chunk, shape=(), digest=b"") for chunk in branch.chunks)
+    return replace(branch, spec=spec, chunks=chunks)
+
+
 def again(branch: Branch, opening: OpenWorld | None = None) -> Iterator[Played]:
     """Make the chunks of a branch anew, from its beginning."""
     opening = opening or engine_of(branch.spec.preset)
     spec, records = engine_spec(branch.spec), []
-    if branch.chunks and spec.size is None:
+    if branch.chunks and branch.chunks[0].shape and spec.size is None:
         *_, rows, columns = branch.chunks[0].shape
         spec = replace(spec, size=(CELL * columns, CELL * rows))
     world: Any = None
@@ -105,9 +121,22 @@ def again(branch: Branch, opening: OpenWorld | None = None) -> Iterator[Played]:
 
 
 def play(
-    branch: Branch, *, verify: bool, show: Callable[[Played], object], opening: OpenWorld | None = None
+    branch: Branch,
+    *,
+    verify: bool,
+    show: Callable[[Played], object],
+    opening: OpenWorld | None = None,
+    preset: str | None = None,
 ) -> Outcome:
-    """Make a branch anew, showing every chunk. Raises `JournalError` if there is nothing to compare with."""
+    """Make a branch anew, showing every chunk; its keys and words with another `preset`, if one is given.
+
+    Raises `JournalError` if there is nothing to compare with.
+    """
+    own, branch = branch.spec.preset, with_preset(branch, preset)
+    if verify and branch.spec.preset != own:
+        raise JournalError(
+            f"The session was made with {own}, {branch.spec.preset} shows another walk; replay without --verify."
+        )
     without = sum(not entry.digest for entry in branch.chunks)
     if verify and without:
         raise JournalError(
@@ -115,6 +144,7 @@ def play(
             "replay without --verify."
         )
     outcome, state = Outcome(differing=[] if verify else None), fingerprint()
+    outcome.approximate = "" if branch.spec.preset == own else branch.spec.preset
     for played in again(branch, opening):
         show(played)
         state.update(played.digest)
@@ -129,6 +159,10 @@ def play(
 def sentence(outcome: Outcome) -> str:
     """What came of it, in a sentence."""
     made = f"{outcome.frames} frames of {outcome.chunks} chunks"
+    if outcome.approximate:
+        return (
+            f"{made} made with {outcome.approximate} from the same keys and words: approximate, its steps are its own."
+        )
     if outcome.differing is None:
         return f"{made} made again."
     if not outcome.differing:

@@ -109,6 +109,7 @@ class Session:
             "chunks": self.chunks,
             "produced": self.produced,
             "shown": self.shown,
+            "making": self.making is not None,
             "controls_ignored": self.mailbox.ignored,
         }
 

@@ -42,9 +42,11 @@ class CaseResult:
     happening: Mapping[str, NDArray[np.float64]]
     """Probability `[RESIDUE_CHUNKS]` of the event in the chunks after the words, `with` recache and `without`."""
     residue: Mapping[str, NDArray[np.float64]]
-    """The same after the text has lost the event."""
+    """The same after "it stops"."""
+    going_on: NDArray[np.float64]
+    """The same in those chunks of the rollout in which nobody said that."""
     was_there: bool
-    """Whether the rollout showed its event, to the classifier, before the text lost it."""
+    """Whether the rollout showed its event, to the classifier, before it was stopped."""
     kept: Mapping[str, Mapping[str, float]]
     """`truth`, `model` -> `edges`, `layout`: agreement of the pictures with and without the event; `mirror`: that of
     the latter with their mirror images, another place of the same style."""
@@ -92,7 +94,9 @@ def judge(case: Case, made: Rollouts, recogniser: Recogniser, protocol: EventsPr
         pair = {"with": fresh, "without": stale}
         return {name: over(frames, before["prompted"])[:, known] for name, frames in pair.items()}
 
-    told = made.prompted[first : first + RESIDUE_CHUNKS * protocol.chunk]
+    def chunks_from(latent: int) -> Frames:
+        return made.prompted[latent : latent + RESIDUE_CHUNKS * protocol.chunk]
+
     last = over(made.prompted[latents_of(protocol.stop_chunk - 1, protocol)], before["prompted"])[0]
     seen = changed(case.event.frames[judged], case.control.frames[judged], protocol.visible.step)
     return CaseResult(
@@ -103,8 +107,9 @@ def judge(case: Case, made: Rollouts, recogniser: Recogniser, protocol: EventsPr
         biome=str(case.control.about["biome"]),
         visible=seen.reshape(len(protocol.judged_chunks), -1).mean(1) >= protocol.visible.share,
         probabilities={name: over(frames[judged], before[name]) for name, frames in sides.items()},
-        happening=event_in(told, made.prompted_stale),
+        happening=event_in(chunks_from(first), made.prompted_stale),
         residue=event_in(made.ended, made.ended_stale),
+        going_on=over(chunks_from(protocol.stop_chunk * protocol.chunk), before["prompted"])[:, known],
         was_there=bool(last.argmax() == known),
         kept={
             "truth": kept(case.control.frames[judged], case.event.frames[judged]),

@@ -18,6 +18,7 @@ from engine.evaluation.short import claim
 
 Json = dict[str, Any]
 Values = NDArray[np.float64]
+_TOLD = {"recall": "prompted", "truth": "truth"}
 
 
 def summarise(
@@ -28,7 +29,7 @@ def summarise(
     by_family = {family: found for family, found in by_family.items() if found}
     families = {family: family_scores(found, classes) for family, found in by_family.items()}
     measured = {family: each for family, each in families.items() if each["cases"] >= protocol.bounds.cases}
-    residue = residues(results, protocol)
+    residue, stopped = residues(results, protocol), stops(results, protocol)
     alarms = {side: false_alarms(results, side, classes) for side in ("unprompted", "truth_calm")}
     shown = [r for r in results if np.nansum(hits(r, "prompted", classes)) > 0]
     kept = {of: kept_of(results, of) for of in ("model", "truth", "mirror")}
@@ -38,14 +39,12 @@ def summarise(
     scores = {
         "recall": overall["recall"],
         "families": families,
-        "languages": {
-            language: nanmean([nanmean(hits(r, "prompted", classes)) for r in results if r.language == language])
-            for language in ("en", "zh")
-        },
+        "languages": {language: recall_in(language, results, classes) for language in ("en", "zh")},
         "false_alarms": alarms["unprompted"],
         "kept": kept["model"],
         "kept_where_recognised": kept_shown["model"] | {"walks": len(shown)},
         "residue": residue,
+        "stopped": stopped,
         "per_clip": [per_case(r, classes) for r in results],
     }
     return plain(
@@ -57,7 +56,7 @@ def summarise(
             "scores": scores,
             "baselines": {"recall_unprompted": overall["unprompted"], "kept_by_the_mirror_image": kept["mirror"]},
             "floors": {"recall": overall["truth"], "false_alarms": alarms["truth_calm"], "kept": kept["truth"]},
-            "claims": claims(measured, overall, reach, alarms, kept_shown, residue, protocol),
+            "claims": claims(measured, overall, reach, alarms, kept_shown, residue, stopped, protocol),
         }
     )
 
@@ -69,7 +68,7 @@ def hits(result: CaseResult, side: str, classes: tuple[str, ...]) -> Values:
 
 def family_scores(results: Sequence[CaseResult], classes: tuple[str, ...]) -> Json:
     """One family: recall on rollouts, on the truth and, for comparison, on rollouts that nobody told."""
-    sides = {"recall": "prompted", "truth": "truth", "unprompted": "unprompted"}
+    sides = _TOLD | {"unprompted": "unprompted"}
     known = classes.index(results[0].family)
     found = {name: nanmean(np.stack([hits(r, side, classes) for r in results])) for name, side in sides.items()}
     return found | {
@@ -81,6 +80,13 @@ def family_scores(results: Sequence[CaseResult], classes: tuple[str, ...]) -> Js
         ),
         "kept": {of: kept_of(results, of) for of in ("model", "truth")},
     }
+
+
+def recall_in(language: str, results: Sequence[CaseResult], classes: tuple[str, ...]) -> Json:
+    """Recall on rollouts that were told in a language, and on the truth of the same walks."""
+    told = [r for r in results if r.language == language]
+    found = {name: nanmean([nanmean(hits(r, side, classes)) for r in told]) for name, side in _TOLD.items()}
+    return found | {"cases": sum(bool(r.visible.any()) for r in told)}
 
 
 def kept_of(results: Sequence[CaseResult], of: str) -> Json:
@@ -140,11 +146,18 @@ def residues(results: Sequence[CaseResult], protocol: EventsProtocol) -> Json:
     """What the recache is for, on the same walks with and without it.
 
     `delay`: how much of the event is missing in the chunks after the words for it; `residue`: how much of it is left
-    in those after the text has lost it, of rollouts that had shown it. `gain` is without minus with.
+    in those after "it stops", of rollouts that had shown it. `gain` is without minus with.
     """
     delays = [{name: 1 - each.mean() for name, each in r.happening.items()} for r in results]
     left = [{name: each.mean() for name, each in r.residue.items()} for r in results if r.was_there]
     return {"delay": _paired(delays, protocol), "residue": _paired(left, protocol)}
+
+
+def stops(results: Sequence[CaseResult], protocol: EventsProtocol) -> Json:
+    """How much of the event is there in the chunks `with` and `without` the words "it stops" before them, of rollouts
+    that had shown it."""
+    pairs = [{"with": r.residue["with"].mean(), "without": r.going_on.mean()} for r in results if r.was_there]
+    return _paired(pairs, protocol)
 
 
 def _paired(pairs: Sequence[Mapping[str, float]], protocol: EventsProtocol) -> Json:
@@ -167,6 +180,7 @@ def claims(
     alarms: Json,
     kept: Json,
     residue: Json,
+    stopped: Json,
     protocol: EventsProtocol,
 ) -> list[Json]:
     """One entry per statement of the protocol; a family with too few cases makes no claim but `families_measured`."""
@@ -180,13 +194,15 @@ def claims(
         claim("false_alarms", alarms["unprompted"]["share"], (0.0, bounds.false_alarms)),
         *(at_least(f"{name}_kept", kept["model"][name] / kept["truth"][name], bounds.kept) for name in KEPT),
     ]
-    for name, facts in residue.items():
-        low = facts["interval"][0]
-        found.append(
-            {"name": f"{name}_less_with_recache", "value": low, "bound": 0, "holds": bool(low > 0)}
-            | {"mean": facts["gain"], "interval": facts["interval"]}
-        )
-    return found
+    found += [above_nothing(f"{name}_less_with_recache", facts) for name, facts in residue.items()]
+    return [*found, above_nothing("it_stops_ends_the_event", stopped)]
+
+
+def above_nothing(name: str, facts: Json) -> Json:
+    """The claim that a gain is above nothing: the low end of its interval is."""
+    low = facts["interval"][0]
+    return {"name": name, "value": low, "bound": 0, "holds": bool(low > 0), "mean": facts["gain"],
+            "interval": facts["interval"]}  # fmt: skip
 
 
 def at_least(name: str, value: float, low: float) -> Json:

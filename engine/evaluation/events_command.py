@@ -116,9 +116,16 @@ def evaluate(
 
 
 def summary(report: Json) -> str:
-    """Claims and families as lines of text."""
+    """Claims, families, languages and what the recache is worth as lines of text."""
     lines = [command.summary(report)]
     for family, each in report["scores"]["families"].items():
         recall, truth = (format(each[key] or 0.0, ".2f") for key in ("recall", "truth"))
         lines.append(f"  {family:<12}recall {recall}, of the truth {truth}, {each['cases']} walks")
+    for language, each in report["scores"]["languages"].items():
+        recall, truth = (format(each[key] or 0.0, ".2f") for key in ("recall", "truth"))
+        lines.append(f"  {language:<12}recall {recall}, of the truth {truth}, {each['cases']} walks")
+    for name, each in (report["scores"]["residue"] | {"it stops": report["scores"]["stopped"]}).items():
+        shares = ", ".join(f"{key} {format(each[key] or 0.0, '.3f')}" for key in ("with", "without"))
+        low, high = ("?" if end is None else format(end, "+.3f") for end in each["interval"])
+        lines.append(f"  {name:<12}{shares}, difference {low} to {high}, {each['cases']} walks")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """The part of the committed protocol that is about prompted events (supplement E.2).
 
 A world walks for `event_chunk` chunks; then it is told what happens, in words that training never read; the chunks in
-`judged_chunks` are looked at. At `stop_chunk` a copy of it is told that the event is over.
+`judged_chunks` are looked at. At `stop_chunk` a copy of it is told that it stops, another one walks on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from engine.vae import FRAMES_PER_LATENT
 
 RESIDUE_CHUNKS = 2
 """Chunks after a change of text in which what is left of the old one is measured."""
+
+STOPS = {"en": "it stops", "zh": "停了"}
+"""Words that end the newest event."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,10 +35,15 @@ def page(report: Mapping[str, Any], results: Sequence[CaseResult]) -> str:
         [name, each["share"], each["chunks"], ", ".join(f"{count} {what}" for what, count in each["taken_for"].items())]
         for name, each in (("unprompted rollouts", scores["false_alarms"]), ("truth", floors["false_alarms"]))
     ]
-    residue = [
-        [name, *(each[key] for key in ("cases", "with", "without", "gain")), *each["interval"]]
-        for name, each in scores["residue"].items()
+    languages = [
+        [name, *(each[key] for key in ("cases", "recall", "truth"))] for name, each in scores["languages"].items()
     ]
+    paired = ["", "walks", "with", "without", "gain", "low", "high"]
+    residue, stopped = (
+        [[name, *(each[key] for key in ("cases", "with", "without", "gain")), *each["interval"]]
+         for name, each in facts.items()]
+        for facts in (scores["residue"], {"it stops": scores["stopped"]})
+    )  # fmt: skip
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         f"<p><small>{NOTES}</small></p>",
@@ -47,19 +52,23 @@ def page(report: Mapping[str, Any], results: Sequence[CaseResult]) -> str:
         "<h2>Families</h2>",
         table(head, families),
         f"<p>A mirror image keeps {baselines['kept_by_the_mirror_image']['edges']:.3f} of the edges.</p>",
+        "<h2>Languages</h2>",
+        table(["", "walks", "recall", "of the truth"], languages),
         "<h2>False alarms</h2>",
         table(["", "share", "chunks", "taken for"], alarms),
         "<h2>With and without recache</h2>",
-        table(["", "walks", "with", "without", "gain", "low", "high"], residue),
+        "<p>How much of the event is missing after the words for it (delay), and how much is left after &ldquo;it "
+        "stops&rdquo; (residue): probability of the event, mean of the next chunks, interval of the difference.</p>",
+        table(paired, residue),
+        "<h2>With and without &ldquo;it stops&rdquo;</h2>",
+        "<p>How much of the event is there in the same chunks.</p>",
+        table(paired, stopped),
         "<h2>Strips</h2>",
         "<p>Rows: truth, truth without the event, prompted, unprompted.</p>",
     ]
     for result in chosen(results):
         family, words, biome = (html.escape(text) for text in (result.family, result.words, result.biome))
-        parts.append(
-            f"<p>{family}: &ldquo;{words}&rdquo;, {biome}</p>"
-            f'<img alt="strip" src="{data_uri(result.strip)}">'
-        )
+        parts.append(f'<p>{family}: &ldquo;{words}&rdquo;, {biome}</p><img alt="strip" src="{data_uri(result.strip)}">')
     return (
         f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
         + "\n".join(parts)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.errors import WanderError
 from engine.evaluation.clips import TrueClip, read_clips
-from engine.evaluation.events_protocol import RESIDUE_CHUNKS, EventsProtocol
+from engine.evaluation.events_protocol import RESIDUE_CHUNKS, STOPS, EventsProtocol
 from engine.evaluation.recogniser import NOTHING, Example
 from engine.streamer import PocketWorld, Sampling
 from engine.weights import PocketWeights
@@ -52,7 +52,7 @@ class Rollouts:
     prompted_stale: Frames
     """The first chunks after that without recache."""
     ended: Frames
-    """The first chunks after `stop_chunk`, where the text lost the event."""
+    """The first chunks from `stop_chunk` on, where words ended the event."""
     ended_stale: Frames
     """The same without recache."""
 
@@ -109,13 +109,13 @@ def rollouts(weights: PocketWeights, case: Case, protocol: EventsProtocol, *, se
     before, shared = branch((), "", begins)
     unprompted, _ = branch(shared, "", last)
     prompted, told = branch(shared, case.words, last)
-    calm = f"{case.caption}\n"
+    stop = STOPS[case.language]
     return Rollouts(
         unprompted=np.concatenate([before, unprompted]),
         prompted=np.concatenate([before, prompted]),
         prompted_stale=branch(shared, case.words, begins + RESIDUE_CHUNKS, recache=False)[0],
-        ended=branch(told[:ends], calm, ends + RESIDUE_CHUNKS)[0],
-        ended_stale=branch(told[:ends], calm, ends + RESIDUE_CHUNKS, recache=False)[0],
+        ended=branch(told[:ends], stop, ends + RESIDUE_CHUNKS)[0],
+        ended_stale=branch(told[:ends], stop, ends + RESIDUE_CHUNKS, recache=False)[0],
     )
 
 

@@ -7,53 +7,15 @@ import pygame
 import pytest
 from PIL import Image
 
-from app.explorer import Explorer
 from app.gallery import Start, StartCard
-from app.settings import QUICK_EVENTS, Settings
+from app.settings import QUICK_EVENTS
 from app.view import ChoosePreset, StartWorld
-from app.walk import Walk
 from app.window import Window
 from app.world_spec import spec_for
+from tests.app.hands import explorers
 from worker import protocol as wire
 
 SIZE = (800, 480)
-BEAT = 0.05
-
-
-class Hands:
-    """What a person does to an explorer, and what is seen of it."""
-
-    def __init__(self, explorer, clock):
-        self.explorer, self.clock = explorer, clock
-        self.ui = explorer.state.ui
-
-    def wait(self, beats=10):
-        for _ in range(beats):
-            self.clock[0] += BEAT
-            self.explorer.beat()
-
-    def post(self, kind, **values):
-        pygame.event.post(pygame.event.Event(kind, **values))
-
-    def press(self, key, mod=0):
-        self.post(pygame.KEYDOWN, key=key, mod=mod, unicode="")
-        self.post(pygame.KEYUP, key=key, mod=mod)
-        self.wait()
-
-    def click(self, x, y):
-        self.post(pygame.MOUSEMOTION, pos=(x, y), rel=(0, 0), buttons=(0, 0, 0))
-        self.wait(4)
-        self.post(pygame.MOUSEBUTTONDOWN, pos=(x, y), button=1)
-        self.wait(4)
-        self.post(pygame.MOUSEBUTTONUP, pos=(x, y), button=1)
-        self.wait(4)
-
-    def type(self, words):
-        self.post(pygame.TEXTINPUT, text=words)
-        self.wait()
-
-    def pixels(self):
-        return self.explorer.window.pixels().astype(int)
 
 
 @pytest.fixture(scope="module")
@@ -65,28 +27,10 @@ def window():
 
 @pytest.fixture
 def look_at(window, link, tmp_path, monkeypatch):
-    """A function (starts, presets) -> hands on an explorer with its start screen open and a world that is ready."""
+    """See `explorers`."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    opened = []
-
-    def make(starts=(), presets=()):
-        clock = [100.0]
-        explorer = Explorer(
-            window=window, walk=Walk(link), settings=Settings(), preset="fake", starts=starts, presets=presets,
-            clock=lambda: clock[0],
-        )  # fmt: skip
-        opened.append(explorer)
-        explorer.open(spec_for("fake", seed=7), menu=True)
-        link.world()
-        link.pictures(4, grey=200)
-        hands = Hands(explorer, clock)
-        hands.wait()
-        return hands
-
-    pygame.event.clear()
-    yield make
-    for explorer in opened:
-        explorer.screen.close()
+    with explorers(window, link) as make:
+        yield make
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def display():
 
 
 class Seat:
-    """One person in front of the real program."""
+    """One person in front of the real program, started from the home folder."""
 
     def __init__(self, display, home, root):
         self.home = home
@@ -56,9 +56,9 @@ class Seat:
         settings = home / "config" / "wander" / "settings.json"
         settings.parent.mkdir(parents=True)
         settings.write_text('{"width": 640, "height": 400}')
-        code = "import sys; from app.main import run; run(sys.argv[1:], print)"
+        code = f"import sys; sys.path.insert(0, {str(root)!r}); from app.main import run; run(sys.argv[1:], print)"
         options = ["--preset", "fake", "--world", "seed:3", "--sessions", str(home / "sessions")]
-        self.program = subprocess.Popen([sys.executable, "-c", code, *options], cwd=root, env=self.environment)
+        self.program = subprocess.Popen([sys.executable, "-P", "-c", code, *options], cwd=home, env=self.environment)
         self.window = wait_for(lambda: self.do("search", "--class", "wander")).split()[0]
 
     def do(self, *words):
@@ -163,3 +163,21 @@ def test_a_picture_that_another_program_copied_or_drags_here_becomes_a_world(sea
             wait_for(lambda: is_red(seat))
         finally:
             other.kill()
+
+
+def test_where_the_system_has_no_file_dialog_tks_own_names_the_file_that_is_chosen(display, red_picture, root):
+    environment = {**os.environ, "DISPLAY": display}
+    command = [sys.executable, "-P", str(root / "app" / "dialog.py")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as dialog:
+
+        def do(*words):
+            return subprocess.run(["xdotool", *words], env=environment, capture_output=True, text=True).stdout.split()
+
+        window = wait_for(lambda: do("search", "--name", "Choose a picture"))[-1]
+        time.sleep(0.5)
+        do("windowfocus", window, "type", str(red_picture))
+        do("key", "Return")
+        try:
+            assert dialog.communicate(timeout=30)[0] == str(red_picture)
+        finally:
+            dialog.kill()

@@ -1,88 +1,91 @@
-"""A hundred things that a person may do, in any order: the journal tells the very world that the window was told."""
+"""A hundred events, starts, undos and resets in any order: the journals tell the very worlds that the window was told
+and shown, and pictures go on coming evenly."""
 
-import random
-from pathlib import Path
+import msgspec
+import pytest
 
-from tests.faults.walker import Walker
-from worker import replay
-from worker.history import History
-from worker.journal import read
-from worker.protocol import Keep, Pause, Reset, Resume, Rewind, Save, SetChunk, SetPrompt, Switch, World
+from tests.faults.judge import disagreements, made_again
+from tests.faults.random_session import Pace, run
+from worker.entries import ChunkEntry
+from worker.history import Branch, History, Said
+from worker.model_process import engine_of, engine_spec, engine_steps
+from worker.model_protocol import fingerprint
+from worker.protocol import Step, World, WorldSpec
 from worker.told import branches, happenings
 
-COUNT = 100
-ACTS = ("walk", "walk", "prompt", "prompt", "undo", "undo", "reset", "keep", "switch", "chunk", "pause", "replace")
-WORDS = (
-    "it starts to rain",
-    "snow begins to fall",
-    "night falls",
-    "a house catches fire",
-    "it stops",
-    "停了",
-    "起雾了",
+
+def test_after_a_hundred_random_acts_every_session_is_what_was_told_and_shown_and_pictures_came_evenly(tmp_path):
+    spec = WorldSpec(preset="fake", seed=3, chunk=2)
+    verdict, report = run(tmp_path, spec=spec, acts=100, seed=1, pace=Pace(between=(0.0, 0.05)), calm_s=1.0)
+    assert not verdict.wrong and not report["refused"] and not report["troubles"]
+    assert sum(report["acts"].values()) == 100 and min(report["acts"].values()) > 0
+    assert verdict.sessions > 5 and verdict.branches > verdict.sessions and verdict.seen > 20
+    assert report["busy"]["interval_p50_ms"] == pytest.approx(1000 / 24, abs=8)
+    assert not report["stops"], "a picture stood still for half a second that no jump explains"
+
+
+@pytest.mark.slow
+def test_a_hundred_random_acts_with_the_shipped_model_leave_sessions_that_replay_to_the_pixel(tmp_path):
+    spec = WorldSpec(preset="pocket", seed=3, size=(160, 96))
+    verdict, report = run(tmp_path, spec=spec, acts=100, seed=2, pace=Pace(between=(0.2, 1.0)), calm_s=20.0)
+    assert not verdict.wrong and not report["refused"] and not report["troubles"]
+    assert sum(report["acts"].values()) == 100 and min(report["acts"].values()) > 0
+    calm, busy = report["calm"]["interval_p99_ms"], report["busy"]["interval_p99_ms"]
+    assert busy < 2 * calm + 100, (calm, busy)
+
+
+@pytest.fixture(scope="module")
+def walked():
+    """A branch of two chunks that the fake engine has made, with words before the second."""
+    spec, said = WorldSpec(preset="fake", seed=3, chunk=1, prompt="a meadow"), "snow begins to fall"
+    world, chunks = engine_of("fake")(engine_spec(spec), []), []
+    for index in range(2):
+        if index:
+            world.prompt(said)
+        digest, steps = fingerprint(), (Step(keys=1),)
+        for frames in world.step(engine_steps(steps)):
+            digest.update(frames.tobytes())
+        record = world.commit()
+        chunks.append(
+            ChunkEntry(generation=1, index=index, steps=steps, shape=record.latents.shape, prompt=record.prompt,
+                       latents=record.latents.tobytes(), poses=record.poses.tobytes(),
+                       actions=record.actions.tobytes(), digest=digest.digest())
+        )  # fmt: skip
+    return Branch(spec=spec, chunks=tuple(chunks), said=(Said(text=said, chunk=1),), reads=f"a meadow\n{said}")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({}, []),
+        ({"digest": bytes(16)}, ["pictures of chunk 1 differ"]),
+        ({"poses": bytes(64)}, ["places of chunk 1 differ"]),
+        ({"prompt": "a meadow"}, ["words of chunk 1 differ"]),
+    ],
 )
+def test_a_branch_that_does_not_come_out_as_it_is_kept_is_found(walked, change, found):
+    first, second = walked.chunks
+    kept = msgspec.structs.replace(second, **change)
+    branch = Branch(spec=walked.spec, chunks=(first, kept), said=walked.said, reads=walked.reads)
+    assert made_again(branch) == found
 
 
-def act(walker: Walker, rng: random.Random) -> str:
-    """Do something; returns what it was."""
-    world = walker.last(World)
-    generation, newest = walker.starts[-1] if walker.starts else (0, 0)
-    made = newest if generation == world.generation else world.chunks
-    match rng.choice(ACTS):
-        case "prompt":
-            assert walker.ask(SetPrompt(text=rng.choice(WORDS))).ok
-            return "prompt"
-        case "undo":
-            assert walker.ask(Rewind(chunks=max(0, made - rng.randint(1, 4)))).ok
-            return "undo"
-        case "reset":
-            assert walker.ask(Reset(seed=rng.choice([None, rng.randrange(1000)]))).ok
-            return "reset"
-        case "keep":
-            assert walker.ask(Keep(name=rng.choice(["夜", "the fire", "walk"]))).ok
-            return "keep"
-        case "switch" if len(world.branches) > 1:
-            others = [branch.number for branch in world.branches if branch.number != world.branch]
-            assert walker.ask(Switch(branch=rng.choice(others))).ok
-            return "switch"
-        case "chunk":
-            assert walker.ask(SetChunk(chunk=rng.choice([1, 2, 4]))).ok
-            return "chunk"
-        case "pause":
-            assert walker.ask(Pause()).ok and walker.ask(Resume()).ok
-            return "pause"
-        case "replace":
-            assert walker.ask(SetPrompt(text="a desert\nfog")).ok
-            return "replace"
-    starts = len(walker.starts)
-    walker.until(lambda: len(walker.starts) > starts + 1)
-    return "walk"
-
-
-def settled(walker: Walker) -> tuple[World, History]:
-    """The last that the window was told of a world that stands still, and what its journal tells."""
-    walker.ask(Pause())
-    walker.rest(0.5)
-    walker.ask(Keep(name="the end"))  # the window is told of the world as it is now
-    walker.ask(Save())
-    world = walker.last(World)
-    return world, read(Path(world.session)).history
-
-
-def test_after_a_hundred_random_acts_the_journal_tells_the_world_and_every_branch_replays_to_the_pixel(tmp_path):
-    rng, walker = random.Random(1), Walker.launch(tmp_path)
-    try:
-        walker.open(prompt="a meadow")
-        done = {act(walker, rng) for _ in range(COUNT)}
-        world, history = settled(walker)
-    finally:
-        walker.close()
-    assert len(done) > 7
-    branch = history.branch
-    assert (world.chunks, world.prompt, world.seed) == (len(branch.chunks), branch.reads, branch.spec.seed)
-    assert (world.branch, world.chunk) == (branch.number, branch.spec.chunk)
-    assert world.happenings == happenings(branch)
-    assert world.branches == branches(history)
-    for kept in history.branches:
-        outcome = replay.play(kept, verify=True, show=lambda _: None)
-        assert (outcome.chunks, outcome.differing) == (len(kept.chunks), [])
+@pytest.mark.parametrize(
+    ("change", "settled", "found"),
+    [
+        ({}, True, 0),
+        ({"chunks": 1}, False, 0),
+        ({"chunks": 1}, True, 1),
+        ({"chunks": 3}, False, 1),
+        ({"prompt": "a meadow"}, False, 1),
+        ({"seed": 4}, False, 1),
+        ({"happenings": ()}, False, 1),
+        ({"branches": ()}, True, 2),
+    ],
+)
+def test_a_window_that_was_told_something_else_is_found(walked, change, settled, found):
+    history = History(branch=walked)
+    told = World(generation=1, preset="fake", seed=3, prompt=walked.reads, width=64, height=32, fps=24.0, chunk=1,
+                 chunks=2, paused=True, session="/tmp/a.wander", branches=branches(history),
+                 happenings=happenings(walked))  # fmt: skip
+    assert len(disagreements(msgspec.structs.replace(told, **change), history, settled)) == found

@@ -2,14 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
+from engine.actions import POCKET, WORLDPLAY, latent_poses
+from engine.released_world import ReleasedWorld
+from tests.engine.tiny import one_thread
+from tests.engine.tiny_released import tiny_released
 from tests.faults.walker import Walker
 from worker import replay
 from worker.errors import JournalError
 from worker.history import History
+from worker.model_process import engine_steps
 from worker.protocol import Keep, Rewind, SetChunk, SetPrompt, World
 
 
@@ -64,3 +71,32 @@ def test_a_session_without_fingerprints_cannot_be_verified(session):
     bare = History.begin(branch.spec).then(msgspec.structs.replace(branch.chunks[0], digest=b"")).branch
     with pytest.raises(JournalError, match="1 of 1 chunks have no fingerprint"):
         replay.play(bare, verify=True, show=lambda _: None)
+
+
+def test_the_keys_and_words_of_a_session_play_with_another_preset_on_its_own_steps(session):
+    branch, worlds = replay.chosen(str(session), session.parent, "rain")[1], []
+    model = tiny_released("worldplay-5b")
+
+    def opening(spec: Any, records: list[Any]) -> Any:
+        assert spec.preset == "worldplay-5b" and spec.size is None
+        worlds.append(ReleasedWorld(model, spec, records))
+        return worlds[-1]
+
+    short = replace(branch, chunks=branch.chunks[:3])
+    with one_thread():
+        made = replay.play(short, verify=False, show=lambda _: None, opening=opening, preset="worldplay-5b")
+    records, steps = worlds[-1].records, [step for chunk in short.chunks for step in engine_steps(chunk.steps)]
+    assert (made.chunks, made.differing, made.approximate) == (3, None, "worldplay-5b")
+    assert "approximate" in replay.sentence(made)
+    walked = np.concatenate([record.poses for record in records])
+    assert np.allclose(walked, latent_poses(steps[1:], WORLDPLAY), atol=1e-5)
+    assert not np.allclose(walked, latent_poses(steps[1:], POCKET), atol=1e-2)
+    assert [record.prompt.split("\n")[1:] for record in records] == [
+        chunk.prompt.split("\n")[1:] for chunk in short.chunks
+    ]
+
+
+def test_another_preset_has_nothing_to_be_compared_with(session):
+    branch = replay.chosen(str(session), session.parent, None)[1]
+    with pytest.raises(JournalError, match="made with fake, pocket shows another walk"):
+        replay.play(branch, verify=True, show=lambda _: None, preset="pocket")

@@ -11,8 +11,8 @@ from engine.errors import WanderError
 from engine.evaluation.command import parser
 from engine.evaluation.events import CaseResult, run_events
 from engine.evaluation.events_claims import hits, summarise
-from engine.evaluation.events_command import prepare
-from engine.evaluation.events_protocol import events_protocol
+from engine.evaluation.events_command import prepare, summary
+from engine.evaluation.events_protocol import STOPS, events_protocol
 from engine.evaluation.events_report import page
 from engine.evaluation.events_rollout import Case, read_cases, rollouts
 from engine.evaluation.metrics import Bootstrap
@@ -57,6 +57,10 @@ def test_words_come_in_both_languages_with_their_subject():
     found = [COMMITTED.words("fire", number, subject) for number in range(8)]
     assert [language for language, _ in found] == ["en", "zh"] * 4
     assert all("树" in words or "tree" in words for _, words in found) and len(set(found)) == 5
+
+
+def test_words_that_stop_an_event_are_understood_in_both_languages():
+    assert set(STOPS) == {"en", "zh"} and all(map(is_stop, STOPS.values()))
 
 
 def test_a_damaged_protocol_is_one_sentence(tmp_path):
@@ -127,7 +131,8 @@ def test_the_report_has_the_agreed_shape_and_is_plain_json(outcome):
     assert set(report) == {"protocol", "preset", "clips", "seed", "scores", "baselines", "floors", "claims"}
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     names = {each["name"] for each in report["claims"]}
-    assert names >= {"recall_share", "false_alarms", "edges_kept", "layout_kept", "residue_less_with_recache"}
+    assert names >= {"recall_share", "false_alarms", "edges_kept", "layout_kept", "residue_less_with_recache",
+                     "it_stops_ends_the_event"}  # fmt: skip
     assert all({"name", "value", "bound", "holds"} <= set(each) for each in report["claims"])
 
 
@@ -151,14 +156,16 @@ def test_the_page_shows_every_claim_and_needs_no_other_file(outcome):
     assert text.count("data:image/webp;base64,") == 3 and "http" not in text
 
 
-def result_of(family, calls, happening=(0.5, 0.5), residue=(0.5, 0.5), visible=(True, True)):
+def result_of(
+    family, calls, happening=(0.5, 0.5), residue=(0.5, 0.5), visible=(True, True), going_on=0.9, language="en"
+):
     """A result whose judged chunks were called as `calls` says, per side."""
     one_hot = {side: np.eye(len(CLASSES))[[CLASSES.index(call) for call in each]] for side, each in calls.items()}
     pair = [dict(zip(("with", "without"), np.array(each)[:, None], strict=True)) for each in (happening, residue)]
     kept = {of: {"edges": 0.8, "layout": 0.9} for of in ("truth", "model", "mirror")}
-    return CaseResult(name="", family=family, language="en", words="", biome="plain", visible=np.array(visible),
-                      probabilities=one_hot, happening=pair[0], residue=pair[1], was_there=True, kept=kept,
-                      strip=np.zeros((4, 8, 3), np.uint8))  # fmt: skip
+    return CaseResult(name="", family=family, language=language, words="", biome="plain", visible=np.array(visible),
+                      probabilities=one_hot, happening=pair[0], residue=pair[1], going_on=np.array([going_on]),
+                      was_there=True, kept=kept, strip=np.zeros((4, 8, 3), np.uint8))  # fmt: skip
 
 
 def calls(prompted, truth, unprompted="nothing"):
@@ -200,6 +207,27 @@ def test_a_recache_that_changes_nothing_earns_nothing():
     results = [result_of("rain", calls("rain", "rain")) for _ in range(9)]
     found = claims_of(results)
     assert not found["delay_less_with_recache"]["holds"] and found["residue_less_with_recache"]["value"] == 0
+
+
+def test_an_event_that_is_as_much_there_after_it_was_stopped_as_without_that_has_not_ended():
+    gone, stays = ([result_of("rain", calls("rain", "rain"), residue=(left, 0.9)) for _ in range(9)]
+                   for left in (0.1, 0.9))  # fmt: skip
+    found = claims_of(gone)["it_stops_ends_the_event"]
+    assert found["holds"] and found["mean"] == pytest.approx(0.8)
+    assert not claims_of(stays)["it_stops_ends_the_event"]["holds"]
+
+
+def test_each_language_has_its_own_recall_beside_the_truths():
+    results = [result_of("rain", calls("rain", "rain")), result_of("rain", calls("nothing", "rain"), language="zh")]
+    found = summarise(results, CLASSES, SHORT, seed=0, preset="pocket")["scores"]["languages"]
+    assert found == {"en": {"recall": 1.0, "truth": 1.0, "cases": 1}, "zh": {"recall": 0.0, "truth": 1.0, "cases": 1}}
+
+
+def test_the_summary_tells_languages_and_what_the_recache_is_worth(outcome):
+    lines = summary(outcome[0]).splitlines()
+    for name in ("en", "zh", "delay", "residue", "it stops"):
+        [line] = [line for line in lines if line.startswith(f"  {name} ")]
+        assert "walks" in line
 
 
 def test_a_few_walks_say_nothing_about_the_recache():
