@@ -6,7 +6,7 @@ K keys, C channels, Y X latent grid.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -53,6 +53,15 @@ class PlainKeys:
 
     keys: Tensor
     values: Tensor
+
+
+Keep = Callable[[int, QKV], PlainKeys]
+"""(block, this rank's queries, keys and values) of the context pass -> its keys and values where they are kept."""
+
+
+def keep(_block: int, own: QKV) -> PlainKeys:
+    """Keys and values as they are, of one type."""
+    return PlainKeys(own.k.to(own.v.dtype), own.v)  # a norm may leave float32 where the rest is not
 
 
 def place(times: Tensor, grid: tuple[int, int], camera_from_world: Tensor, image_from_camera: Tensor,

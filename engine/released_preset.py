@@ -18,8 +18,10 @@ import torch
 
 from engine import rollout
 from engine.downloads import lacking, models_folder
+from engine.encoder_process import LONGEST_8B, LONGEST_QUOTED, LOOKED_AT, ROWS_5B
 from engine.encoders import Encoders
 from engine.errors import WanderError
+from engine.graphs import Room
 from engine.meeting import a_gpu_each, same_weights, say_records
 from engine.parallel import Ranks
 from engine.precision import compute_dtype, decoder_device, default_device
@@ -49,13 +51,16 @@ class Preset:
     transformer: Callable[..., Autoregressive]
     vae: Callable[..., WanVae | HunyuanVae]
     vae_dtype: torch.dtype
+    text: int
+    """Most tokens of a prompt."""
 
 
 PRESETS = {
     "worldplay-5b": Preset(width=1280, height=704, fps=16.0, recipe=rollout.worldplay_5b, transformer=load_5b,
-                           vae=load_wan_vae, vae_dtype=torch.bfloat16),
+                           vae=load_wan_vae, vae_dtype=torch.bfloat16, text=ROWS_5B),
     "worldplay-8b": Preset(width=832, height=480, fps=24.0, recipe=rollout.worldplay_8b, transformer=load_8b,
-                           vae=load_hunyuan_vae, vae_dtype=torch.float16),
+                           vae=load_hunyuan_vae, vae_dtype=torch.float16,
+                           text=LONGEST_8B + LONGEST_QUOTED + LOOKED_AT),
 }  # fmt: skip
 _loaded: dict[Path, ReleasedModel] = {}
 """The networks of this process, at most one preset's."""
@@ -83,6 +88,9 @@ def _ready(spec: WorldSpec, words: str, folder: Path, tell: Tell, ranks: Ranks) 
     sentence = lacking(spec.preset, folder)
     if sentence:
         raise WanderError(sentence)
+    if ranks.size > 1 and wanted().graphs:
+        raise WanderError(f"graphs need a GPU of their own and {ranks.size} ranks share this model; leave graphs out "
+                          "of WANDER_SPEED, or start 1 rank")  # fmt: skip
     if spec.video is not None:
         raise WanderError(f"{spec.preset} can't go on from a video; start from one of its pictures")
     model = _loaded.get(home)
@@ -121,7 +129,8 @@ def load_preset(name: str, home: Path, encoders: Encoders, tell: Tell, decoder: 
         home / "transformer", compute_dtype(device.type), first, progress=partial(says, 0.1, 1.0)
     )
     recipe, grid = preset.recipe(), (preset.height // 16, preset.width // 16)
-    hasten(transformer, speed, device, partial(practice, grid=grid, chunk=recipe.chunk), tell)
+    room = Room(context=recipe.memory.context_latents * transformer.tokens(grid), text=preset.text)
+    hasten(transformer, speed, device, partial(practice, grid=grid, chunk=recipe.chunk), tell, room)
     return ReleasedModel(transformer=transformer, vae=vae, encode=encoders, recipe=recipe,
                          width=preset.width, height=preset.height, fps=preset.fps, attention=speed.attention,
                          checksum=fingerprint(home, speed.mark))
