@@ -4,7 +4,8 @@
 - `weights=full|int8-weights|int8|fp8-weights|fp8` (engine/quantise.py);
 - `offload`: blocks stream through the GPU from the machine's memory (engine/offload.py);
 - `compile`: the blocks' projections, modulation and feed-forward through torch.compile, warmed up at the start;
-- `graphs`: denoising steps recorded as CUDA graphs and replayed (engine/graphs.py); not with `offload`, nor with ranks.
+- `graphs`: denoising steps recorded as CUDA graphs and replayed (engine/graphs.py); not with `offload`, nor with ranks;
+- `decoder=released|tiny` (engine/tiny_decoder.py).
 
 The default changes nothing.
 """
@@ -35,6 +36,7 @@ from engine.worldplay_5b import WorldPlay5B
 from engine.worldplay_8b_text import Prompt8B
 
 VARIABLE = "WANDER_SPEED"
+DECODERS = ("released", "tiny")
 PASSES = 3
 """Of `practice`."""
 COMPILERS = ("g++", "clang++", "c++")
@@ -52,11 +54,13 @@ class Speed:
     compile: bool = False
     offload: bool = False
     graphs: bool = False
+    decoder: str = "released"
 
     @property
     def mark(self) -> str:
         """What of it changes numbers: part of a world's checksum. Empty for the default."""
-        chosen = {"attention": self.attention, "weights": self.weights, "compile": self.compile}
+        chosen = {"attention": self.attention, "weights": self.weights, "compile": self.compile,
+                  "decoder": self.decoder}  # fmt: skip
         default = Speed()
         return ",".join(f"{name}={value}" for name, value in chosen.items() if value != getattr(default, name))
 
@@ -64,7 +68,8 @@ class Speed:
 def parse(text: str) -> Speed:
     """`attention=sage,weights=int8,compile,offload` in any order. Raises `WanderError`."""
     found: dict[str, str | bool] = {}
-    known = {"attention": tuple(KERNELS), "weights": PRECISIONS, "compile": (), "offload": (), "graphs": ()}
+    known = {"attention": tuple(KERNELS), "weights": PRECISIONS, "compile": (), "offload": (), "graphs": (),
+             "decoder": DECODERS}  # fmt: skip
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = part.partition("=")
         if name not in known or name in found or (bool(equals) != bool(known[name])):
@@ -161,9 +166,9 @@ def practice(network: Autoregressive, grid: tuple[int, int], chunk: int = 4) -> 
         channels += not isinstance(network, WorldPlay5B)
         cameras = torch.eye(4, device=weight.device, dtype=torch.float64).expand(count, 4, 4)
         lenses = torch.from_numpy(image_from_camera(WORLDPLAY_LENS)).to(weight.device).expand(count, 4, 4)
-        times = torch.arange(first, first + count, device=weight.device)
+        actions = torch.zeros(count, dtype=torch.int64, device=weight.device)
         latents = torch.zeros(1, count, channels, *grid, device=weight.device)  # float32, as in a world
-        return Clip(latents, torch.zeros_like(times), network.geometry(times, grid, cameras, lenses))
+        return Clip(latents, actions, network.geometry(range(first, first + count), grid, cameras, lenses))
 
     def rows(count: int, width: int) -> torch.Tensor:
         return weight.new_zeros(1, count, width)

@@ -176,9 +176,9 @@ class WorldPlay5B(nn.Module):
         """Tokens of a latent of (Y, X)."""
         return grid[0] * grid[1] // 4
 
-    def geometry(self, times: Tensor, grid: tuple[int, int], camera_from_world: Tensor,
+    def geometry(self, times: range, grid: tuple[int, int], camera_from_world: Tensor,
                  image_from_camera: Tensor) -> Geometry:
-        """Geometry of T latents on a latent grid (Y, X): time indices `[T]`, cameras and intrinsics `[T, 4, 4]`."""
+        """Geometry of T latents on a latent grid (Y, X): T time indices, cameras and intrinsics `[T, 4, 4]`."""
         return place(times, (grid[0] // 2, grid[1] // 2), camera_from_world, image_from_camera, self.config.rope)
 
     def read_prompt(self, text_BSE: Tensor) -> list[PlainKeys]:

@@ -166,9 +166,9 @@ class WorldPlay8B(nn.Module):
         """Tokens of a latent of (Y, X)."""
         return grid[0] * grid[1]
 
-    def geometry(self, times: Tensor, grid: tuple[int, int], camera_from_world: Tensor,
+    def geometry(self, times: range, grid: tuple[int, int], camera_from_world: Tensor,
                  image_from_camera: Tensor) -> Geometry:
-        """Geometry of T latents on a latent grid (Y, X): time indices `[T]`, cameras and intrinsics `[T, 4, 4]`."""
+        """Geometry of T latents on a latent grid (Y, X): T time indices, cameras and intrinsics `[T, 4, 4]`."""
         return place(times, grid, camera_from_world, image_from_camera, self.config.rope)
 
     def text_tokens(self, prompt: Prompt8B, timestep: float | Tensor = 0.0) -> Tensor:

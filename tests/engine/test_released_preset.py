@@ -23,6 +23,7 @@ from engine.quantise import blocks_of
 from engine.released_preset import DECODER_DEVICE, decoder_of, open_released
 from engine.released_weights import load_5b, load_8b, load_hunyuan_vae, load_wan_vae
 from engine.released_world import silent
+from engine.tiny_decoder import Plugged, TinyConfig, TinyDecoder, plug
 from engine.world import WorldSpec, open_world
 from engine.worldplay_8b import released_name
 from tests.engine.tiny_released import (
@@ -199,3 +200,21 @@ def test_graphs_are_refused_where_there_is_no_cuda_or_ranks_share_the_model(fold
         open_world(replace(SPEC, preset="worldplay-5b"))
     with pytest.raises(WanderError, match="2 ranks share this model; leave graphs out of WANDER_SPEED, or start 1"):
         released_preset._ready(replace(SPEC, preset="worldplay-5b"), "words", folder, silent, Ranks(0, 2))
+
+
+def test_the_tiny_decoder_is_chosen_by_the_environment_and_marks_the_world(folder, monkeypatch):
+    fill(folder, "worldplay-5b")
+    plain = open_world(replace(SPEC, preset="worldplay-5b"))
+    monkeypatch.setattr(released_preset, "_loaded", {})
+    monkeypatch.setenv("WANDER_SPEED", "decoder=tiny")
+    with pytest.raises(WanderError, match=r"taew2_2\.safetensors, in .*tiny"):
+        open_world(replace(SPEC, preset="worldplay-5b"))
+    sizes = TinyConfig(latent_channels=4, widths=(8, 8, 8, 8))
+    monkeypatch.setattr(released_preset, "plug", partial(plug, config=sizes))
+    (folder / "worldplay-5b" / "tiny").mkdir()
+    save_file(dict(TinyDecoder(sizes).state_dict()), folder / "worldplay-5b" / "tiny" / "taew2_2.safetensors")
+    world = open_world(replace(SPEC, preset="worldplay-5b"))
+    assert isinstance(world.model.vae, Plugged) and world.checksum != plain.checksum
+    assert np.concatenate(list(world.step([Step()] * 4))).shape == (13, HEIGHT, WIDTH, 3)
+    with pytest.raises(WanderError, match="2 ranks share the decoding; leave out --share-decoding"):
+        released_preset._ready(replace(SPEC, preset="worldplay-5b"), "", folder, silent, Ranks(0, 2, strips=True))

@@ -34,8 +34,8 @@ def test_all_choices_are_read_from_the_environment(monkeypatch):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("fast", "'fast', which is unknown or said twice; its 5 choices are attention=..., weights=..., compile, "
-     "offload, graphs"),
+    ("fast", "'fast', which is unknown or said twice; its 6 choices are attention=..., weights=..., compile, "
+     "offload, graphs, decoder=..."),
     ("attention", "'attention', which is unknown"), ("offload=1", "'offload=1', which is unknown"),
     ("compile,compile", "said twice"), ("weights=int4", "'weights=int4'; the 5 choices are full, int8-weights, int8"),
     ("attention=", "'attention='; the 4 choices are auto, reference, sdpa, sage"),
