@@ -31,6 +31,7 @@ from app.view import (
     CancelScan,
     Change,
     ChoosePreset,
+    ChooseWorker,
     CloseScan,
     Do,
     Intent,
@@ -56,6 +57,8 @@ from worker.protocol import WorldSpec
 
 POLL_S = 0.004
 """Longest sleep of a beat: how late a frame or a key can be noticed."""
+PRESETS = ("pocket", "worldplay-5b", "worldplay-8b")
+"""What one can ask of a worker elsewhere, which says what it lacks."""
 _IDLE_REDRAW_S = 0.1
 _BUSY_REDRAW_S = 1 / 30
 _RESTLESS_S = 0.4
@@ -91,15 +94,18 @@ class Explorer:
         settings: Settings,
         preset: str,
         starts: list[Start],
-        take_over: Callable[[], WorldLink] | None = None,
+        reach: Callable[[str, bool], WorldLink],
+        worker: str = "",
+        workers: Sequence[str] = (),
         presets: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`take_over` makes a link that gets a session which another window has; None where that cannot be."""
+        """`reach` makes a link to a worker, as `worker` and `workers` name them (see `ChooseWorker`), which gets a
+        session that another window has if it is told to take it over; raises `WanderError`."""
         self.window, self.walk, self.clock = window, walk, clock
         self.state = ExplorerState(settings=settings)
         walk.walls = settings.walls
-        self._take_over = take_over
+        self._reach, self._worker, self._workers = reach, worker, workers
         self.input = InputState(_look(settings))
         self.screen = Screen(window.ctx, starts, scale=settings.ui_scale)
         self._starting, self._presets = Starting(preset, self._opened, self.notify), presets
@@ -256,7 +262,10 @@ class Explorer:
             covered=covered_by_panel(self.screen.gui.theme, self.state.ui),
             can_browse=self._starting.can_browse,
             preset=self._starting.preset,
-            presets=self._presets,
+            presets=PRESETS if self._worker else self._presets,
+            worker=self._worker,
+            workers=self._workers,
+            makes=pacer.production_fps,
         )
 
     # -- what was asked for ----------------------------------------------------------------------------------------
@@ -297,14 +306,24 @@ class Explorer:
                 self._starting.browse()
             case RestartModel():
                 self.walk.restart()
-            case TakeOver() if self._take_over is not None:
-                try:
-                    self.walk.take_over(self._take_over())
-                    self.state.ui.menu = False
-                except WanderError as error:
-                    self.notify(str(error))
+            case TakeOver() if self._worker and self._join(self._worker, take_over=True):
+                self.state.ui.menu = False
+            case ChooseWorker(worker) if self._join(worker):
+                self._carry_out(StartWorld())
             case Leave():
                 self.state.leaving = True
+
+    def _join(self, worker: str, *, take_over: bool = False) -> bool:
+        """Go on through a link to `worker`; whether there is one."""
+        try:
+            link = self._reach(worker, take_over)
+        except WanderError as error:
+            self.notify(str(error))
+            return False
+        self._keep_picture()
+        self.walk.take_over(link)
+        self._worker = worker
+        return True
 
     def _command(self, command: Command, number: int = 0) -> None:
         ui, walking = self.state.ui, self.walk.state.phase is Phase.WALKING

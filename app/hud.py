@@ -14,6 +14,8 @@ _SPOTS = {3: (0, 0), 1: (1, 0), 2: (2, 0), 0: (1, 1), 5: (3, 0), 7: (4, 0), 4: (
 _LETTERS = {0: "W", 1: "S", 2: "D", 3: "A"}
 _ARROWS = {4: (1, 0), 5: (-1, 0), 6: (0, -1), 7: (0, 1)}
 """Bit -> direction on the screen."""
+_KEEPS_UP = 0.95
+"""Part of its world's frame rate that a model must reach to count as one that keeps up."""
 _ELLIPSIS = "\u2026"
 
 
@@ -33,6 +35,14 @@ def network(view: View) -> str:
         return ""
     made = view.fps_generated + view.left_out
     return f"The network is slow: it carries {view.fps_generated:.0f} of {made:.0f} pictures a second"
+
+
+def pace(view: View) -> str:
+    """What a person should know of a model that is slower than its world; empty while it keeps up."""
+    world = view.walk.world
+    if world is None or view.makes is None or view.left_out or view.makes >= _KEEPS_UP * world.fps:
+        return ""
+    return f"Slower than real time: {view.makes:.1f} of {world.fps:.0f} pictures a second; the world waits for you"
 
 
 def draw_hud(theme: Theme, view: View) -> None:
@@ -57,7 +67,7 @@ def _figures(theme: Theme, view: View, margin: float) -> None:
         imgui.same_line(0, theme.px(5))
         with font(theme, look.SMALL, bold=True):
             imgui.text(value)
-    if words := network(view):
+    if words := network(view) or pace(view):
         with font(theme, look.SMALL), colours(text=look.ACCENT):
             imgui.text(words)
     if view.display_bound:

@@ -16,7 +16,7 @@ from app.script import Cue, read_script
 from app.settings import SIZES, Settings, load_settings, save_settings, settings_path
 from app.walk import Walk
 from app.world_spec import KINDS, parse_world, spec_for
-from worker.client import SESSIONS, WorldLink, connect, launch_local, reach
+from worker.client import SESSIONS, WorldLink, connect, known, launch_local, reach
 from worker.protocol import WorldSpec
 
 FRONT = 8
@@ -46,9 +46,7 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def run(
-    arguments: Sequence[str], show: Callable[[str], object], ready: Callable[[], Sequence[str]] = tuple
-) -> int:
+def run(arguments: Sequence[str], show: Callable[[str], object], ready: Callable[[], Sequence[str]] = tuple) -> int:
     """Play; `show` prints the report of a headless walk, `ready` names the released presets whose weights are here.
 
     Returns the exit status; raises a `WanderError` for what the person can mend.
@@ -97,7 +95,8 @@ def _window(options: argparse.Namespace, ready: Callable[[], Sequence[str]]) -> 
     settings = replace(settings, chunk=options.chunk or settings.chunk)
     size = _size(options) or SIZES[settings.picture]
     starts, problems = load_gallery()
-    walks = [] if options.connect else load_saved(options.sessions)
+    walks = load_saved(options.sessions)
+    trusted, fault = known()
     if options.world is None and starts:  # what lies behind the start screen looks like a place
         chosen = random.choice(starts[:FRONT])
         card = chosen.card
@@ -112,11 +111,13 @@ def _window(options: argparse.Namespace, ready: Callable[[], Sequence[str]]) -> 
             walk=Walk(link, size=size),
             settings=settings,
             preset=options.preset,
-            presets=() if options.connect else ("pocket", *ready()),
+            presets=("pocket", *ready()),
             starts=walks + starts,
-            take_over=(lambda: _link(options, take_over=True)) if options.connect else None,
+            reach=lambda worker, take_over: _reach(worker, options.sessions, take_over=take_over),
+            worker=options.connect or "",
+            workers=tuple(dict.fromkeys((*((options.connect,) if options.connect else ()), *trusted))),
         )
-        explorer.notify(warning, *problems)
+        explorer.notify(warning, *problems, fault)
         explorer.open(spec, menu=options.world is None)
         try:
             explorer.run()
@@ -143,10 +144,14 @@ def _world(options: argparse.Namespace, chunk: int) -> WorldSpec:
     return parse_world(options.world, options.preset, chunk, elsewhere=options.connect is not None)
 
 
-def _link(options: argparse.Namespace, *, take_over: bool = False) -> WorldLink:
-    take_over = take_over or options.take_over
-    if options.connect is None:
-        return launch_local(sessions=options.sessions)
-    if Path(options.connect).is_dir():
-        return connect(Path(options.connect), take_over=take_over)
-    return reach(options.connect, take_over=take_over)
+def _link(options: argparse.Namespace) -> WorldLink:
+    return _reach(options.connect or "", options.sessions, take_over=options.take_over)
+
+
+def _reach(worker: str, sessions: Path, *, take_over: bool) -> WorldLink:
+    """A link to a worker elsewhere or in a folder, or to a new one here. Raises `WanderError`."""
+    if not worker:
+        return launch_local(sessions=sessions)
+    if Path(worker).is_dir():
+        return connect(Path(worker), take_over=take_over)
+    return reach(worker, take_over=take_over)

@@ -12,7 +12,7 @@ from app.bindings import Command
 from app.gallery import Start
 from app.panel import parse_seed
 from app.theme import Icon, Theme
-from app.view import Browse, ChoosePreset, Do, Intent, Leave, StartWorld, TakeOver, UiState, View
+from app.view import Browse, ChoosePreset, ChooseWorker, Do, Intent, Leave, StartWorld, TakeOver, UiState, View
 from app.walk import Phase
 from app.widgets import FIXED, button, colours, font, primary, progress, segments, text
 
@@ -38,12 +38,23 @@ def draw_start_screen(theme: Theme, view: View, ui: UiState) -> list[Intent]:
         text(theme, "Wander", size=look.HERO, bold=True)
         text(theme, "Walk through worlds that are imagined while you look at them.", size=look.LARGE, colour=look.MUTED)
         imgui.dummy((0, theme.px(14)))
-        intents += _models(theme, view) + _own_place(theme, view, ui)
+        intents += _workers(theme, view) + _models(theme, view) + _own_place(theme, view, ui)
         intents += _own_picture(theme, view, ui)
         intents += _gallery(theme, view)
         imgui.end()
     intents += _footer(theme, view, width)
     return intents
+
+
+def _workers(theme: Theme, view: View) -> list[Intent]:
+    """Which machine makes the worlds; nothing where no other is known."""
+    if not view.workers:
+        return []
+    choices = [("This machine", ""), *((worker, worker) for worker in view.workers)]
+    width = min(theme.px(190) * len(choices), imgui.get_content_region_avail().x)
+    chosen = segments(choices, view.worker, width)
+    imgui.dummy((0, theme.px(2)))
+    return [] if chosen is None else [ChooseWorker(chosen)]
 
 
 def _models(theme: Theme, view: View) -> list[Intent]:
@@ -87,7 +98,7 @@ def _gallery(theme: Theme, view: View) -> list[Intent]:
         return []
     imgui.dummy((0, theme.px(10)))
     imgui.begin_child("##gallery")
-    walks = [pair for pair in view.starts if pair[0].session]
+    walks = [pair for pair in view.starts if pair[0].session and not view.worker]  # sessions lie where they were made
     places = [pair for pair in view.starts if not pair[0].session]
     intents = _cards(theme, "WALK ON", walks, view) + _cards(theme, "PLACES TO START", places, view)
     imgui.end_child()
@@ -191,7 +202,7 @@ def loading_sentence(view: View) -> str:
     """One sentence on what the worker is doing."""
     walk = view.walk
     if walk.phase is Phase.OPENING:
-        return walk.progress.sentence if walk.progress else "Starting the model."
+        return walk.progress.sentence if walk.progress else walk.veil or "Starting the model."
     if walk.phase is Phase.WALKING and walk.world is not None:
         return f"World {walk.world.seed} is ready. Press Enter or Esc to walk in it."
     return walk.veil or "No world is open. Choose a place to start."

@@ -91,6 +91,14 @@ class ChoosePreset:
 
 
 @dataclass(frozen=True, slots=True)
+class ChooseWorker:
+    """Leave this world and start one that another machine makes."""
+
+    worker: str
+    """HOST:PORT, or the folder of one that serves here; empty for a worker of this program's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Browse:
     """Open the system's file dialog for a picture."""
 
@@ -147,6 +155,7 @@ Intent = (
     | SetChunk
     | Change
     | ChoosePreset
+    | ChooseWorker
     | Browse
     | StartScan
     | CancelScan
@@ -229,6 +238,12 @@ class View:
     """The model of the next world."""
     presets: Sequence[str] = ()
     """The models that one can choose from here."""
+    worker: str = ""
+    """What makes the worlds, as in `ChooseWorker`."""
+    workers: Sequence[str] = ()
+    """Those that one can choose from here beside this program's own."""
+    makes: float | None = None
+    """Pictures a second that the model can make; None before it has made a chunk."""
 
     @property
     def free_centre(self) -> float:

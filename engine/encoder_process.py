@@ -48,6 +48,8 @@ ASPECTS = (
 SYSTEM = (" " + 8 * " ").join(ASPECTS)
 """The system message that the 8B was trained with, its runs of spaces included."""
 SIGLIP_SIDE, CROP_SIDE = 384, 640
+LOOKED_AT = (SIGLIP_SIDE // 14) ** 2
+"""SigLIP's tokens of a picture: one for each 14 by 14 pixels."""
 _QUOTED = re.compile('"(.*?)"|\u201c(.*?)\u201d')
 
 Features = dict[str, Tensor]

@@ -6,8 +6,9 @@ K keys, C channels, Y X latent grid.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
@@ -55,11 +56,29 @@ class PlainKeys:
     values: Tensor
 
 
-def place(times: Tensor, grid: tuple[int, int], camera_from_world: Tensor, image_from_camera: Tensor,
+Keep = Callable[[int, QKV], PlainKeys]
+"""(block, this rank's queries, keys and values) of the context pass -> its keys and values where they are kept."""
+
+
+def keep(_block: int, own: QKV) -> PlainKeys:
+    """Keys and values as they are, of one type."""
+    return PlainKeys(own.k.to(own.v.dtype), own.v)  # a norm may leave float32 where the rest is not
+
+
+@lru_cache(maxsize=8)
+def rotary(times: range, grid: tuple[int, int], rope: RopeConfig, device: torch.device) -> Tensor:
+    """Rotary table of latents at consecutive times: the same chunk after chunk, since time is reframed."""
+    with torch.inference_mode(False):
+        times_T = torch.arange(times.start, times.stop, device=device)
+        rows, columns = (torch.arange(cells, device=device) for cells in grid)
+        return rope_table(times_T, rows, columns, rope)
+
+
+def place(times: range, grid: tuple[int, int], camera_from_world: Tensor, image_from_camera: Tensor,
           rope: RopeConfig) -> Geometry:
-    """Geometry of T latents: (reframed) time indices `[T]`, token grid, cameras `[T, 4, 4]`, intrinsics `[T, 4, 4]`."""
-    rows, columns = (torch.arange(cells, device=times.device) for cells in grid)
-    return Geometry(rope_table(times, rows, columns, rope), frustums(camera_from_world[None], image_from_camera))
+    """Geometry of T latents: (reframed) time indices, token grid, cameras `[T, 4, 4]`, intrinsics `[T, 4, 4]`."""
+    return Geometry(rotary(times, grid, rope, camera_from_world.device),
+                    frustums(camera_from_world[None], image_from_camera))  # fmt: skip
 
 
 def branch_keys(k_BLNH: Tensor, geometry: Geometry) -> Tensor:

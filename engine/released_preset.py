@@ -18,8 +18,10 @@ import torch
 
 from engine import rollout
 from engine.downloads import lacking, models_folder
+from engine.encoder_process import LONGEST_8B, LONGEST_QUOTED, LOOKED_AT, ROWS_5B
 from engine.encoders import Encoders
 from engine.errors import WanderError
+from engine.graphs import Room
 from engine.meeting import a_gpu_each, same_weights, say_records
 from engine.parallel import Ranks
 from engine.precision import compute_dtype, decoder_device, default_device
@@ -28,6 +30,7 @@ from engine.released_world import ReleasedModel, ReleasedWorld, Tell, silent, sp
 from engine.rollout import Autoregressive, Recipe
 from engine.speed import hasten, practice, wanted
 from engine.text import lines_of
+from engine.tiny_decoder import FOLDER, plug
 from engine.vae_hunyuan import HunyuanVae
 from engine.vae_wan import WanVae
 from engine.world import ChunkRecord, WorldSpec
@@ -49,13 +52,16 @@ class Preset:
     transformer: Callable[..., Autoregressive]
     vae: Callable[..., WanVae | HunyuanVae]
     vae_dtype: torch.dtype
+    text: int
+    """Most tokens of a prompt."""
 
 
 PRESETS = {
     "worldplay-5b": Preset(width=1280, height=704, fps=16.0, recipe=rollout.worldplay_5b, transformer=load_5b,
-                           vae=load_wan_vae, vae_dtype=torch.bfloat16),
+                           vae=load_wan_vae, vae_dtype=torch.bfloat16, text=ROWS_5B),
     "worldplay-8b": Preset(width=832, height=480, fps=24.0, recipe=rollout.worldplay_8b, transformer=load_8b,
-                           vae=load_hunyuan_vae, vae_dtype=torch.float16),
+                           vae=load_hunyuan_vae, vae_dtype=torch.float16,
+                           text=LONGEST_8B + LONGEST_QUOTED + LOOKED_AT),
 }  # fmt: skip
 _loaded: dict[Path, ReleasedModel] = {}
 """The networks of this process, at most one preset's."""
@@ -83,6 +89,12 @@ def _ready(spec: WorldSpec, words: str, folder: Path, tell: Tell, ranks: Ranks) 
     sentence = lacking(spec.preset, folder)
     if sentence:
         raise WanderError(sentence)
+    if ranks.size > 1 and wanted().graphs:
+        raise WanderError(f"graphs need a GPU of their own and {ranks.size} ranks share this model; leave graphs out "
+                          "of WANDER_SPEED, or start 1 rank")  # fmt: skip
+    if ranks.strips and wanted().decoder == "tiny":
+        raise WanderError(f"decoder=tiny draws whole pictures and {ranks.size} ranks share the decoding; leave out "
+                          "--share-decoding")  # fmt: skip
     if spec.video is not None:
         raise WanderError(f"{spec.preset} can't go on from a video; start from one of its pictures")
     model = _loaded.get(home)
@@ -116,13 +128,15 @@ def load_preset(name: str, home: Path, encoders: Encoders, tell: Tell, decoder: 
     says = partial(_loading, tell, name)
     vae_dtype = preset.vae_dtype if apart.type == "cuda" else compute_dtype(apart.type)
     vae = preset.vae(home / "vae", vae_dtype, apart, progress=partial(says, 0.0, 0.1))
+    shown = plug(vae, name, home) if speed.decoder == "tiny" else vae
     first = torch.device("cpu") if speed.offload else device
     transformer = preset.transformer(
         home / "transformer", compute_dtype(device.type), first, progress=partial(says, 0.1, 1.0)
     )
     recipe, grid = preset.recipe(), (preset.height // 16, preset.width // 16)
-    hasten(transformer, speed, device, partial(practice, grid=grid, chunk=recipe.chunk), tell)
-    return ReleasedModel(transformer=transformer, vae=vae, encode=encoders, recipe=recipe,
+    room = Room(context=recipe.memory.context_latents * transformer.tokens(grid), text=preset.text)
+    hasten(transformer, speed, device, partial(practice, grid=grid, chunk=recipe.chunk), tell, room)
+    return ReleasedModel(transformer=transformer, vae=shown, encode=encoders, recipe=recipe,
                          width=preset.width, height=preset.height, fps=preset.fps, attention=speed.attention,
                          checksum=fingerprint(home, speed.mark))
 
@@ -137,7 +151,7 @@ def fingerprint(home: Path, mark: str = "") -> str:
     The whole of 20 GB is read by `models verify` alone.
     """
     digest = hashlib.sha256(mark.encode())
-    for part in ("transformer", "vae"):
+    for part in ("transformer", "vae", *([FOLDER] if "decoder=tiny" in mark else [])):
         for path in weight_files(home / part):
             with open(path, "rb") as file:
                 size = path.stat().st_size

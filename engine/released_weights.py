@@ -80,20 +80,23 @@ def blank(build: Callable[[], Network], released: Callable[[str], str] = str) ->
 
 
 def load_released(build: Callable[[], Network], path: Path, *, dtype: torch.dtype, device: torch.device,
-                  released: Callable[[str], str] = str, progress: Progress = lambda _share: None) -> Network:
+                  released: Callable[[str], str] = str, progress: Progress = lambda _share: None,
+                  passed_over: str = "") -> Network:
     """The network that `build` makes with the weights at `path`, in evaluation mode.
 
     `released` gives the checkpoint's name of a tensor of the network; `progress` hears the share (0..1) of tensors that
-    are read, after each. Raises `WanderError` if anything doesn't fit.
+    are read, after each. Tensors whose names begin with `passed_over` belong to another network. Raises `WanderError`
+    if anything doesn't fit.
     """
-    network, own, shapes = blank(build, released)
-    files = read_shapes(weight_files(path))
+    network, own, expected = blank(build, released)
+    files = {file: {name: shape for name, shape in shapes.items() if not (passed_over and name.startswith(passed_over))}
+             for file, shapes in read_shapes(weight_files(path)).items()}
     found = {name: shape for part in files.values() for name, shape in part.items()}
     stored = sum(map(len, files.values()))
     if stored > len(found):
         raise WanderError(f"the {len(files)} files in {path} hold {stored} tensors under {len(found)} names; "
                           "keep one model in a folder, or point to its file")
-    check_names(shapes, found, str(path))
+    check_names(expected, found, str(path))
     state: dict[str, Tensor] = {}
     for file_path in files:
         with safe_open(file_path, framework="pt", device=str(device)) as file:

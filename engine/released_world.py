@@ -28,6 +28,7 @@ from engine.recorded import Actions, Pending, RecordedWorld, chunk_noise
 from engine.released import PlainKeys
 from engine.rollout import Autoregressive, Recipe, Track, cached_field, denoise
 from engine.spatial import strip_of
+from engine.tiny_decoder import Plugged
 from engine.vae import to_uint8
 from engine.vae_hunyuan import HunyuanVae
 from engine.vae_wan import WanVae
@@ -53,7 +54,7 @@ class ReleasedModel:
     """Networks in evaluation mode, what encodes words for them, and how they are run."""
 
     transformer: Autoregressive
-    vae: WanVae | HunyuanVae
+    vae: WanVae | HunyuanVae | Plugged
     encode: Encode
     recipe: Recipe
     width: int

@@ -87,7 +87,7 @@ def _geometry(model: Autoregressive, track: Track, chosen: NDArray[np.int64], fi
     device = track.latents.device
     cameras = torch.from_numpy(track.camera_from_world[chosen]).to(device)
     lenses = torch.from_numpy(track.image_from_camera[chosen]).to(device)
-    times = torch.arange(first_time, first_time + len(chosen), device=device)
+    times = range(first_time, first_time + len(chosen))
     return model.geometry(times, (track.latents.shape[-2], track.latents.shape[-1]), cameras, lenses)
 
 

@@ -29,16 +29,19 @@ class RopeConfig:
         return self.time + self.row + self.column
 
 
-def _frequencies(width: int, theta: float) -> Tensor:
-    return theta ** (-torch.arange(0, width, 2, dtype=torch.float64) / max(width, 1))
+def _frequencies(width: int, theta: float, device: torch.device) -> Tensor:
+    return theta ** (-torch.arange(0, width, 2, dtype=torch.float64, device=device) / max(width, 1))
 
 
 def rope_table(times: Tensor, rows: Tensor, columns: Tensor, config: RopeConfig) -> Tensor:
-    """Unit complex numbers `[T * rows * columns, width / 2]` (complex64) for tokens ordered (t, row, column)."""
+    """Unit complex numbers `[T * rows * columns, width / 2]` (complex64) for tokens ordered (t, row, column).
+
+    All positions are on one device, and so is the table."""
     axes = ((times, config.time), (rows, config.row), (columns, config.column))
     grids = torch.meshgrid(*(positions.double() for positions, _ in axes), indexing="ij")
     angles = [
-        grid.reshape(-1, 1) * _frequencies(width, config.theta) for grid, (_, width) in zip(grids, axes, strict=True)
+        grid.reshape(-1, 1) * _frequencies(width, config.theta, grid.device)
+        for grid, (_, width) in zip(grids, axes, strict=True)
     ]
     angle = torch.cat(angles, -1)
     return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)

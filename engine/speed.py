@@ -3,7 +3,9 @@
 - `attention=auto|reference|sdpa|sage` (engine/attention.py), checked against the reference when the model is loaded;
 - `weights=full|int8-weights|int8|fp8-weights|fp8` (engine/quantise.py);
 - `offload`: blocks stream through the GPU from the machine's memory (engine/offload.py);
-- `compile`: the blocks' projections, modulation and feed-forward through torch.compile, warmed up at the start.
+- `compile`: the blocks' projections, modulation and feed-forward through torch.compile, warmed up at the start;
+- `graphs`: denoising steps recorded as CUDA graphs and replayed (engine/graphs.py); not with `offload`, nor with ranks;
+- `decoder=released|tiny` (engine/tiny_decoder.py).
 
 The default changes nothing.
 """
@@ -24,6 +26,7 @@ from torch import nn
 from engine.attention import KERNELS, checked, using
 from engine.errors import WanderError
 from engine.geometry import WORLDPLAY_LENS, image_from_camera
+from engine.graphs import Room, install, recorder
 from engine.offload import offload
 from engine.precision import autocast
 from engine.quantise import PRECISIONS, blocks_of, quantise
@@ -33,6 +36,7 @@ from engine.worldplay_5b import WorldPlay5B
 from engine.worldplay_8b_text import Prompt8B
 
 VARIABLE = "WANDER_SPEED"
+DECODERS = ("released", "tiny")
 PASSES = 3
 """Of `practice`."""
 COMPILERS = ("g++", "clang++", "c++")
@@ -49,11 +53,14 @@ class Speed:
     weights: str = "full"
     compile: bool = False
     offload: bool = False
+    graphs: bool = False
+    decoder: str = "released"
 
     @property
     def mark(self) -> str:
         """What of it changes numbers: part of a world's checksum. Empty for the default."""
-        chosen = {"attention": self.attention, "weights": self.weights, "compile": self.compile}
+        chosen = {"attention": self.attention, "weights": self.weights, "compile": self.compile,
+                  "decoder": self.decoder}  # fmt: skip
         default = Speed()
         return ",".join(f"{name}={value}" for name, value in chosen.items() if value != getattr(default, name))
 
@@ -61,12 +68,14 @@ class Speed:
 def parse(text: str) -> Speed:
     """`attention=sage,weights=int8,compile,offload` in any order. Raises `WanderError`."""
     found: dict[str, str | bool] = {}
-    known = {"attention": tuple(KERNELS), "weights": PRECISIONS, "compile": (), "offload": ()}
+    known = {"attention": tuple(KERNELS), "weights": PRECISIONS, "compile": (), "offload": (), "graphs": (),
+             "decoder": DECODERS}  # fmt: skip
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = part.partition("=")
         if name not in known or name in found or (bool(equals) != bool(known[name])):
             names = ", ".join(f"{each.name}=..." if known[each.name] else each.name for each in fields(Speed))
-            raise WanderError(f"{VARIABLE} has {part!r}, which is unknown or said twice; its 4 choices are {names}")
+            raise WanderError(f"{VARIABLE} has {part!r}, which is unknown or said twice; its {len(known)} choices are "
+                              f"{names}")  # fmt: skip
         if equals and value not in known[name]:
             raise WanderError(f"{VARIABLE} has {part!r}; the {len(known[name])} choices are {', '.join(known[name])}")
         found[name] = value or True
@@ -78,8 +87,10 @@ def wanted() -> Speed:
     return parse(os.environ.get(VARIABLE, ""))
 
 
-def hasten(network: Autoregressive, speed: Speed, device: torch.device, passes: Practice, tell: Tell) -> Autoregressive:
-    """The same network with the choices carried out; to be offloaded it must be on the CPU, else on `device`.
+def hasten(network: Autoregressive, speed: Speed, device: torch.device, passes: Practice, tell: Tell,
+           room: Room) -> Autoregressive:  # fmt: skip
+    """The same network with the choices carried out; to be offloaded it must be on the CPU, else on `device`. `room` is
+    what the slots of graphs must hold.
 
     Raises `WanderError` for what this machine can't do, before anything was changed, and for a wrong attention kernel.
     """
@@ -88,6 +99,10 @@ def hasten(network: Autoregressive, speed: Speed, device: torch.device, passes: 
         checked(speed.attention, network.config.head_width, device, dtype)
     if speed.compile:
         can_compile(device)
+    if speed.graphs and speed.offload:
+        raise WanderError("graphs read weights where they were recorded and offload moves them, so 1 of the 2 choices "
+                          "must go; leave graphs out")  # fmt: skip
+    record = recorder(device) if speed.graphs else None
     if speed.weights != "full":
         tell(0.0, f"Rounding weights to {speed.weights}")
         quantise(network, speed.weights, device)
@@ -98,6 +113,8 @@ def hasten(network: Autoregressive, speed: Speed, device: torch.device, passes: 
         compile_parts(network)
         with torch.inference_mode(), autocast(device, dtype), using(speed.attention):
             warm_up(partial(passes, network), tell)
+    if record is not None:
+        install(network, room, record)
     return network
 
 
@@ -149,9 +166,9 @@ def practice(network: Autoregressive, grid: tuple[int, int], chunk: int = 4) -> 
         channels += not isinstance(network, WorldPlay5B)
         cameras = torch.eye(4, device=weight.device, dtype=torch.float64).expand(count, 4, 4)
         lenses = torch.from_numpy(image_from_camera(WORLDPLAY_LENS)).to(weight.device).expand(count, 4, 4)
-        times = torch.arange(first, first + count, device=weight.device)
+        actions = torch.zeros(count, dtype=torch.int64, device=weight.device)
         latents = torch.zeros(1, count, channels, *grid, device=weight.device)  # float32, as in a world
-        return Clip(latents, torch.zeros_like(times), network.geometry(times, grid, cameras, lenses))
+        return Clip(latents, actions, network.geometry(range(first, first + count), grid, cameras, lenses))
 
     def rows(count: int, width: int) -> torch.Tensor:
         return weight.new_zeros(1, count, width)

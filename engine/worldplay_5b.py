@@ -16,10 +16,12 @@ from engine.released import (
     CONTEXT_TIMESTEP,
     Clip,
     ContextCache,
+    Keep,
     Layers,
     Perceptron,
     PlainKeys,
     attend_tokens,
+    keep,
     modulate,
     per_latent,
     place,
@@ -170,9 +172,13 @@ class WorldPlay5B(nn.Module):
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, D) * D**-0.5)
         self.proj_out = nn.Linear(D, 4 * config.latent_channels)
 
-    def geometry(self, times: Tensor, grid: tuple[int, int], camera_from_world: Tensor,
+    def tokens(self, grid: tuple[int, int]) -> int:
+        """Tokens of a latent of (Y, X)."""
+        return grid[0] * grid[1] // 4
+
+    def geometry(self, times: range, grid: tuple[int, int], camera_from_world: Tensor,
                  image_from_camera: Tensor) -> Geometry:
-        """Geometry of T latents on a latent grid (Y, X): time indices `[T]`, cameras and intrinsics `[T, 4, 4]`."""
+        """Geometry of T latents on a latent grid (Y, X): T time indices, cameras and intrinsics `[T, 4, 4]`."""
         return place(times, (grid[0] // 2, grid[1] // 2), camera_from_world, image_from_camera, self.config.rope)
 
     def read_prompt(self, text_BSE: Tensor) -> list[PlainKeys]:
@@ -180,15 +186,15 @@ class WorldPlay5B(nn.Module):
         tokens = self.condition_embedder.text_embedder(text_BSE)
         return [block.attn2.keys(tokens) for block in self.blocks]
 
-    def remember(self, clip: Clip, text: list[PlainKeys]) -> ContextCache:
+    def remember(self, clip: Clip, text: list[PlainKeys], keep: Keep = keep) -> ContextCache:
         """One pass over clean context latents, all of which see each other (SPEC 3.6, 4)."""
         x, _, modulation = self._embed(clip, CONTEXT_TIMESTEP)
         keys, values = [], []
         for index, block in enumerate(self.blocks):
             own = block.own(x, modulation)
-            mine = self.ranks.mine(own)
-            keys.append(mine.k.to(mine.v.dtype))  # a norm may leave float32 where the rest is not
-            values.append(mine.v)
+            kept = keep(index, self.ranks.mine(own))
+            keys.append(kept.keys)
+            values.append(kept.values)
             if index + 1 < len(self.blocks):
                 x = block(x, modulation, own, clip.geometry, index, text[index], None, self.ranks)
         return ContextCache(keys, values, clip.geometry)

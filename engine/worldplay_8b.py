@@ -20,9 +20,11 @@ from engine.released import (
     Clip,
     ContextCache,
     FeedForward,
+    Keep,
     Layers,
     PlainKeys,
     attend_tokens,
+    keep,
     modulate,
     per_latent,
     place,
@@ -160,9 +162,13 @@ class WorldPlay8B(nn.Module):
         self.double_blocks: Layers[Block8B] = Layers([Block8B(config) for _ in range(config.depth)])
         self.final_layer = Output8B(config)
 
-    def geometry(self, times: Tensor, grid: tuple[int, int], camera_from_world: Tensor,
+    def tokens(self, grid: tuple[int, int]) -> int:
+        """Tokens of a latent of (Y, X)."""
+        return grid[0] * grid[1]
+
+    def geometry(self, times: range, grid: tuple[int, int], camera_from_world: Tensor,
                  image_from_camera: Tensor) -> Geometry:
-        """Geometry of T latents on a latent grid (Y, X): time indices `[T]`, cameras and intrinsics `[T, 4, 4]`."""
+        """Geometry of T latents on a latent grid (Y, X): T time indices, cameras and intrinsics `[T, 4, 4]`."""
         return place(times, grid, camera_from_world, image_from_camera, self.config.rope)
 
     def text_tokens(self, prompt: Prompt8B, timestep: float | Tensor = 0.0) -> Tensor:
@@ -186,16 +192,16 @@ class WorldPlay8B(nn.Module):
                 y = block.txt.finish(y, block.txt.attn_proj(attend_tokens(own.q, own.k, own.v).flatten(2)), parts)
         return cache
 
-    def remember(self, clip: Clip, text: list[PlainKeys]) -> ContextCache:
+    def remember(self, clip: Clip, text: list[PlainKeys], keep: Keep = keep) -> ContextCache:
         """One pass over clean context latents, which see the text and each other (SPEC 3.6)."""
         x, condition = self._embed(clip, CONTEXT_TIMESTEP)
         keys, values = [], []
         for index, block in enumerate(self.double_blocks):
             parts = block.img.mod(condition)
             own = block.img.qkv(x, parts)
-            mine = self.ranks.mine(own)
-            keys.append(mine.k.to(mine.v.dtype))  # a norm may leave float32 where the rest is not
-            values.append(mine.v)
+            kept = keep(index, self.ranks.mine(own))
+            keys.append(kept.keys)
+            values.append(kept.values)
             if index + 1 < len(self.double_blocks):
                 branches = two_branch_attention(own, clip.geometry, index, None, text[index], self.ranks)
                 x = block.img.finish(x, block.img.project(*branches), parts)

@@ -11,7 +11,7 @@ import msgspec
 
 from worker.errors import LaunchError
 from worker.group import told
-from worker.keys import FOLDER, Keyring
+from worker.keys import FOLDER, KeyFault, Keyring
 from worker.link import LOG, SocketLink, WorldLink
 from worker.remote import RemoteLink
 from worker.transport import Address, Lane
@@ -55,3 +55,11 @@ def connect(directory: Path, *, take_over: bool = False) -> SocketLink:
 def reach(address: str, *, keys: Path = FOLDER, take_over: bool = False) -> WorldLink:
     """A link to the worker that serves at HOST:PORT. Raises `WanderError` if its key is not trusted here."""
     return RemoteLink(Address.parse(address), Keyring(keys), take_over=take_over)
+
+
+def known(keys: Path = FOLDER) -> tuple[tuple[str, ...], str]:
+    """The workers that are trusted here, HOST:PORT, and a sentence if that cannot be read; empty if all is well."""
+    try:
+        return tuple(sorted(Keyring(keys).trusted())), ""
+    except KeyFault as fault:
+        return (), str(fault)

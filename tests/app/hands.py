@@ -54,15 +54,15 @@ class Hands:
 
 @contextmanager
 def explorers(window, link) -> Iterator:
-    """A function (starts, presets, settings) -> hands on an explorer with its start screen open and a world that is
-    ready."""
+    """A function (starts, presets, settings, workers, reach) -> hands on an explorer with its start screen open and a
+    world that is ready."""
     opened = []
 
-    def make(starts=(), presets=(), settings=None):
+    def make(starts=(), presets=(), settings=None, workers=(), reach=None):
         clock = [100.0]
         explorer = Explorer(
             window=window, walk=Walk(link), settings=settings or Settings(), preset="fake", starts=starts,
-            presets=presets, clock=lambda: clock[0],
+            presets=presets, workers=workers, reach=reach, clock=lambda: clock[0],
         )  # fmt: skip
         opened.append(explorer)
         explorer.open(spec_for("fake", seed=7), menu=True)

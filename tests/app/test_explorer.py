@@ -7,13 +7,16 @@ import pygame
 import pytest
 from PIL import Image
 
+from app.explorer import PRESETS
 from app.gallery import Start, StartCard
 from app.settings import QUICK_EVENTS
-from app.view import ChoosePreset, StartWorld
+from app.view import ChoosePreset, ChooseWorker, StartWorld
 from app.window import Window
 from app.world_spec import spec_for
+from tests.app.conftest import HandLink
 from tests.app.hands import explorers
 from worker import protocol as wire
+from worker.errors import WanderError
 
 SIZE = (800, 480)
 
@@ -59,6 +62,61 @@ def test_the_model_chosen_on_the_start_screen_makes_the_next_world(look_at, link
     chooser.explorer._carry_out(ChoosePreset("worldplay-5b"))
     chooser.explorer._carry_out(StartWorld(seed=3))
     assert link.asked(wire.Open)[-1].spec.preset == "worldplay-5b"
+
+
+AFAR = "10.0.0.5:5600"
+
+
+def test_another_machine_is_chosen_with_a_click_and_makes_the_worlds_from_then_on(look_at, link):
+    afar, reached = HandLink(), []
+    chooser = look_at(workers=(AFAR,), reach=lambda *how: reached.append(how) or afar)
+    chooser.click(310, 180)
+    assert reached == [(AFAR, False)] and link.closed
+    [asked] = afar.asked(wire.Open)
+    assert asked.spec.preset == "fake" and asked.spec.prompt
+    assert chooser.explorer._view(0.0).presets == PRESETS
+    afar.world(generation=1, session="afar.wander")
+    afar.pictures(4, grey=100)
+    chooser.wait()
+    assert chooser.explorer.walk.state.world.session == "afar.wander"
+    chooser.press(pygame.K_r)
+    assert len(afar.asked(wire.Reset)) == 1 and not link.asked(wire.Reset)
+
+
+def test_a_machine_that_cannot_be_reached_is_a_sentence_and_the_world_stays_open(look_at, link):
+    def reach(*_how):
+        raise WanderError("The key of 10.0.0.5:5600 is not known here; ask for it there.")
+
+    chooser = look_at(workers=(AFAR,), reach=reach)
+    chooser.click(310, 180)
+    assert [toast.sentence for toast in chooser.ui.toasts] == [
+        "The key of 10.0.0.5:5600 is not known here; ask for it there."
+    ]
+    assert not link.closed and chooser.explorer.walk.state.world.seed == 7
+
+
+def test_walks_that_were_saved_here_are_offered_only_for_worlds_of_this_machine(look_at, tmp_path):
+    path = tmp_path / "walk.png"
+    Image.new("RGB", (320, 192)).save(path)
+    saved = Start(card=StartCard(title="A walk", prompt="", seed=1), image=path, session="walk.wander",
+                  thumbnail=np.full((192, 320, 3), 250, np.uint8))  # fmt: skip
+    chooser = look_at([saved], workers=(AFAR,), reach=lambda *_how: HandLink())
+    shown = (chooser.pixels() > 240).mean()
+    chooser.explorer._carry_out(ChooseWorker(AFAR))
+    chooser.ui.menu = True
+    chooser.wait()
+    assert shown > 0.02 > 2 * (chooser.pixels() > 240).mean()
+
+
+def test_that_the_model_is_slower_than_its_world_is_said_over_the_picture(walker, link):
+    before = walker.pixels()
+    for chunk in range(3):
+        link.pictures(16, chunk=chunk, last=True, grey=200, chunk_ms=4000.0)
+        walker.wait(40)
+    after = walker.pixels()
+    line = np.abs(after - before)[54:76, 20:330].max(-1)
+    assert walker.explorer.walk.pacer.fps < 6
+    assert (line > 60).mean() > 0.03
 
 
 def test_the_picture_fills_the_window_behind_the_display(walker):

@@ -43,7 +43,7 @@ def clip(model: WorldPlay5B | WorldPlay8B, work: Workload, first: int, count: in
     cameras = torch.eye(4).expand(count, 4, 4)
     lenses = torch.from_numpy(np.tile(image_from_camera(WORLDPLAY_LENS), (count, 1, 1)))
     channels = 4 if isinstance(model, WorldPlay5B) else 5
-    geometry = model.geometry(torch.arange(first, first + count), work.grid, cameras, lenses)
+    geometry = model.geometry(range(first, first + count), work.grid, cameras, lenses)
     return Clip(torch.randn(1, count, channels, *work.grid), torch.zeros(count, dtype=torch.int64), geometry)
 
 

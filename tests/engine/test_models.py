@@ -40,6 +40,8 @@ def fill(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
         (home / part).mkdir(parents=True)
     save_file(tensors, home / "transformer" / "model.safetensors")
     save_file(dict(WanVae(TINY_VAE).state_dict()), home / "vae" / "model.safetensors")
+    (home / "text" / "text_encoder").mkdir(parents=True)
+    save_file({"shared.weight": torch.zeros(3)}, home / "text" / "text_encoder" / "model.safetensors")
     return home
 
 
@@ -57,6 +59,15 @@ def test_a_whole_download_is_verified_and_a_changed_file_is_found(tiny, tmp_path
     tiny["proj_out.bias"][0] += 1
     save_file(tiny, home / "transformer" / "model.safetensors")
     with pytest.raises(WanderError, match="has changed: sha256"):
+        models.run(verify)
+
+
+def test_encoders_have_checksums_as_well(tiny, tmp_path):
+    home = fill(tmp_path, tiny)
+    verify = ["--folder", str(tmp_path), "verify", "worldplay-5b"]
+    assert "text: 1 tensors in 1 files, read whole" in models.run(verify)
+    save_file({"shared.weight": torch.ones(3)}, home / "text" / "text_encoder" / "model.safetensors")
+    with pytest.raises(WanderError, match=r"text_encoder.model\.safetensors has changed: sha256"):
         models.run(verify)
 
 

@@ -11,9 +11,9 @@ import torch
 from engine import memory, rollout
 from engine.actions import WORLDPLAY, Motion, actions_from_poses, fly, latent_poses, parse_pose_string
 from engine.geometry import WORLDPLAY_LENS, Lens, image_from_camera, rigid_inverse
-from engine.released import Clip
+from engine.released import Clip, rotary
 from engine.rollout import Track
-from engine.rope import RopeConfig
+from engine.rope import RopeConfig, rope_table
 from engine.worldplay_5b import Config5B, WorldPlay5B
 from engine.worldplay_8b import Config8B, WorldPlay8B
 from engine.worldplay_8b_text import Prompt8B
@@ -52,7 +52,7 @@ def clip(model, first: int, count: int, *, moved: np.ndarray | None = None, time
     cameras = rigid_inverse(POSES[first : first + count])
     cameras = cameras if moved is None else cameras @ moved
     lenses = torch.from_numpy(image_from_camera(lens)).expand(count, 4, 4)
-    geometry = model.geometry(torch.arange(time, time + count), GRID, torch.from_numpy(cameras), lenses)
+    geometry = model.geometry(range(time, time + count), GRID, torch.from_numpy(cameras), lenses)
     channels = 5 if isinstance(model, WorldPlay8B) else 4
     return Clip(noise(1, count, channels, *GRID), ACTIONS[first : first + count], geometry)
 
@@ -168,3 +168,12 @@ def test_the_released_recipes_have_the_released_times():
     assert math.isclose(rollout.worldplay_5b().levels[1], 0.96)
     assert len(rollout.worldplay_8b_bidirectional().levels) == 51
     assert rollout.worldplay_8b().memory == memory.worldplay_8b()
+
+
+def test_rotary_tables_are_made_once_for_a_place_in_the_reframed_time():
+    rotary.cache_clear()
+    rope = Config5B().rope
+    first = rotary(range(4, 8), (2, 3), rope, torch.device("cpu"))
+    assert rotary(range(4, 8), (2, 3), rope, torch.device("cpu")) is first
+    assert rotary.cache_info().misses == 1 and first.shape == (24, 64)
+    assert torch.equal(first, rope_table(torch.arange(4, 8), torch.arange(2), torch.arange(3), rope))

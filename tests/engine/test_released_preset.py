@@ -12,15 +12,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine import released_preset
+from engine import released_preset, speed
 from engine.actions import Step
 from engine.downloads import DOWNLOADS, VARIABLE, lacking, ready
 from engine.errors import WanderError
+from engine.graphs import Called, Room
 from engine.offload import Streamed
 from engine.parallel import Ranks
 from engine.quantise import blocks_of
 from engine.released_preset import DECODER_DEVICE, decoder_of, open_released
 from engine.released_weights import load_5b, load_8b, load_hunyuan_vae, load_wan_vae
+from engine.released_world import silent
+from engine.tiny_decoder import Plugged, TinyConfig, TinyDecoder, plug
 from engine.world import WorldSpec, open_world
 from engine.worldplay_8b import released_name
 from tests.engine.tiny_released import (
@@ -176,3 +179,42 @@ def test_latents_and_pictures_are_brought_to_where_the_autoencoder_stands(preset
     encoded = world._encode(np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
     assert {each.device.type for each in (frames, encoded, *state)} == {"meta"}
     assert frames.shape == (1, 4, HEIGHT, WIDTH, 3) and world.device.type == "cpu"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_graphs_have_room_for_the_longest_context_and_prompt_of_the_preset(folder, preset, monkeypatch):
+    fill(folder, preset)
+    monkeypatch.setattr(speed, "recorder", lambda _device: Called)
+    monkeypatch.setenv("WANDER_SPEED", "graphs")
+    installed: list[Room] = []
+    monkeypatch.setattr(speed, "install", lambda _network, room, _record: installed.append(room))
+    open_world(replace(SPEC, preset=preset))
+    context, text = {"worldplay-5b": (16 * 2, 512), "worldplay-8b": (20 * 8, 1000 + 256 + 729)}[preset]
+    assert installed == [Room(context=context, text=text)]
+
+
+def test_graphs_are_refused_where_there_is_no_cuda_or_ranks_share_the_model(folder, monkeypatch):
+    fill(folder, "worldplay-5b")
+    monkeypatch.setenv("WANDER_SPEED", "graphs")
+    with pytest.raises(WanderError, match="graphs need an NVIDIA GPU"):
+        open_world(replace(SPEC, preset="worldplay-5b"))
+    with pytest.raises(WanderError, match="2 ranks share this model; leave graphs out of WANDER_SPEED, or start 1"):
+        released_preset._ready(replace(SPEC, preset="worldplay-5b"), "words", folder, silent, Ranks(0, 2))
+
+
+def test_the_tiny_decoder_is_chosen_by_the_environment_and_marks_the_world(folder, monkeypatch):
+    fill(folder, "worldplay-5b")
+    plain = open_world(replace(SPEC, preset="worldplay-5b"))
+    monkeypatch.setattr(released_preset, "_loaded", {})
+    monkeypatch.setenv("WANDER_SPEED", "decoder=tiny")
+    with pytest.raises(WanderError, match=r"taew2_2\.safetensors, in .*tiny"):
+        open_world(replace(SPEC, preset="worldplay-5b"))
+    sizes = TinyConfig(latent_channels=4, widths=(8, 8, 8, 8))
+    monkeypatch.setattr(released_preset, "plug", partial(plug, config=sizes))
+    (folder / "worldplay-5b" / "tiny").mkdir()
+    save_file(dict(TinyDecoder(sizes).state_dict()), folder / "worldplay-5b" / "tiny" / "taew2_2.safetensors")
+    world = open_world(replace(SPEC, preset="worldplay-5b"))
+    assert isinstance(world.model.vae, Plugged) and world.checksum != plain.checksum
+    assert np.concatenate(list(world.step([Step()] * 4))).shape == (13, HEIGHT, WIDTH, 3)
+    with pytest.raises(WanderError, match="2 ranks share the decoding; leave out --share-decoding"):
+        released_preset._ready(replace(SPEC, preset="worldplay-5b"), "", folder, silent, Ranks(0, 2, strips=True))

@@ -11,6 +11,7 @@ import torch
 from engine import speed
 from engine.attention import KERNELS, relative_error
 from engine.errors import WanderError
+from engine.graphs import Room
 from engine.offload import Streamed
 from engine.quantise import blocks_of
 from engine.speed import Speed, compile_parts, hasten, parse, practice, wanted, warm_up
@@ -19,6 +20,7 @@ from tests.engine.tiny_velocities import fixture_network, velocities
 
 CPU = torch.device("cpu")
 GRID = (4, 6)
+ROOM = Room(context=0, text=0)
 
 
 def test_nothing_said_is_the_network_as_released(monkeypatch):
@@ -32,7 +34,8 @@ def test_all_choices_are_read_from_the_environment(monkeypatch):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("fast", "'fast', which is unknown or said twice; its 4 choices are attention=..., weights=..., compile, offload"),
+    ("fast", "'fast', which is unknown or said twice; its 6 choices are attention=..., weights=..., compile, "
+     "offload, graphs, decoder=..."),
     ("attention", "'attention', which is unknown"), ("offload=1", "'offload=1', which is unknown"),
     ("compile,compile", "said twice"), ("weights=int4", "'weights=int4'; the 5 choices are full, int8-weights, int8"),
     ("attention=", "'attention='; the 4 choices are auto, reference, sdpa, sage"),
@@ -52,7 +55,7 @@ def test_a_network_can_be_hastened_and_says_the_same(preset):
     exact, told = velocities(fixture_network(preset), preset), []
     chosen = Speed(attention="sdpa", offload=True)
     network = hasten(
-        fixture_network(preset), chosen, CPU, partial(practice, grid=GRID), lambda *news: told.append(news)
+        fixture_network(preset), chosen, CPU, partial(practice, grid=GRID), lambda *news: told.append(news), ROOM
     )
     assert isinstance(blocks_of(network), Streamed) and told == [(0.0, "Moving the blocks to page-locked memory")]
     assert relative_error(velocities(network, preset), exact) < 1e-6
@@ -62,7 +65,7 @@ def test_a_wrong_attention_kernel_stops_the_start_before_anything_has_changed(mo
     monkeypatch.setitem(KERNELS, "sdpa", lambda q, k, v: v[:, :, : q.shape[2]])
     network = fixture_network("worldplay-5b")
     with pytest.raises(WanderError, match="'sdpa' is wrong on cpu for heads of 24"):
-        hasten(network, Speed(attention="sdpa", offload=True), CPU, partial(practice, grid=GRID), lambda *_: None)
+        hasten(network, Speed(attention="sdpa", offload=True), CPU, partial(practice, grid=GRID), lambda *_: None, ROOM)
     assert not isinstance(blocks_of(network), Streamed)
 
 
@@ -70,7 +73,9 @@ def test_without_a_compiler_the_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setattr(speed.shutil, "which", lambda _name: None)
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(WanderError, match=r"0 of g\+\+, clang\+\+, c\+\+ are installed; .* apt install g\+\+"):
-        hasten(fixture_network("worldplay-5b"), Speed(compile=True), CPU, lambda _network: iter(()), lambda *_: None)
+        hasten(
+            fixture_network("worldplay-5b"), Speed(compile=True), CPU, lambda _network: iter(()), lambda *_: None, ROOM
+        )
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -103,7 +108,7 @@ def test_blocks_share_what_was_traced_and_after_the_warm_up_nothing_is_traced_ag
 def test_compiled_networks_say_the_same_and_progress_is_told(preset):
     exact, told = velocities(fixture_network(preset), preset), []
     network = hasten(fixture_network(preset), Speed(compile=True), CPU, partial(practice, grid=GRID),
-                     lambda *news: told.append(news))  # fmt: skip
+                     lambda *news: told.append(news), ROOM)  # fmt: skip
     shares = [share for share, _ in told]
     assert shares == sorted(shares) and shares[-1] == 1 and told[-1][1].startswith("Compiled in")
     assert relative_error(velocities(network, preset), exact) < 1e-5

@@ -67,7 +67,7 @@ def _clip(model: WorldPlay5B | WorldPlay8B, tensors: Tensors, part: str, first_t
     grid = (latents.shape[-2], latents.shape[-1])
     if isinstance(model, WorldPlay8B):
         latents = torch.cat([latents, tensors[f"in.{part}.cond"][row : row + 1]], 1)
-    times = torch.arange(first_time, first_time + latents.shape[2])
+    times = range(first_time, first_time + latents.shape[2])
     geometry = model.geometry(times, grid, tensors[f"in.{part}.w2c"], intrinsics(tensors[f"in.{part}.K"]))
     return Clip(latents.transpose(1, 2), tensors[f"in.{part}.actions"], geometry)
 
