@@ -196,6 +196,8 @@ def evaluate(arguments: list[str]) -> int | None:
     options = command.parser().parse_args(arguments)
     if options.protocol == "events":
         return evaluate_events(options)
+    if options.protocol == "scan":
+        return evaluate_scans(options)
     weights, protocol, request = command.prepare(options)
     report = command.evaluate(options, weights, protocol, held_out(request), bar("clips scored"))
     print(command.summary(report))
@@ -212,6 +214,19 @@ def evaluate_events(options: argparse.Namespace) -> int:
     lessons, walks = (pairs_for(request, ROOT, plan, bar) for request in requests)
     judge = command.taught(lessons, protocol, say)
     print(command.summary(command.evaluate(options, weights, protocol, judge, walks, bar("walks judged"))))
+    return 0
+
+
+def evaluate_scans(options: argparse.Namespace) -> int:
+    """Clouds of held-out walks, measured by engine/ and drawn by render/."""
+    from engine.evaluation import command, scan_command
+    from render.cloud_sheet import draw_sheet
+
+    weights, protocol, request = command.prepare(options)
+    folder = held_out(request)
+    print(scan_command.summary(
+        scan_command.evaluate(options, weights, protocol, folder, draw_sheet, bar("walks scanned"))
+    ))  # fmt: skip
     return 0
 
 
@@ -301,6 +316,7 @@ VERBS = {
         "launch.py evaluate --protocol long --json long.json --html long.html --choices choices.html",
         "launch.py evaluate --protocol long --weights runs/distilled --against models/pocket --clips 16",
         "launch.py evaluate --protocol drift --html drift.html",
+        "launch.py evaluate --protocol scan --html scan.html --sheet clouds.png",
     ), sections=("play", "evaluate"), environment=STEADY_MEMORY),
     "bench": Verb(bench, "what a chunk costs here and how fast worlds are made", (
         "launch.py bench --json", "launch.py bench --seconds 20 --engine-only", "launch.py bench --memory",

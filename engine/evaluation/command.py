@@ -23,6 +23,7 @@ from engine.evaluation.protocol import (
     ShortProtocol,
     drift_protocol,
     long_protocol,
+    scan_protocol,
     short_protocol,
 )
 from engine.evaluation.report import page
@@ -37,6 +38,7 @@ PROTOCOLS: Mapping[str, Callable[[], Protocol]] = {
     "short": short_protocol,
     "long": long_protocol,
     "drift": drift_protocol,
+    "scan": scan_protocol,
 }
 CHOICES = 12
 """Most pairs on the page for people."""
@@ -84,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--choices", type=Path, metavar="OUT.html", help="long: write a page on which people choose between rollouts"
     )
+    top.add_argument("--sheet", type=Path, metavar="OUT.png", help="scan: draw the clouds of the first 6 walks")
     return top
 
 
@@ -110,6 +113,7 @@ def prepare(options: argparse.Namespace) -> tuple[PocketWeights, Protocol, ClipR
         ("--frames", options.frames, "drift"),
         ("--against", options.against, "long"),
         ("--choices", options.choices, "long"),
+        ("--sheet", options.sheet, "scan"),
     ):
         if given and options.protocol != belongs:
             raise WanderError(f"{name} belongs to --protocol {belongs}, not to {options.protocol}; leave it out")
