@@ -1,6 +1,7 @@
-"""Where depth comes from: the depth network on latents, or plane-sweep stereo on the pictures, which needs no weights.
+"""Where depth comes from: the depth network on latents, a model that somebody else installed, or plane-sweep stereo on
+the pictures, which needs no weights.
 
-Both are imported when they are used. A source takes a walk's latents, pictures and cameras and gives `DepthViews`.
+All are imported when they are used. A source takes a walk's latents, pictures and cameras and gives `DepthViews`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from engine.errors import WanderError
 from engine.geometry import Lens, Matrix
+from engine.reconstruction.external import external
 from engine.reconstruction.sieve import Advance
 from engine.reconstruction.views import DepthViews
 
@@ -95,4 +97,4 @@ def stereo(pictures: Pictures, advance: Advance) -> DepthViews:
                       world_from_camera=pictures.poses, lens=pictures.lens, frame_ids=pictures.ids)  # fmt: skip
 
 
-SOURCES: dict[str, DepthSource] = {"network": network, "stereo": stereo}
+SOURCES: dict[str, DepthSource] = {"network": network, "stereo": stereo, "external": external}
