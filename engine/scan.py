@@ -108,7 +108,7 @@ def scan(
         checksum=recording.checksum, depth_source=depth, fusion=fused.method, units=kind.units,
     )  # fmt: skip
     content = Content(cloud=fused.cloud, mesh=fused.mesh, views=views, voxel=fused.voxel, origin=origin)
-    _share(progress, "Writing files")(0.0)
+    progress(1.0 - _STAGES["Writing files"], f"Writing files, about {FORMATS[name].size(content) / 1e6:.1f} MB")
     files = save(content, out, name)
     _share(progress, "Writing files")(1.0)
     return Report(

@@ -52,9 +52,16 @@ def test_a_scan_is_a_file_and_a_sidecar_that_names_its_origin(tmp_path):
 
 
 def test_progress_only_grows_and_ends_at_one(tmp_path):
-    told = []
-    scan(recording(), tmp_path / "wall.ply", CONFIG, progress=lambda done, stage: told.append(done), source=exact)
+    told, stages = [], []
+
+    def hear(done, stage):
+        told.append(done)
+        stages.append(stage)
+
+    report = scan(recording(), tmp_path / "wall.ply", CONFIG, progress=hear, source=exact)
     assert told == sorted(told) and told[-1] == pytest.approx(1.0)
+    (size,) = [stage for stage in stages if "about" in stage]
+    assert float(size.split()[-2]) == pytest.approx(report.size / 1e6, abs=0.2)
 
 
 def test_cancelling_leaves_nothing(tmp_path):
@@ -62,7 +69,7 @@ def test_cancelling_leaves_nothing(tmp_path):
         pass
 
     def cancel(done, stage):
-        if stage == "Writing files":
+        if stage.startswith("Writing files"):
             raise Cancelled
 
     with pytest.raises(Cancelled):
