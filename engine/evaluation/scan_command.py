@@ -15,7 +15,7 @@ from engine.checkpoint import write_atomically
 from engine.evaluation.claims import Json
 from engine.evaluation.clips import read_clips
 from engine.evaluation.command import summary as claims_of
-from engine.evaluation.protocol import ScanProtocol
+from engine.evaluation.protocol import Protocol, ScanProtocol
 from engine.evaluation.report_scan import scan_page
 from engine.evaluation.scans import EXHIBITS, FUSED, TRUE_DEPTH, Exhibit, run_scans
 from engine.weights import PocketWeights
@@ -28,12 +28,13 @@ _KINDS = ("accuracy", "completeness", "f_score")
 def evaluate(
     options: argparse.Namespace,
     weights: PocketWeights,
-    protocol: ScanProtocol,
+    protocol: Protocol,
     folder: Path,
     draw: Draw,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Json:
     """Scans the walks in `folder`; writes what `--json`, `--html` and `--sheet` ask for and returns the report."""
+    assert isinstance(protocol, ScanProtocol)
     total = sum(1 for _ in read_clips(folder))
     counted, drawn = iter(range(1, total + 1)), options.sheet or options.html
     report, results = run_scans(
