@@ -16,7 +16,7 @@ CELL = 400, 240
 """Width and height of a view of a cloud, pixels."""
 GAP, LINE = 4, 18
 """Pixels between cells, and for the name above a row."""
-VIEWS = ((0.0, -0.12, 0.75), (0.7, -0.5, 1.0), (0.0, -1.3, 1.2))
+VIEWS = ((0.0, -0.15, 1.0), (0.7, -0.5, 1.5), (0.0, -1.3, 2.0))
 """Of each cloud: radians around it and up, and the distance as a share of the first look's."""
 
 

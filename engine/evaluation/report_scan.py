@@ -12,8 +12,10 @@ from engine.evaluation.markup import claims_table, document, image, table
 from engine.evaluation.scans import FUSED, GENERATED, NAIVE, OPEN3D, TRUE_DEPTH, TRUE_FRAMES
 
 DEPTHS = (
-    "disagreement", "agree_within_5", "pairs", "hidden", "halves_apart", "halves_apart_of_depth", "halves_alone"
+    "disagreement", "disagreement_standing", "agree_within_5", "pairs", "hidden", "halves_apart",
+    "halves_apart_of_depth", "halves_alone",
 )  # fmt: skip
+_SHOWN = tuple(name for name in DEPTHS if name not in ("pairs", "hidden"))
 NOTES = """<b>fused</b>: the depth network's depth of true frames, sifted and fused by a scan's own NumPy path
 (<b>open3d</b>: by Open3D, where it is installed). <b>naive</b>: all pixels of the same depth within the limits,
 back-projected. <b>true_depth</b>: the renderer's depth of the same views, fused in the same way: the ceiling that views
@@ -21,7 +23,8 @@ and spacing of points set. Accuracy: share of a cloud's points that lie within 1
 nearest camera from the true surface; completeness: share of what the pixels of all frames saw of it that has a point so
 near; F-score: their harmonic mean. The true surface is the fused cloud of the renderer's depth of all frames of the
 walk, filled in between pixels along planes; not the triangles themselves, of which the walk has seen a part only. A
-character that walks along is no part of it."""
+character that walks along is no part of it. <b>standing</b>: points and pixels more than 0.15 units above the ground,
+whose own depth follows from the pose."""
 DEPTH_NOTES = """<b>generated</b>: the model's own walk from the first frame, its depth by the network;
 <b>true_frames</b>: true frames, depth by the network; <b>true_depth</b>: the renderer's. disagreement: median relative
 difference of the depths that two views give a surface, over all static pixels within the limits; what another view
@@ -35,12 +38,15 @@ def scan_page(report: Mapping[str, Any], sheet: NDArray[np.uint8] | None) -> str
     scores, floors = report["scores"], report["floors"]
     clouds = {name: scores[name] for name in (FUSED, OPEN3D) if name in scores}
     clouds |= {NAIVE: report["baselines"][NAIVE], TRUE_DEPTH: floors[TRUE_DEPTH]}
-    metrics = [metric for metric in scores[FUSED] if metric != "points"]
+    all_metrics = [metric for metric in scores[FUSED] if metric != "points"]
+    metrics = [metric for metric in all_metrics if "_standing" not in metric]
+    standing = [metric for metric in all_metrics if "_standing" in metric]
     rows = [[method, found["points"], *(found[metric] for metric in metrics)] for method, found in clouds.items()]
+    tall = [[method, *(found[metric] for metric in standing)] for method, found in clouds.items()]
     depths = {GENERATED: scores[GENERATED], TRUE_FRAMES: floors[TRUE_FRAMES], TRUE_DEPTH: floors[TRUE_DEPTH]}
     parts = ["<h2>Claims</h2>", claims_table(report["claims"])]
     parts += ["<h2>Clouds of true frames against the true surface</h2>", f"<p><small>{NOTES}</small></p>"]
-    parts += [table(["", "points", *metrics], rows)]
+    parts += [table(["", "points", *metrics], rows), table(["", *standing], tall)]
     parts += ["<h2>Depths against each other</h2>", f"<p><small>{DEPTH_NOTES}</small></p>"]
     parts += [table(["", *DEPTHS], [[kind, *(found[name] for name in DEPTHS)] for kind, found in depths.items()])]
     if sheet is not None:
@@ -55,13 +61,13 @@ def scan_page(report: Mapping[str, Any], sheet: NDArray[np.uint8] | None) -> str
 
 def _walks(rows: list[Mapping[str, Any]], metrics: list[str]) -> str:
     scored = [metric for metric in metrics if metric.startswith("f_score")]
-    head = ["", "walk", "biome", *scored, *(f"naive {metric}" for metric in scored), *DEPTHS[:2], *DEPTHS[4:]]
+    head = ["", "walk", "biome", *scored, *(f"naive {metric}" for metric in scored), *_SHOWN]
     return table(
         head,
         [
             [row["name"], row["walk"], row["biome"], *(row["clouds"][FUSED][metric] for metric in scored),
              *(row["clouds"][NAIVE][metric] for metric in scored),
-             *(row["depths"][GENERATED][name] for name in (*DEPTHS[:2], *DEPTHS[4:]))]
+             *(row["depths"][GENERATED][name] for name in _SHOWN)]
             for row in rows
         ],
     )  # fmt: skip

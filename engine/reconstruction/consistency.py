@@ -17,6 +17,8 @@ from engine.reconstruction.views import DepthViews, look_at, neighbours, to_worl
 
 OCCLUDED = 0.25
 """Relative: what another view shows nearer than a point by more than this hides it there."""
+STANDING = 0.15
+"""Units above the flat ground y = 0 from which a point belongs to something that stands on it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,8 @@ class Agreement:
 
     median: float
     """Relative disagreement; nan where no view sees what another saw."""
+    standing: float
+    """The same of what stands on the ground, whose own depth follows from the pose."""
     within: float
     """Share of the comparisons that differ by at most 5 %."""
     pairs: int
@@ -39,7 +43,7 @@ def agreement(views: DepthViews, limits: SieveConfig) -> Agreement:
     All pixels that stand still within the limits of depth count, however unsure. A pixel's point is hidden, and not
     compared, where the other view shows something nearer by a quarter; where that shows something farther, it counts.
     """
-    apart, hidden, seen_in_all = [np.zeros(0)], 0, 0
+    apart, up, hidden, seen_in_all = [np.zeros(0)], [np.zeros(0, dtype=bool)], 0, 0
     solid = views.static & (views.depth >= limits.near) & (views.depth <= limits.far)
     for index, others in enumerate(neighbours(views, limits.neighbours, limits.far)):
         points = to_world(views.depth[index], views.lens, views.world_from_camera[index])[solid[index]]
@@ -52,9 +56,11 @@ def agreement(views: DepthViews, limits: SieveConfig) -> Agreement:
             open_ = both & (there * (1 + OCCLUDED) >= seen.depth)
             seen_in_all, hidden = seen_in_all + int(both.sum()), hidden + int((both & ~open_).sum())
             apart.append(np.abs(there[open_] / seen.depth[open_] - 1))
-    all_apart = np.concatenate(apart)
+            up.append(points[open_, 1] < -STANDING)
+    all_apart, all_up = np.concatenate(apart), np.concatenate(up)
     return Agreement(
         median=float(np.median(all_apart)) if len(all_apart) else float("nan"),
+        standing=float(np.median(all_apart[all_up])) if all_up.any() else float("nan"),
         within=float(np.mean(all_apart <= 0.05)) if len(all_apart) else float("nan"),
         pairs=len(all_apart),
         hidden=hidden / seen_in_all if seen_in_all else float("nan"),

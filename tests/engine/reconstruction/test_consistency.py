@@ -5,6 +5,7 @@ import pytest
 
 from engine.reconstruction.consistency import agreement, alignment
 from engine.reconstruction.sieve import SieveConfig
+from engine.reconstruction.views import to_world
 from tests.engine.reconstruction.scene import HEIGHT, WIDTH, pose, walk, without
 
 LIMITS = SieveConfig(far=15.0)
@@ -26,6 +27,15 @@ def test_a_view_that_is_wrong_by_a_tenth_disagrees_by_a_tenth():
     factor = np.array([1.0, 1.1], np.float32)[:, None, None]
     found = agreement(without(views, depth=views.depth * factor), LIMITS)
     assert found.median == pytest.approx(0.1, abs=0.02) and found.within < 0.2
+
+
+def test_what_stands_on_the_ground_is_told_apart():
+    views = walk(pose(-0.3), pose(0.3))
+    points = np.stack([to_world(d, views.lens, p) for d, p in zip(views.depth, views.world_from_camera, strict=True)])
+    wall = np.nan_to_num(points[..., 1]) < -0.3
+    wrong = np.where(wall, views.depth * np.array([1.0, 1.1], np.float32)[:, None, None], views.depth)
+    found = agreement(without(views, depth=wrong.astype(np.float32)), LIMITS)
+    assert found.median < 0.01 and found.standing == pytest.approx(0.1, abs=0.02)
 
 
 def test_what_another_view_hides_is_left_out_and_what_it_looks_through_is_not():
