@@ -192,14 +192,13 @@ def train(arguments: list[str]) -> int | None:
 def evaluate(arguments: list[str]) -> int | None:
     """The model on held-out worlds, by the committed protocol."""
     from engine.evaluation import command
+    from render.cloud_sheet import draw_sheet
 
     options = command.parser().parse_args(arguments)
     if options.protocol == "events":
         return evaluate_events(options)
-    if options.protocol == "scan":
-        return evaluate_scans(options)
     weights, protocol, request = command.prepare(options)
-    report = command.evaluate(options, weights, protocol, held_out(request), bar("clips scored"))
+    report = command.evaluate(options, weights, protocol, held_out(request), bar("clips scored"), draw_sheet)
     print(command.summary(report))
     return 0
 
@@ -214,19 +213,6 @@ def evaluate_events(options: argparse.Namespace) -> int:
     lessons, walks = (pairs_for(request, ROOT, plan, bar) for request in requests)
     judge = command.taught(lessons, protocol, say)
     print(command.summary(command.evaluate(options, weights, protocol, judge, walks, bar("walks judged"))))
-    return 0
-
-
-def evaluate_scans(options: argparse.Namespace) -> int:
-    """Clouds of held-out walks, measured by engine/ and drawn by render/."""
-    from engine.evaluation import command, scan_command
-    from render.cloud_sheet import draw_sheet
-
-    weights, protocol, request = command.prepare(options)
-    folder = held_out(request)
-    print(scan_command.summary(
-        scan_command.evaluate(options, weights, protocol, folder, draw_sheet, bar("walks scanned"))
-    ))  # fmt: skip
     return 0
 
 
@@ -311,12 +297,10 @@ VERBS = {
         "launch.py train base --data data/latents --heldout data/heldout-latents --out runs/base --resume",
     ), environment=STEADY_MEMORY),
     "evaluate": Verb(evaluate, "the paper's tables at our scale, on held-out worlds", (
-        "launch.py evaluate --protocol short --html report.html",
-        "launch.py evaluate --clips 12 --seed 5 --json out.json",
+        "launch.py evaluate --protocol short --html report.html", "launch.py evaluate --clips 12 --seed 5 --json out.json",
         "launch.py evaluate --protocol long --json long.json --html long.html --choices choices.html",
         "launch.py evaluate --protocol long --weights runs/distilled --against models/pocket --clips 16",
-        "launch.py evaluate --protocol drift --html drift.html",
-        "launch.py evaluate --protocol scan --html scan.html --sheet clouds.png",
+        "launch.py evaluate --protocol drift --html drift.html", "launch.py evaluate --protocol scan --html scan.html",
     ), sections=("play", "evaluate"), environment=STEADY_MEMORY),
     "bench": Verb(bench, "what a chunk costs here and how fast worlds are made", (
         "launch.py bench --json", "launch.py bench --seconds 20 --engine-only", "launch.py bench --memory",

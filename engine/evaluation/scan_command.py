@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from engine.checkpoint import write_atomically
 from engine.evaluation.claims import Json
 from engine.evaluation.clips import read_clips
-from engine.evaluation.command import summary as claims_of
-from engine.evaluation.protocol import Protocol, ScanProtocol
+from engine.evaluation.command import Draw, claim_lines
+from engine.evaluation.protocol import ScanProtocol
 from engine.evaluation.report_scan import scan_page
-from engine.evaluation.scans import EXHIBITS, FUSED, TRUE_DEPTH, Exhibit, run_scans
+from engine.evaluation.scans import EXHIBITS, FUSED, TRUE_DEPTH, run_scans
 from engine.weights import PocketWeights
 
-Draw = Callable[[Sequence[Exhibit]], NDArray[np.uint8]]
-"""The sheet `[H, W, 3]` of some clouds."""
 _KINDS = ("accuracy", "completeness", "f_score")
 
 
 def evaluate(
     options: argparse.Namespace,
     weights: PocketWeights,
-    protocol: Protocol,
+    protocol: ScanProtocol,
     folder: Path,
-    draw: Draw,
+    draw: Draw | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Json:
     """Scans the walks in `folder`; writes what `--json`, `--html` and `--sheet` ask for and returns the report."""
-    assert isinstance(protocol, ScanProtocol)
     total = sum(1 for _ in read_clips(folder))
-    counted, drawn = iter(range(1, total + 1)), options.sheet or options.html
+    counted, drawn = iter(range(1, total + 1)), draw is not None and (options.sheet or options.html)
     report, results = run_scans(
         weights,
         read_clips(folder),
@@ -47,7 +42,7 @@ def evaluate(
         done=lambda: progress(next(counted), total),
     )
     shown = [result.exhibit for result in results if result.exhibit is not None]
-    sheet = draw(shown) if drawn and shown else None
+    sheet = draw(shown) if draw is not None and drawn and shown else None
     if options.json:
         write_atomically(options.json, lambda part: part.write_text(json.dumps(report, indent=1) + "\n"))
     if options.sheet and sheet is not None:
@@ -60,7 +55,7 @@ def evaluate(
 def summary(report: Json) -> str:
     """Claims, and the scores of clouds, as lines of text."""
     clouds = {FUSED: report["scores"][FUSED], **report["baselines"], TRUE_DEPTH: report["floors"][TRUE_DEPTH]}
-    lines = [claims_of(report)]
+    lines = [claim_lines(report)]
     shares = [metric.removeprefix("f_score_") for metric in clouds[FUSED] if metric.startswith("f_score_")]
     for method, found in clouds.items():
         numbers = (
