@@ -192,12 +192,13 @@ def train(arguments: list[str]) -> int | None:
 def evaluate(arguments: list[str]) -> int | None:
     """The model on held-out worlds, by the committed protocol."""
     from engine.evaluation import command
+    from render.cloud_sheet import draw_sheet
 
     options = command.parser().parse_args(arguments)
     if options.protocol == "events":
         return evaluate_events(options)
     weights, protocol, request = command.prepare(options)
-    report = command.evaluate(options, weights, protocol, held_out(request), bar("clips scored"))
+    report = command.evaluate(options, weights, protocol, held_out(request), bar("clips scored"), draw_sheet)
     print(command.summary(report))
     return 0
 
@@ -296,11 +297,10 @@ VERBS = {
         "launch.py train base --data data/latents --heldout data/heldout-latents --out runs/base --resume",
     ), environment=STEADY_MEMORY),
     "evaluate": Verb(evaluate, "the paper's tables at our scale, on held-out worlds", (
-        "launch.py evaluate --protocol short --html report.html",
-        "launch.py evaluate --clips 12 --seed 5 --json out.json",
+        "launch.py evaluate --protocol short --html out.html", "launch.py evaluate --clips 12 --seed 5 --json out.json",
         "launch.py evaluate --protocol long --json long.json --html long.html --choices choices.html",
         "launch.py evaluate --protocol long --weights runs/distilled --against models/pocket --clips 16",
-        "launch.py evaluate --protocol drift --html drift.html",
+        "launch.py evaluate --protocol drift --html drift.html", "launch.py evaluate --protocol scan --html scan.html",
     ), sections=("play", "evaluate"), environment=STEADY_MEMORY),
     "bench": Verb(bench, "what a chunk costs here and how fast worlds are made", (
         "launch.py bench --json", "launch.py bench --seconds 20 --engine-only", "launch.py bench --memory",

@@ -24,6 +24,8 @@ _KEYS = {getattr(pygame, f"K_{name}"): key for name, key in _NAMED.items()}
 _SHORTCUTS = {getattr(pygame, f"K_{letter}"): getattr(_K, letter) for letter in "acvxyz"}
 """Letters that edit together with Ctrl. Others come as text alone: ImGui takes in a key and a text on different
 pictures, so fast typing would fall behind."""
+_LETTERS = {getattr(pygame, f"K_{letter}"): getattr(_K, letter) for letter in "adeqsw"}
+"""Letters that are keys where nothing is typed."""
 _MODIFIERS = (
     (pygame.KMOD_CTRL, _K.mod_ctrl),
     (pygame.KMOD_SHIFT, _K.mod_shift),
@@ -50,6 +52,8 @@ class Gui:
         platform.platform_set_clipboard_text_fn = lambda _, text: clipboard.write_text(text)
         self.composition = ""
         """What an input method is composing; not yet part of the text."""
+        self.flying = False
+        """Whether letters are keys: there is no box for text."""
         self._typing = True
         self._set_typing(False)
 
@@ -109,6 +113,8 @@ class Gui:
         # while an input method composes, Return and the arrows are its own
         if event.key in _KEYS and not (down and self.composition):
             self.io.add_key_event(_KEYS[event.key], down)
+        elif event.key in _LETTERS and (self.flying or not down):
+            self.io.add_key_event(_LETTERS[event.key], down)
         elif event.key in _SHORTCUTS and (event.mod & pygame.KMOD_CTRL or not down):
             self.io.add_key_event(_SHORTCUTS[event.key], down)
 

@@ -1,4 +1,5 @@
-"""A small map at the top right, turned so that ahead is up: the path walked, where one looked, where one stands."""
+"""A small map at the top right, turned so that ahead is up: the path walked, where one looked, the views that memory
+recalls, where one stands."""
 
 from __future__ import annotations
 
@@ -17,18 +18,25 @@ _LEAST_REACH, _MOST_REACH = 5.0, 45.0
 """Units from the middle of the map to its edge: grows with the walk."""
 _FIELD = math.radians(35)
 """Half the field of view."""
+_RECALLED: look.Colour = (0.47, 0.80, 0.74, 1.0)
 _GLANCE = 8
 """Latents between two views that are drawn."""
+
+
+def seen_from(here: NDArray[np.floating], places: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Places `[N, 4]` from the place `here` `[4]`: right and ahead in units, heading clockwise, `[N, 3]`."""
+    dx, dz, turn = (np.asarray(places[:, axis] - here[axis], np.float64) for axis in range(3))
+    yaw = float(here[2])
+    right, ahead = dx * math.cos(yaw) - dz * math.sin(yaw), dx * math.sin(yaw) + dz * math.cos(yaw)
+    return np.stack([right, ahead, turn], axis=1)
 
 
 def on_map(places: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """A path `[N, 4]` (x, z, heading, chunk) seen from its end: points `[N, 2]` in -1..1 (right, up), headings `[N]`
     relative to the last (clockwise), and the units to the map's edge."""
-    x, z, heading = places[:, 0].astype(np.float64), places[:, 1].astype(np.float64), places[:, 2].astype(np.float64)
-    dx, dz, yaw = x - x[-1], z - z[-1], heading[-1]
-    right, ahead = dx * math.cos(yaw) - dz * math.sin(yaw), dx * math.sin(yaw) + dz * math.cos(yaw)
-    reach = float(np.clip(1.15 * np.hypot(dx, dz).max(), _LEAST_REACH, _MOST_REACH))
-    return np.stack([right, ahead], axis=1) / reach, heading - yaw, reach
+    found = seen_from(places[-1], places)
+    reach = float(np.clip(1.15 * np.hypot(found[:, 0], found[:, 1]).max(), _LEAST_REACH, _MOST_REACH))
+    return found[:, :2] / reach, found[:, 2], reach
 
 
 def draw_map(theme: Theme, view: View) -> None:
@@ -48,6 +56,10 @@ def draw_map(theme: Theme, view: View) -> None:
     spots = [(middle[0] + scale * right, middle[1] - scale * up) for right, up in points]
     for spot, heading in list(zip(spots, headings, strict=True))[:-1:_GLANCE]:
         _wedge(draw, spot, heading, theme.px(11), (*look.INK[:3], 0.13))
+    for right, ahead, turn in seen_from(places[-1], view.walk.path.recalled):
+        spot = middle[0] + scale * right / reach, middle[1] - scale * ahead / reach
+        _wedge(draw, spot, turn, theme.px(18), (*_RECALLED[:3], 0.5))
+        draw.add_circle_filled(spot, theme.px(3), look.u32(_RECALLED))
     draw.add_polyline([imgui.ImVec2(*spot) for spot in spots], look.u32((*look.ACCENT[:3], 0.9)), theme.px(2), 0)
     _wedge(draw, middle, 0.0, theme.px(26), (*look.ACCENT[:3], 0.35))
     draw.add_circle_filled(middle, theme.px(4), look.u32(look.INK))

@@ -49,10 +49,15 @@ class Path2D:
 
     places: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
+    recalled: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    """Those of the places that memory recalled for the newest chunk."""
+
     def take(self, trail: wire.Trail) -> None:
         """Take in what the worker tells."""
         told = np.frombuffer(trail.places[: len(trail.places) // 16 * 16], np.float32).reshape(-1, 4)
         self.places = told if trail.whole else np.vstack([self.places, told])
+        known = [len(self.places) - 1 - back for back in trail.recalled if back < len(self.places)]
+        self.recalled = self.places[known]
 
     def until(self, chunk: int) -> NDArray[np.float32]:
         """The places up to the end of a chunk."""

@@ -48,6 +48,7 @@ class Screen:
         self, target: moderngl.Framebuffer, view: View, ui: UiState, turned: Turned, elapsed_s: float
     ) -> list[Intent]:
         """One picture of the whole window, `elapsed_s` seconds after the last; returns what the person asked for."""
+        self.gui.flying = ui.cloud
         if ui.cloud:
             self.cloud.draw_cloud(target, view.size)
         else:

@@ -9,6 +9,7 @@ choice is deterministic and does not depend on the world's origin. NumPy only.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -193,6 +194,13 @@ def select_context(camera_from_world: Matrix, current: int, length: int, config:
     queries = np.arange(current, current + length)
     first = retrieve(poses, queries, clips, config, field_points(config) if points is None else points)
     return np.concatenate([np.arange(config.sink_latents), np.arange(first, first + config.spatial_latents), recent])
+
+
+def recalled(chosen: Sequence[int] | Indices, current: int, length: int, config: MemoryConfig) -> tuple[int, ...]:
+    """Of the context chosen for the chunk `current .. current + length - 1`: the latents older than the recent ones,
+    sinks aside, counted back from the chunk's last (0)."""
+    oldest = current - config.temporal_latents
+    return tuple(current + length - 1 - int(i) for i in chosen if config.sink_latents <= i < oldest)
 
 
 def aligned_context(camera_from_world: Matrix, current: int, length: int, config: MemoryConfig, chunk: int = 4,

@@ -61,6 +61,8 @@ class RecordedWorld(ABC, Generic[DecoderT]):
         self._actions: Actions = np.zeros(0, dtype=np.int64)
         self._lines: tuple[str, ...] = ()
         self._pending: Pending[DecoderT] | None = None
+        self._recalled: tuple[int, ...] = ()
+        """By the chunk in the making: see `ChunkRecord.recalled`."""
         self._decoder: DecoderT | None = None
         """The decoder's features after the newest latent; None until they are needed."""
         self._strip: Strip | None = None
@@ -104,7 +106,8 @@ class RecordedWorld(ABC, Generic[DecoderT]):
         """Finishes the chunk whose frames have left and returns its record."""
         if self._pending is None:
             raise ValueError("there is no chunk to commit; take all frames of a step first")
-        record, self._decoder, self._pending = self._pending.record, self._pending.decoder, None
+        record, self._decoder = replace(self._pending.record, recalled=self._recalled), self._pending.decoder
+        self._pending = None
         self._append([record])
         return record
 

@@ -141,6 +141,13 @@ def load_preset(name: str, home: Path, encoders: Encoders, tell: Tell, decoder: 
                          checksum=fingerprint(home, speed.mark))
 
 
+def load_decoder(name: str) -> WanVae | HunyuanVae:
+    """The autoencoder of a preset alone, from the user's folder. Raises `WanderError` if its weights are missing."""
+    preset, device = PRESETS[name], default_device()
+    dtype = preset.vae_dtype if device.type == "cuda" else compute_dtype(device.type)
+    return preset.vae(models_folder() / name / "vae", dtype, device)
+
+
 def _loading(tell: Tell, name: str, start: float, end: float, share: float) -> None:
     tell(start + (end - start) * share, f"Loading {name}")
 

@@ -21,7 +21,7 @@ from engine.attention import using
 from engine.causal_conv import State
 from engine.geometry import WORLDPLAY_LENS, Lens, image_from_camera, rigid_inverse
 from engine.images import fit_image
-from engine.memory import select_context
+from engine.memory import recalled, select_context
 from engine.parallel import Ranks
 from engine.precision import autocast
 from engine.recorded import Actions, Pending, RecordedWorld, chunk_noise
@@ -180,6 +180,7 @@ class ReleasedWorld(RecordedWorld[State]):
         """Latents half `[T, C, Y, X]` of the next chunk. Raises `WanderError` if no attempt is finite."""
         current, path = len(self._poses), np.concatenate([self._poses, poses])
         chosen = select_context(rigid_inverse(path), current, len(poses), self.recipe.memory)
+        self._recalled = recalled(chosen, current, len(poses), self.recipe.memory)
         seen, own = np.arange(len(chosen)), np.arange(len(chosen), len(chosen) + len(poses))
 
         def attempt(number: int) -> Tensor:

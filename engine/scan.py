@@ -15,16 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WanderError
-from engine.geometry import POCKET_LENS, Matrix
+from engine.geometry import Matrix
 from engine.reconstruction.depth_source import SOURCES, DepthSource, Pictures
 from engine.reconstruction.formats.content import Content, Origin
 from engine.reconstruction.formats.registry import FORMATS, format_of, save
 from engine.reconstruction.fusion import FusionConfig, fuse
 from engine.reconstruction.views import DepthViews
+from engine.reconstruction.walks import WALKS, WalkKind
 
 FORMAT_NAMES = tuple(FORMATS)
-LATENTS_PER_SECOND = 6.0
-"""24 frames a second, 4 a latent."""
 _NEW_PLACE, _NEW_DIRECTION = 0.1, 3.0
 """Units and degrees that set a view apart from those already taken."""
 _STAGES = {"Decoding pictures": 0.35, "Estimating depth": 0.3, "Fusing surfaces": 0.3, "Writing files": 0.05}
@@ -58,7 +57,7 @@ class ScanConfig:
     format: str | None = None
     """One of `FORMAT_NAMES`; None: as the name of the file says."""
     depth: str | None = None
-    """`network` or `stereo`; None for the network."""
+    """One of `SOURCES`; None for what suits the preset."""
     most_views: int = 300
     """Views that are fused at most, spread over the walk."""
     fusion: FusionConfig = field(default_factory=FusionConfig)
@@ -95,15 +94,21 @@ def scan(
         raise WanderError(f"there is no format '{name}'; choose one of {', '.join(FORMATS)}")
     if config.fusion.mesh and not FORMATS[name].mesh:
         raise WanderError(f"the format {name} holds points only; for a mesh choose ply or glb")
-    depth = config.depth or "network"
-    views = look(recording, config, source or SOURCES[depth], progress)
+    kind, first = _kind(recording), _first(recording, config)
+    depth = config.depth or kind.depth
+    if depth == "network" and not kind.own_depth:
+        raise WanderError(
+            f"the depth network knows the latents of 'pocket' alone, the session is of preset '{recording.preset}'; "
+            "leave out --depth, or choose stereo"
+        )
+    views = look(recording, first, config.most_views, source or SOURCES[depth], progress)
     fused = fuse(views, config.fusion, _share(progress, "Fusing surfaces"))
     origin = Origin(
         session=recording.session, preset=recording.preset, seed=recording.seed, prompt=recording.prompt,
-        checksum=recording.checksum, depth_source=depth, fusion=fused.method,
+        checksum=recording.checksum, depth_source=depth, fusion=fused.method, units=kind.units,
     )  # fmt: skip
     content = Content(cloud=fused.cloud, mesh=fused.mesh, views=views, voxel=fused.voxel, origin=origin)
-    _share(progress, "Writing files")(0.0)
+    progress(1.0 - _STAGES["Writing files"], f"Writing files, about {FORMATS[name].size(content) / 1e6:.1f} MB")
     files = save(content, out, name)
     _share(progress, "Writing files")(1.0)
     return Report(
@@ -112,13 +117,13 @@ def scan(
     )  # fmt: skip
 
 
-def look(recording: Recording, config: ScanConfig, source: DepthSource, progress: Progress) -> DepthViews:
-    """The chosen latents of a walk as views with depth."""
-    chosen = choose(recording.poses, since=_first(recording, config), most=config.most_views)
+def look(recording: Recording, first: int, most: int, source: DepthSource, progress: Progress) -> DepthViews:
+    """Latents of a walk from `first` on as at most `most` views with depth, in units of a scan."""
+    kind = _kind(recording)
+    poses = kind.stretched(recording.poses)
+    chosen = choose(poses, since=first, most=most)
     rgb = _decode(recording, chosen, progress)
-    pictures = Pictures(
-        latents=recording.latents[chosen], rgb=rgb, poses=recording.poses[chosen], lens=POCKET_LENS, ids=chosen
-    )
+    pictures = Pictures(latents=recording.latents[chosen], rgb=rgb, poses=poses[chosen], lens=kind.lens, ids=chosen)
     return source(pictures, _share(progress, "Estimating depth"))
 
 
@@ -136,24 +141,27 @@ def choose(poses: Matrix, *, since: int, most: int) -> NDArray[np.int64]:
     return np.asarray(taken, dtype=np.int64)[spread]
 
 
+def _kind(recording: Recording) -> WalkKind:
+    """What is known of the walk's preset."""
+    if recording.preset not in WALKS:
+        known = ", ".join(f"'{preset}'" for preset in WALKS)
+        raise WanderError(f"a session of preset '{recording.preset}' cannot be scanned; only those of {known} can")
+    return WALKS[recording.preset]
+
+
 def _first(recording: Recording, config: ScanConfig) -> int:
     """The first latent to scan."""
     count = len(recording.latents)
-    if recording.preset != "pocket":
-        raise WanderError(f"a session of preset '{recording.preset}' cannot be scanned; only those of 'pocket' can")
     if count == 0:
         raise WanderError("the session has 0 chunks, a scan needs at least 1; walk first")
     if config.seconds is None:
         return 0
-    return max(0, count - max(1, round(config.seconds * LATENTS_PER_SECOND)))
+    return max(0, count - max(1, round(config.seconds * _kind(recording).latents_per_second)))
 
 
 def _decode(recording: Recording, chosen: NDArray[np.int64], progress: Progress) -> NDArray[np.uint8]:
     progress(0.0, "Decoding pictures")
-    from engine.reconstruction.colours import last_frames
-    from engine.weights import load_vae
-
-    return last_frames(load_vae(), recording.latents, chosen, _share(progress, "Decoding pictures"))
+    return _kind(recording).decode(recording.latents, chosen, _share(progress, "Decoding pictures"))
 
 
 def _share(progress: Progress, stage: str) -> Callable[[float], None]:

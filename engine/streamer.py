@@ -22,7 +22,7 @@ from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
 from engine.guide import Guide
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, read_context
-from engine.memory import MemoryConfig, select_context
+from engine.memory import MemoryConfig, recalled, select_context
 from engine.memory import pocket as pocket_memory
 from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
@@ -251,6 +251,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """
         model, current, path = self.weights.model, len(self._poses), np.concatenate([self._poses, poses])
         chosen = [int(i) for i in select_context(rigid_inverse(path), current, len(poses), self.memory)]
+        self._recalled = recalled(chosen, current, len(poses), self.memory)
         times = torch.arange(len(chosen), len(chosen) + len(poses), dtype=torch.float64)
         geometry = model.geometry(times, self.weights.grid, pocket_frustums(poses, poses[0]))
         mixer = self._shared(DenoiseMixer(model.positions, geometry, self._read_context(path, chosen, current)))

@@ -67,6 +67,9 @@ class ChunkRecord:
     """The full text the chunk was made under: the caption and one line for each event."""
     picture: NDArray[np.uint8] | None = None
     """The chunk's last frame `[H, W, 3]` as it was shown: later chunks are drawn from it. None where none is kept."""
+    recalled: tuple[int, ...] = ()
+    """Latents that memory chose for it, older than the recent ones, counted back from its last (0): for the map, a
+    journal doesn't keep them."""
 
 
 class World(Protocol):

@@ -271,7 +271,7 @@ class Director:
     def _committed(self, message: model.Committed, frames: list[bytes]) -> None:
         before = self._opened
         entry = chunk_entry(message, b"".join(frames[1:]), before.chunks)
-        self._record(entry, before.committed(entry))
+        self._record(entry, before.committed(entry), message.recalled)
         after = self._opened
         if (after.unsaved, after.reads) != (before.unsaved, before.reads):
             self._tell(after.world)
@@ -379,12 +379,12 @@ class Director:
         self._archive.close()
         self._before, self.session = self.session, None
 
-    def _record(self, entry: Entry, session: Session) -> None:
+    def _record(self, entry: Entry, session: Session, recalled: tuple[int, ...] = ()) -> None:
         """Write what has happened and make `session` the state."""
         self._archive.record(entry)
         self.session = replace(session, unsaved=self._archive.unsaved)
         new = isinstance(entry, ChunkEntry)
-        self._tell(trail([entry] if new else self.session.history.chunks, whole=not new))
+        self._tell(trail([entry] if new else self.session.history.chunks, whole=not new, recalled=recalled))
 
     def _reply(self, request: wire.Request | None, error: str = "", data: wire.Data | None = None) -> None:
         if request is not None and request.id != NOBODY:

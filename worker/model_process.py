@@ -189,6 +189,7 @@ class Model:
             prompt=record.prompt,
             picture=encode_picture(record.picture),
             digest=shown.digest(),
+            recalled=record.recalled,
             chunk_ms=self._chunk_ms,
             collectives=exchanged[0],
             moved=exchanged[1],

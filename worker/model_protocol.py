@@ -118,6 +118,8 @@ class Committed(Message, frozen=True, kw_only=True, tag="committed"):
     """The last picture of the chunk as a PNG, which later chunks are drawn from; empty where none is kept."""
     digest: Digest = b""
     """Of the pictures, by `fingerprint`."""
+    recalled: Annotated[tuple[Count, ...], Meta(max_length=64)] = ()
+    """Latents that memory chose for it, older than the recent ones, counted back from its last (0)."""
     chunk_ms: Milliseconds
     collectives: Count = 0
     """What the ranks did together for it: exchanges."""

@@ -6,8 +6,7 @@
   them `World`, `Progress`, `WorkerState`, `Closed` tell what the worker does.
 
 `generation` counts the lives of a world: Reset, Rewind, Open and a restart of the model start a new one, and whatever
-carries an older one is thrown away. Angles are radians, times are nanoseconds of the sender's monotonic clock, and
-sentences are written for the user.
+carries an older one is thrown away. Angles are radians, times nanoseconds of the sender's clock, sentences for users.
 """
 
 import hashlib
@@ -212,8 +211,8 @@ class Restart(Message, frozen=True, kw_only=True, tag="restart"):
 
 
 class Scan(Message, frozen=True, kw_only=True, tag="scan"):
-    """A 3D scan of the session so far. `Progress` of stage "scan" tells how far it is; the reply comes when its files
-    are written. Data: `file`, `sidecar`, `points`, `triangles`, `views`, `bytes`, `notice`."""
+    """A 3D scan of the session so far; `Progress` of stage "scan" tells how far it is. Data: `file`, `sidecar`,
+    `points`, `triangles`, `views`, `bytes`, `notice`."""
 
     id: Count = 0
     seconds: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
@@ -343,9 +342,8 @@ class World(Message, frozen=True, kw_only=True, tag="world"):
     unsaved: Sentence = ""
     """Why the session is no longer saved, such as a full disk; empty while all is well."""
     branch: Count = 0
-    """Number of the branch that is walked on."""
     branches: Annotated[tuple[Branch, ...], Meta(max_length=MAX_TOLD)] = ()
-    """The present one among them."""
+    """That which is walked on, number `branch`, among them."""
     happenings: Annotated[tuple[Happening, ...], Meta(max_length=MAX_TOLD)] = ()
     """What was asked for on this branch, oldest first."""
 
@@ -364,6 +362,8 @@ class Trail(Message, frozen=True, kw_only=True, tag="trail"):
     whole: bool
     places: Annotated[bytes, Meta(max_length=128 * 1024)]
     """Camera at each latent's end, float32 `[N, 4]`: x, z, heading in radians (0 along z, right positive), chunk."""
+    recalled: Annotated[tuple[Count, ...], Meta(max_length=64)] = ()
+    """The places, counted back from the newest (0), that memory recalled for the newest chunk."""
 
 
 class WorkerState(Message, frozen=True, kw_only=True, tag="worker_state"):

@@ -25,6 +25,7 @@ from worker.journal import read
 from worker.model_process import hang_on_lifeline, user_errors
 
 FORMATS = ("ply", "glb", "colmap", "nerfstudio", "gaussian")
+DEPTHS = ("network", "stereo", "external")
 Progress = Callable[[float, str], None]
 _NICE = 10
 """A scan gives way to the walk that goes on beside it."""
@@ -63,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--mesh", action="store_true", help="a mesh instead of points (ply and glb; needs Open3D)")
     top.add_argument("--voxel", type=seconds, metavar="UNITS", help="distance between points (default: from the scene)")
     top.add_argument("--far", type=seconds, default=30.0, metavar="UNITS", help="ignore what is farther (%(default)s)")
-    top.add_argument("--depth", choices=("network", "stereo"), help="where depth comes from (default: the network)")
+    top.add_argument("--depth", choices=DEPTHS, help="where depth comes from (default: the network; of a released "
+                     "preset an installed reconstruction model, else stereo)")  # fmt: skip
     top.add_argument("--without-open3d", action="store_true", help="fuse with NumPy alone; installs nothing")
     top.add_argument("--json", action="store_true", help="one JSON object as the last line")
     return top

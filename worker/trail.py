@@ -11,11 +11,12 @@ MAX_PLACES = 8_000
 """Most places that are told at once; of a longer walk the newest."""
 
 
-def trail(chunks: Iterable[ChunkEntry], *, whole: bool) -> Trail:
-    """What committed chunks add to the map; `whole` where the window is to forget what it knows."""
+def trail(chunks: Iterable[ChunkEntry], *, whole: bool, recalled: tuple[int, ...] = ()) -> Trail:
+    """What committed chunks add to the map; `whole` where the window is to forget what it knows. `recalled` as in
+    `Trail`."""
     places = [_places(chunk) for chunk in chunks]
     told = np.concatenate(places)[-MAX_PLACES:] if places else np.zeros((0, 4), np.float32)
-    return Trail(whole=whole, places=told.tobytes())
+    return Trail(whole=whole, places=told.tobytes(), recalled=recalled)
 
 
 def _places(chunk: ChunkEntry) -> np.ndarray:

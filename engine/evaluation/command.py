@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.checkpoint import write_atomically
 from engine.errors import WanderError
@@ -20,9 +24,11 @@ from engine.evaluation.protocol import (
     DriftProtocol,
     LongProtocol,
     Protocol,
+    ScanProtocol,
     ShortProtocol,
     drift_protocol,
     long_protocol,
+    scan_protocol,
     short_protocol,
 )
 from engine.evaluation.report import page
@@ -37,9 +43,12 @@ PROTOCOLS: Mapping[str, Callable[[], Protocol]] = {
     "short": short_protocol,
     "long": long_protocol,
     "drift": drift_protocol,
+    "scan": scan_protocol,
 }
 CHOICES = 12
 """Most pairs on the page for people."""
+Draw = Callable[[Sequence[Any]], NDArray[np.uint8]]
+"""The sheet `[H, W, 3]` of some clouds, `engine.evaluation.scans.Exhibit`."""
 Pages = list[tuple[Path | None, Callable[[], str]]]
 """Where a page is wanted, and how it is made."""
 
@@ -84,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--choices", type=Path, metavar="OUT.html", help="long: write a page on which people choose between rollouts"
     )
+    top.add_argument("--sheet", type=Path, metavar="OUT.png", help="scan: draw the clouds of the first 6 walks")
     return top
 
 
@@ -110,6 +120,7 @@ def prepare(options: argparse.Namespace) -> tuple[PocketWeights, Protocol, ClipR
         ("--frames", options.frames, "drift"),
         ("--against", options.against, "long"),
         ("--choices", options.choices, "long"),
+        ("--sheet", options.sheet, "scan"),
     ):
         if given and options.protocol != belongs:
             raise WanderError(f"{name} belongs to --protocol {belongs}, not to {options.protocol}; leave it out")
@@ -147,9 +158,14 @@ def evaluate(
     protocol: Protocol,
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    draw: Draw | None = None,
 ) -> Json:
     """Scores the model on the clips in `folder`; writes what `--json`, `--html` and `--choices` ask for and returns the
-    report."""
+    report. `draw` makes the sheet of clouds of the scan protocol."""
+    if isinstance(protocol, ScanProtocol):
+        from engine.evaluation import scan_command
+
+        return scan_command.evaluate(options, weights, protocol, folder, draw, progress)
     total = sum(1 for _ in read_clips(folder))
     counted = iter(range(1, total + 1))
     report, pages = _run(options, weights, protocol, read_clips(folder), lambda: progress(next(counted), total))
@@ -202,6 +218,15 @@ def _rival(folder: Path | None, weights: PocketWeights, protocol: Protocol) -> P
 
 
 def summary(report: Json) -> str:
+    """What a report says, as lines of text."""
+    if report["protocol"] == "scan":
+        from engine.evaluation import scan_command
+
+        return scan_command.summary(report)
+    return claim_lines(report)
+
+
+def claim_lines(report: Json) -> str:
     """The claims as lines of text."""
     lines = [f"{report['clips']} clips, seed {report['seed']}"]
     for each in report["claims"]:

@@ -111,11 +111,11 @@ def interval(
 
 
 def plain(value: Any) -> Any:
-    """The same with floats rounded to four digits after the point and NaN as None, so that any JSON reader takes it."""
+    """The same with floats rounded to four digits after the point, None where not finite: JSON has no such numbers."""
     if isinstance(value, Mapping):
         return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     if isinstance(value, float | np.floating):
-        return None if math.isnan(value) else round(float(value), 4)
+        return round(float(value), 4) if math.isfinite(value) else None
     return value

@@ -66,6 +66,17 @@ class DriftBounds:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScanBounds:
+    """What the claims of the scan protocol are held against."""
+
+    walks: int
+    halves_apart_of_depth: float
+    """Median distance between the halves of a way back, as a share of depth."""
+    disagreement: float
+    """Median relative difference of the depths that different views give a surface."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
     """One given frame, `frames` frames along the true cameras of held-out worlds."""
 
@@ -75,9 +86,6 @@ class Protocol:
     event_rate: float
     seed: int
     sampling_steps: int
-    dfd_every: int
-    """DFD is measured at every so many frames: the backbone costs more than the other scores together."""
-    following: Following
     bootstrap: Bootstrap
 
     def scaled(self, clips: int) -> dict[str, int]:
@@ -91,14 +99,23 @@ class Protocol:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShortProtocol(Protocol):
+class RolloutProtocol(Protocol):
+    """Pictures are compared, and cameras are found in them."""
+
+    dfd_every: int
+    """DFD is measured at every so many frames: the backbone costs more than the other scores together."""
+    following: Following
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShortProtocol(RolloutProtocol):
     """Compared with the truth (paper, table 2, short-term)."""
 
     bounds: Bounds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LongProtocol(Protocol):
+class LongProtocol(RolloutProtocol):
     """Walks that come back: the return is compared with the first pass (paper, table 2, long-term)."""
 
     overlap_below: float
@@ -107,7 +124,7 @@ class LongProtocol(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DriftProtocol(Protocol):
+class DriftProtocol(RolloutProtocol):
     """One long rollout: what its late frames have lost against its early ones."""
 
     full: int
@@ -127,6 +144,21 @@ class DriftProtocol(Protocol):
         return min(self.dfd_every, max(4, self.dfd_every * frames // self.full))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanProtocol(Protocol):
+    """What a scan of a walk is worth: of true frames against the true surface, of generated ones against themselves."""
+
+    thresholds: tuple[float, ...]
+    """Shares of depth within which a point is right."""
+    far: float
+    """Units: surfaces beyond are not judged, as they are not fused."""
+    voxel: float
+    """Units between the points of a cloud, the same for all methods."""
+    fineness: float
+    """Share of their depth that the points of the true surface are apart."""
+    bounds: ScanBounds
+
+
 def short_protocol(path: Path = PROTOCOL) -> ShortProtocol:
     """Reads the short protocol. Raises `WanderError` if the file is damaged."""
     return _read(path, "short", ShortProtocol, Bounds)
@@ -142,21 +174,25 @@ def drift_protocol(path: Path = PROTOCOL) -> DriftProtocol:
     return _read(path, "drift", DriftProtocol, DriftBounds)
 
 
+def scan_protocol(path: Path = PROTOCOL) -> ScanProtocol:
+    """Reads the scan protocol. Raises `WanderError` if the file is damaged."""
+    return _read(path, "scan", ScanProtocol, ScanBounds)
+
+
 def _read(path: Path, name: str, protocol: type[P], bounds: type) -> P:
     try:
         found: dict[str, Any] = json.loads(path.read_text())
         if found["format"] != FORMAT:
             raise ValueError(f"format {found['format']}, this program reads {FORMAT}")
         part: dict[str, Any] = {"bounds": found["bounds"], **found[name]}
-        return protocol(
-            **_tuples(part)
-            | {
-                "walks": MappingProxyType(part["walks"]),
-                "bounds": bounds(**_tuples(part["bounds"])),
-                "following": Following(**found["following"]),
-                "bootstrap": Bootstrap(**found["bootstrap"]),
-            }
-        )
+        read = _tuples(part) | {
+            "walks": MappingProxyType(part["walks"]),
+            "bounds": bounds(**_tuples(part["bounds"])),
+            "bootstrap": Bootstrap(**found["bootstrap"]),
+        }
+        if issubclass(protocol, RolloutProtocol):
+            read["following"] = Following(**found["following"])
+        return protocol(**read)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WanderError(
             f"the protocol {path} can't be read ({error}); "

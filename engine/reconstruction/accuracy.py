@@ -1,6 +1,7 @@
 """How well a cloud matches the true surfaces: accuracy, completeness and F-score (Knapitsch 2017), relative to depth.
 
 A threshold is a share of how far away the nearest camera stood: 2.5 % of ten units is a quarter of a unit. NumPy only.
+`engine.reconstruction.truth` makes the true surface.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.reconstruction.cloud import merge_voxels
-from engine.reconstruction.sieve import SieveConfig
-from engine.reconstruction.views import DepthViews, to_world
 
 Points = NDArray[np.floating]
 THRESHOLDS = (0.01, 0.025, 0.05)
 """Shares of depth."""
 _PAIRS = 4_000_000
 """Distances that are held at once."""
+_AROUND = [(i << 42) + (j << 21) + k for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]
+"""From a cube's key (`merge_voxels`) to those of its neighbours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,40 +39,49 @@ class Score:
         return 2 * self.precision * self.recall / both if both else 0.0
 
 
-def score(found: Points, truth: Points, centres: Points, thresholds: tuple[float, ...] = THRESHOLDS) -> list[Score]:
-    """Scores of points `[N, 3]` against dense points `[M, 3]` of the true surface, seen from `centres` `[V, 3]`."""
-    found_depth, truth_depth = distance_to_cameras(found, centres), distance_to_cameras(truth, centres)
-    reach = max(thresholds) * max(found_depth.max(initial=0.0), truth_depth.max(initial=0.0))
-    to_truth, to_found = nearest(found, truth, reach), nearest(truth, found, reach)
+def score(
+    found: Points, truth: Points, seen: Points, centres: Points, thresholds: tuple[float, ...] = THRESHOLDS
+) -> list[Score]:
+    """Scores of points `[N, 3]` seen from `centres` `[V, 3]`.
+
+    They are accurate near the true surface `[M, 3]`, which is dense, and complete where they are near what was `seen`
+    of it `[K, 3]`, a point for each pixel: between pixels of a grazing view the truest cloud has no point.
+    """
+    reach = max(thresholds)
+    to_truth = nearest_of_depth(found, truth, centres, reach)
+    to_found = nearest_of_depth(seen, found, centres, reach)
     return [
-        Score(
-            threshold=threshold,
-            precision=_share(to_truth <= threshold * found_depth),
-            recall=_share(to_found <= threshold * truth_depth),
-        )
+        Score(threshold=threshold, precision=_share(to_truth <= threshold), recall=_share(to_found <= threshold))
         for threshold in thresholds
     ]
 
 
-def true_surface(views: DepthViews, limits: SieveConfig, voxel: float) -> NDArray[np.float64]:
-    """The surface that views with true depth saw within `limits`, a point per voxel `[M, 3]`.
+def nearest_of_depth(points: Points, others: Points, centres: Points, reach: float) -> NDArray[np.float64]:
+    """Distance from each of `points` `[N, 3]` to the nearest of `others` `[M, 3]`, as a share of how far the nearest of
+    the cameras at `centres` `[V, 3]` stood from it; inf beyond the share `reach`.
 
-    Give it every frame of a walk, and no character: those are no surface of the world.
+    Goes octave by octave of that distance, so that what is near is not compared with all that is within reach of what
+    is far.
     """
-    parts = []
-    for depth, static, pose in zip(views.depth, views.static, views.world_from_camera, strict=True):
-        inside = (depth >= limits.near) & (depth <= limits.far) & static
-        parts.append(to_world(depth, views.lens, pose)[inside])
-    points = np.concatenate(parts)
-    return points[np.unique(merge_voxels(points, voxel)[1], return_index=True)[1]] if len(points) else points
+    depth, other_depth = (np.maximum(distance_to_cameras(each, centres), 1e-6) for each in (points, others))
+    found, octave = np.full(len(points), np.inf), np.floor(np.log2(depth))
+    for each in np.unique(octave):
+        chosen = octave == each
+        low, high = depth[chosen].min(), depth[chosen].max()
+        around = (other_depth >= low - reach * high) & (other_depth <= (1 + reach) * high)
+        found[chosen] = nearest(points[chosen], others[around], reach * high)
+    share = found / depth
+    return np.where(share <= reach, share, np.inf)
 
 
 def distance_to_cameras(points: Points, centres: Points) -> NDArray[np.float64]:
     """How far the nearest camera stood from each point, `[N]`."""
-    least = np.full(len(points), np.inf)
-    for centre in centres:
-        np.minimum(least, np.linalg.norm(points - centre, axis=1), out=least)
-    return least
+    squares, rows = np.full(len(points), np.inf), max(1, _PAIRS // max(1, len(centres)))
+    lengths = np.square(centres).sum(1)
+    for start in range(0, len(points), rows):
+        part = points[start : start + rows]
+        squares[start : start + rows] = (lengths - 2 * part @ centres.T).min(1) + np.square(part).sum(1)
+    return np.sqrt(np.maximum(squares, 0.0))
 
 
 def nearest(points: Points, others: Points, reach: float) -> NDArray[np.float64]:
@@ -82,10 +92,9 @@ def nearest(points: Points, others: Points, reach: float) -> NDArray[np.float64]
     least = np.full(len(points), np.inf)
     if not len(points) or not len(others):
         return least
-    cubes: dict[tuple[int, int, int], NDArray[np.intp]] = _by_cube(others, reach)
-    for (x, y, z), chosen in _by_cube(points, reach).items():
-        around = [(x + i, y + j, z + k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]
-        candidates = [cubes[cube] for cube in around if cube in cubes]
+    cubes = _by_cube(others, reach)
+    for cube, chosen in _by_cube(points, reach).items():
+        candidates = [cubes[cube + step] for step in _AROUND if cube + step in cubes]
         if candidates:
             least[chosen] = _least(points[chosen], others[np.concatenate(candidates)])
     return np.where(least <= reach, least, np.inf)
@@ -97,17 +106,15 @@ def _least(points: Points, others: Points) -> NDArray[np.float64]:
     a, b = (points - middle).astype(np.float32), (others - middle).astype(np.float32)
     lengths = np.square(b).sum(1)
     rows = max(1, _PAIRS // len(b))
-    squares = [
-        (lengths - 2 * a[start : start + rows] @ b.T).min(1) for start in range(0, len(a), rows)
-    ]
+    squares = [(lengths - 2 * a[start : start + rows] @ b.T).min(1) for start in range(0, len(a), rows)]
     return np.sqrt(np.maximum(np.concatenate(squares) + np.square(a).sum(1), 0.0))
 
 
-def _by_cube(points: Points, side: float) -> dict[tuple[int, int, int], NDArray[np.intp]]:
-    cells, place = np.unique(np.floor(points / side).astype(np.int64), axis=0, return_inverse=True)
-    order = np.argsort(place.ravel(), kind="stable")
-    groups = np.split(order, np.cumsum(np.bincount(place.ravel()))[:-1])
-    return {(int(x), int(y), int(z)): group for (x, y, z), group in zip(cells, groups, strict=True)}
+def _by_cube(points: Points, side: float) -> dict[int, NDArray[np.intp]]:
+    """Which points lie in each cube, by the cube's packed key."""
+    keys, place = merge_voxels(points, side)
+    groups = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place, minlength=len(keys)))[:-1])
+    return dict(zip(keys.tolist(), groups, strict=True))
 
 
 def _share(of: NDArray[np.bool_]) -> float:

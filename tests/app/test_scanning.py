@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.input import Controls
-from app.minimap import on_map
+from app.minimap import on_map, seen_from
 from app.walk import Walk
 from app.world_spec import spec_for
 from worker import protocol as wire
@@ -57,6 +57,19 @@ def test_the_trail_grows_with_every_chunk_and_starts_over_when_the_walk_does(wal
     assert len(walk.state.path.places) == 1
 
 
+def test_the_places_that_memory_recalls_are_those_of_the_newest_chunk(walk, link):
+    def told(z, recalled, whole=False):
+        rows = np.array([[0, z, 0, z], [0, z + 1, 0, z]], np.float32)
+        link.events.append(wire.Trail(whole=whole, places=rows.tobytes(), recalled=recalled))
+        walk.tick(0.1, STILL)
+        return walk.state.path.recalled[:, 1].tolist()
+
+    assert told(0, (), whole=True) == []
+    assert told(2, (3, 2)) == [0, 1]
+    assert told(4, (4, 99)) == [1]  # what is older than all that is known is left out
+    assert told(0, (), whole=True) == []
+
+
 def test_on_the_map_ahead_is_up_and_the_walker_is_in_the_middle():
     east = np.array([[0, 0, np.pi / 2, 0], [4, 0, np.pi / 2, 0]], np.float32)  # walked along x, looking along x
     points, headings, reach = on_map(east)
@@ -64,3 +77,5 @@ def test_on_the_map_ahead_is_up_and_the_walker_is_in_the_middle():
     assert np.allclose(headings, 0) and reach >= 4
     turned = np.array([[0, 4, 0, 0], [0, 0, 0, 0]], np.float32)  # a place straight ahead
     assert on_map(turned)[0][0][1] > 0.5
+    right, ahead, turn = seen_from(east[-1], np.array([[4, -3, np.pi, 0]], np.float32))[0]  # a place to the right
+    assert np.allclose((right, ahead, turn), (3, 0, np.pi / 2), atol=1e-5)

@@ -34,6 +34,14 @@ def wandering(latents: int, seed: int) -> np.ndarray:
     return cameras(steps)[:latents]
 
 
+def test_what_is_recalled_is_older_than_the_recent_latents_and_counted_back_from_the_chunks_last():
+    chosen = memory.select_context(wandering(44, 3), 40, 4, CONFIG)
+    told = memory.recalled(chosen, 40, 4, CONFIG)
+    assert len(told) == CONFIG.spatial_latents and all(back > 43 - 28 for back in told)
+    assert [43 - back for back in told] == chosen[: len(told)].tolist()
+    assert memory.recalled(memory.select_context(wandering(12, 3), 8, 4, CONFIG), 8, 4, CONFIG) == ()
+
+
 @pytest.mark.parametrize("rule", ["8b", "wan", "8b_bi16"])
 def test_every_released_selection_is_reproduced(rule):
     header, tensors = json.loads((FIXTURES / "memory.json").read_text()), load_file(FIXTURES / "memory.safetensors")

@@ -12,10 +12,13 @@ import engine.reconstruction.depth_source as depth_source
 import engine.scan as scanning
 from engine.errors import WanderError
 from engine.reconstruction.fusion import FusionConfig
+from engine.reconstruction.walks import WALKS, shrunk
 from engine.scan import Recording, ScanConfig, choose, scan
-from engine.vae import decode_clip
+from engine.vae import decode_clip, to_uint8
 from tests.engine.reconstruction.scene import pose, walk
+from tests.engine.reconstruction.test_stereo import speckled
 from tests.engine.tiny import tiny_weights
+from tests.engine.tiny_released import tiny_released
 
 CONFIG = ScanConfig(fusion=FusionConfig(open3d=False))
 CAMERAS = np.stack([pose(0.3 * step, 0.1 * step) for step in range(8)])
@@ -49,9 +52,16 @@ def test_a_scan_is_a_file_and_a_sidecar_that_names_its_origin(tmp_path):
 
 
 def test_progress_only_grows_and_ends_at_one(tmp_path):
-    told = []
-    scan(recording(), tmp_path / "wall.ply", CONFIG, progress=lambda done, stage: told.append(done), source=exact)
+    told, stages = [], []
+
+    def hear(done, stage):
+        told.append(done)
+        stages.append(stage)
+
+    report = scan(recording(), tmp_path / "wall.ply", CONFIG, progress=hear, source=exact)
     assert told == sorted(told) and told[-1] == pytest.approx(1.0)
+    (size,) = [stage for stage in stages if "about" in stage]
+    assert float(size.split()[-2]) == pytest.approx(report.size / 1e6, abs=0.2)
 
 
 def test_cancelling_leaves_nothing(tmp_path):
@@ -59,7 +69,7 @@ def test_cancelling_leaves_nothing(tmp_path):
         pass
 
     def cancel(done, stage):
-        if stage == "Writing files":
+        if stage.startswith("Writing files"):
             raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -86,6 +96,7 @@ def test_views_that_show_nothing_new_are_left_out_and_the_rest_is_spread_over_th
     [
         (recording(0), CONFIG, "has 0 chunks, a scan needs at least 1"),
         (recording(preset="fake"), CONFIG, "preset 'fake' cannot be scanned"),
+        (recording(preset="worldplay-5b"), replace(CONFIG, depth="network"), "knows the latents of 'pocket' alone"),
         (recording(), replace(CONFIG, format="stl"), "choose one of ply, glb"),
         (recording(), replace(CONFIG, format="colmap", fusion=FusionConfig(mesh=True)), "holds points only"),
     ],
@@ -109,3 +120,37 @@ def test_pictures_are_decoded_as_in_the_walk_whichever_are_chosen():
     chosen = np.array([0, 4, 5, 8])
     found = colours.last_frames(vae, latents[0].numpy().astype(np.float16), chosen)
     assert np.abs(found.astype(int) - frames[chosen]).max() <= 1
+
+
+@pytest.mark.parametrize("preset", ["worldplay-5b", "worldplay-8b"])
+def test_pictures_of_the_released_models_are_decoded_as_in_the_walk_whichever_are_chosen(preset):
+    vae = tiny_released(preset).vae
+    count = vae.reach + 2
+    latents = torch.randn(count, 4, 1, 2, generator=torch.Generator().manual_seed(0)).half()
+    state, frames = (), []
+    for latent in latents:
+        with torch.inference_mode():
+            decoded, state = vae.decode(latent[None].float(), state)
+        frames.append(to_uint8(decoded[0, -1]).numpy())
+    chosen = np.array([0, count - 1])
+    found = colours.last_frames(vae, latents.numpy(), chosen)
+    assert np.abs(found.astype(int) - np.stack(frames)[chosen]).max() <= 1
+
+
+def test_a_walk_of_a_released_model_is_scanned_without_weights_by_stereo_in_units_of_pocket(tmp_path, monkeypatch):
+    steps = np.stack([pose(0.05 * step) for step in range(7)])  # of its own units, 0.3 of pocket's
+    kind = WALKS["worldplay-5b"]
+    speckles = [speckled(camera, lens=kind.lens)[0] for camera in kind.stretched(steps)]
+    monkeypatch.setattr(scanning, "_decode", lambda recording, chosen, progress: np.stack(speckles)[chosen])
+    walked = replace(recording(7, preset="worldplay-5b"), poses=steps)
+    report = scan(walked, tmp_path / "wall.ply", CONFIG)
+    about = json.loads(report.files[1].read_text())
+    assert about["depth_source"] == "stereo" and "model's poses" in about["units"]
+    assert about["views"][1]["c2w"][0][3] == pytest.approx(0.3)
+    assert about["world_centroid"][2] == pytest.approx(5.0, rel=0.1)
+
+
+def test_large_pictures_are_shrunk_by_whole_blocks():
+    pictures = np.repeat(np.repeat(np.arange(12, dtype=np.uint8).reshape(1, 3, 4, 1), 2, 1), 2, 2).repeat(3, 3)
+    assert np.array_equal(shrunk(pictures, 4), pictures[:, ::2, ::2]) and shrunk(pictures, 8) is pictures
+    assert shrunk(np.zeros((1, 704, 1280, 3), np.uint8)).shape == (1, 176, 320, 3)

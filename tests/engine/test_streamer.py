@@ -288,3 +288,13 @@ def test_a_walk_stopped_by_a_wall_is_in_the_poses_and_comes_back_exactly(weights
     rebuilt = tiny_world(weights, stopped.records, image=PICTURE)
     assert np.array_equal(rebuilt.pose, stopped.pose)
     assert np.array_equal(play(rebuilt, 2), play(stopped, 2))
+
+
+def test_a_record_tells_which_older_latents_were_recalled_and_that_changes_nothing_else(weights):
+    world = tiny_world(weights, chunk=2)
+    told = []
+    for _ in range(4):
+        list(world.step([Step(keys=KEY_W)] * 2))
+        told.append(world.commit().recalled)
+    assert told[:3] == [(), (), ()]  # four recent latents are no recall
+    assert all(len(each) == 2 and min(each) > 5 for each in told[3:])

@@ -31,6 +31,8 @@ class Origin:
     """Of the weights that made the walk."""
     depth_source: str
     fusion: str
+    units: str
+    """What a unit is, as a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

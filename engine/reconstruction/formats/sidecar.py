@@ -29,7 +29,7 @@ def describe(content: Content, format: str, axes: Matrix) -> dict[str, Any]:
     return {
         "version": VERSION,
         "format": format,
-        "units": "1 unit = 1 metre; an eye stands 1.6 above the ground",
+        "units": origin.units,
         "handedness": "right",
         "world_axes": {"x": "right", "y": "down", "z": "forward"},
         "camera_axes": {"x": "right", "y": "down", "z": "forward (viewing direction)"},

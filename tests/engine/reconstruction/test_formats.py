@@ -18,7 +18,7 @@ from engine.reconstruction.fusion import FusionConfig, fuse
 from tests.engine.reconstruction.scene import HEIGHT, LENS, WIDTH, walk
 
 ORIGIN = Origin(session="walk.wander", preset="pocket", seed=7, prompt="a wall 墙", checksum="ab", depth_source="true",
-                fusion="numpy")  # fmt: skip
+                fusion="numpy", units="1 unit = 1 metre")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from tests.engine.reconstruction.scene import LENS, pose
 CONFIG = StereoConfig(planes=24, near=2.0, far=30.0)
 
 
-def speckled(camera, plane_z=5.0):
+def speckled(camera, plane_z=5.0, lens=LENS):
     """A wall of speckles across the whole view, `[H, W, 3]`, and its depth."""
-    way = rays(LENS, 64, 40) @ camera[:3, :3].T
+    way = rays(lens, 64, 40) @ camera[:3, :3].T
     at = camera[:3, 3] + (plane_z - camera[2, 3]) / way[..., 2:] * way
     wave = np.sin(7.1 * at[..., 0]) * np.cos(6.3 * at[..., 1]) + np.sin(3.7 * at[..., 0] + 5.1 * at[..., 1])
     return np.repeat(np.uint8(127 + 60 * wave)[..., None], 3, -1), np.full((40, 64), plane_z - camera[2, 3])
