@@ -106,6 +106,7 @@ class Explorer:
         self.state = ExplorerState(settings=settings)
         walk.walls = settings.walls
         self._reach, self._worker, self._workers = reach, worker, workers
+        self._first = WorldSpec(preset=preset)
         self.input = InputState(_look(settings))
         self.screen = Screen(window.ctx, starts, scale=settings.ui_scale)
         self._starting, self._presets = Starting(preset, self._opened, self.notify), presets
@@ -113,6 +114,7 @@ class Explorer:
 
     def open(self, spec: WorldSpec, *, menu: bool) -> None:
         """Start a world, with the start screen in front of it or straight away."""
+        self._first = spec
         self.walk.open(spec)
         self.state.ui.menu = menu
 
@@ -309,7 +311,7 @@ class Explorer:
             case TakeOver() if self._worker and self._join(self._worker, take_over=True):
                 self.state.ui.menu = False
             case ChooseWorker(worker) if self._join(worker):
-                self._carry_out(StartWorld())
+                self.open(self._first, menu=True)
             case Leave():
                 self.state.leaving = True
 

@@ -73,12 +73,13 @@ def test_another_machine_is_chosen_with_a_click_and_makes_the_worlds_from_then_o
     chooser.click(310, 180)
     assert reached == [(AFAR, False)] and link.closed
     [asked] = afar.asked(wire.Open)
-    assert asked.spec.preset == "fake" and asked.spec.prompt
+    assert asked.spec == link.asked(wire.Open)[0].spec and chooser.ui.menu  # the same place behind the start screen
     assert chooser.explorer._view(0.0).presets == PRESETS
     afar.world(generation=1, session="afar.wander")
     afar.pictures(4, grey=100)
     chooser.wait()
     assert chooser.explorer.walk.state.world.session == "afar.wander"
+    chooser.ui.menu = False
     chooser.press(pygame.K_r)
     assert len(afar.asked(wire.Reset)) == 1 and not link.asked(wire.Reset)
 
