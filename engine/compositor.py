@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from engine.vae import FRAMES_PER_LATENT, Residual
 
 _FOLD = 4
-AGREE, AGREE_ON_CHANGE = 0.1, 0.02
+AGREE, AGREE_ON_CHANGE, AGREE_STANDING = 0.1, 0.02, 0.4
 """Difference of local means, in units of [-1, 1], up to which decoded and drawn frames agree; the second while words
-are new, since a shower or the dusk may change every pixel by less than the first."""
+are new, since a shower or the dusk may change every pixel by less than the first; the third while the camera stands
+and no words are new, since little changes then, and what is wrong would be believed a little more every chunk."""
 _TRUST = 1.0
 """Logit of how far an untrained compositor believes the guide where it covers a pixel."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.actions import POCKET, POCKET_LABELS, Step
-from engine.compositor import AGREE, AGREE_ON_CHANGE
+from engine.compositor import AGREE, AGREE_ON_CHANGE, AGREE_STANDING
 from engine.flow import euler, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
 from engine.guide import Guide
@@ -213,13 +213,14 @@ class PocketWorld(RecordedWorld[DecoderState]):
     ) -> Iterator[NDArray[np.uint8]]:
         self._pending, state, first = None, self._decoder, not self._records
         latents, guide = self._generate(poses.astype(np.float64), actions)
+        stands = bool(len(self._poses)) and np.allclose(poses, self._poses[-1], atol=1e-6)
         if not self._decodes:
             self._pending = Pending(self._record(steps, latents, poses, actions), None)
             return
         for t, latent in enumerate(latents):
             decoded, state = self._decoded(latent, state)
             shown = self._strip.join(decoded) if self._strip else decoded
-            frames = None if shown is None else self._composed(shown, guide, t)
+            frames = None if shown is None else self._composed(shown, guide, t, stands)
             if frames is not None and first and t == 0:
                 frames = frames[-1:] if self._start is None else self._start[None]
             if t == len(latents) - 1:
@@ -233,14 +234,15 @@ class PocketWorld(RecordedWorld[DecoderState]):
         with torch.inference_mode(), autocast(latent.device):
             return self.weights.vae.decode(latent[None].float(), state, self._strip)
 
-    def _composed(self, frames: Tensor, guide: Guide | None, t: int) -> NDArray[np.uint8]:
-        """Decoded frames `[1, 4, 3, H, W]` of latent t of a chunk, joined with the guide's, as uint8 `[4, H, W, 3]`."""
+    def _composed(self, frames: Tensor, guide: Guide | None, t: int, stands: bool) -> NDArray[np.uint8]:
+        """Decoded frames `[1, 4, 3, H, W]` of latent t of a chunk, joined with the guide's, as uint8 `[4, H, W, 3]`;
+        whether the camera `stands` in all of the chunk."""
         with torch.inference_mode(), autocast(frames.device):
             if guide is not None and self.weights.compositor is not None:
                 news = self._old_words is not None
-                agree, steady = AGREE_ON_CHANGE if news else AGREE, not news
+                agree = AGREE_ON_CHANGE if news else AGREE_STANDING if stands else AGREE
                 drawn, covered = guide.frames[t : t + 1], guide.covered[t : t + 1]
-                frames = self.weights.compositor(frames, drawn, covered, agree, steady)
+                frames = self.weights.compositor(frames, drawn, covered, agree, steady=not news)
         return to_uint8(frames[0].float()).cpu().numpy()
 
     @torch.inference_mode()

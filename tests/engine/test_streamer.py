@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.actions import KEY_A, KEY_LEFT, KEY_W, Step
-from engine.compositor import AGREE
+from engine.actions import KEY_A, KEY_LEFT, KEY_RIGHT, KEY_W, Step
+from engine.compositor import AGREE, AGREE_STANDING
 from engine.errors import WanderError
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer
@@ -156,6 +156,22 @@ def test_words_are_news_for_two_seconds_of_film_and_again_after_a_rebuild(weight
     rebuilt = tiny_world(weights, world.records, image=PICTURE, chunk=chunk)
     play(rebuilt, lasts)
     assert seen == [False] * chunk + [True] * chunk * lasts + [False] * chunk * 2
+
+
+def test_while_the_camera_stands_the_picture_is_kept_more_firmly(weights, monkeypatch):
+    seen: list[float] = []
+
+    def composed(decoded: torch.Tensor, drawn: object, covered: object, agree: float, steady: bool) -> torch.Tensor:
+        seen.append(agree)
+        return decoded
+
+    world = tiny_world(weights, image=PICTURE)
+    monkeypatch.setattr(weights.compositor, "forward", composed)
+    for keys in (KEY_W, 0, KEY_RIGHT):
+        for _ in world.step([Step(keys=keys)] * world.chunk):
+            pass
+        world.commit()
+    assert seen == [each for each in (AGREE, AGREE_STANDING, AGREE) for _ in range(world.chunk)]
 
 
 def test_a_prompt_recomputes_the_context_once(weights, passes):
