@@ -16,6 +16,8 @@ _ARROWS = {4: (1, 0), 5: (-1, 0), 6: (0, -1), 7: (0, 1)}
 """Bit -> direction on the screen."""
 _KEEPS_UP = 0.95
 """Part of its world's frame rate that a model must reach to count as one that keeps up."""
+_ENOUGH_SHOWN = 0.8
+"""Part of what is made that a display must show to count as one that is fast enough."""
 _ELLIPSIS = "\u2026"
 
 
@@ -45,6 +47,13 @@ def pace(view: View) -> str:
     return f"Slower than real time: {view.makes:.1f} of {world.fps:.0f} pictures a second; the world waits for you"
 
 
+def display(view: View) -> str:
+    """What a person should know of a slow display; empty while it shows nearly all."""
+    if not 0 < view.fps_shown < _ENOUGH_SHOWN * view.fps_generated:
+        return ""
+    return f"The display is slow: it shows {view.fps_shown:.0f} of {view.fps_generated:.0f} pictures a second"
+
+
 def draw_hud(theme: Theme, view: View) -> None:
     """The whole display over the picture."""
     margin = theme.px(18)
@@ -70,9 +79,9 @@ def _figures(theme: Theme, view: View, margin: float) -> None:
     if words := network(view) or pace(view):
         with font(theme, look.SMALL), colours(text=look.ACCENT):
             imgui.text(words)
-    if view.display_bound:
+    if words := display(view):
         with font(theme, look.SMALL), colours(text=look.ACCENT):
-            imgui.text(f"The display is the bottleneck: {view.drops} pictures skipped")
+            imgui.text(words)
     if view.walk.world and view.walk.world.unsaved:
         with font(theme, look.SMALL), colours(text=look.ACCENT):
             imgui.text(f"Unsaved: {view.walk.world.unsaved}")

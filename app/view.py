@@ -224,9 +224,6 @@ class View:
     fps_generated: float
     fps_shown: float
     latency_ms: float | None
-    drops: int
-    display_bound: bool
-    """The display, not the model, limits the frame rate."""
     left_out: float
     """Pictures a second that the network has no room for."""
     captured: bool

@@ -2,7 +2,9 @@
 
 from types import SimpleNamespace
 
-from app.hud import in_force, network, pace
+import pytest
+
+from app.hud import display, in_force, network, pace
 
 
 def test_a_slow_network_is_named_with_both_numbers():
@@ -12,6 +14,13 @@ def test_a_slow_network_is_named_with_both_numbers():
 
 def test_of_a_network_that_carries_all_nothing_is_said():
     assert network(SimpleNamespace(fps_generated=24.0, left_out=0.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"), [(16.0, "The display is slow: it shows 16 of 24 pictures a second"), (23.0, ""), (0.0, "")]
+)
+def test_a_display_that_shows_too_few_of_the_pictures_is_named_with_both_numbers(shown, words):
+    assert display(SimpleNamespace(fps_generated=24.0, fps_shown=shown)) == words
 
 
 def test_the_newest_event_stands_first_and_the_caption_last():
