@@ -25,7 +25,7 @@ from engine.memory import MemoryConfig, select_context
 from engine.precision import autocast
 from engine.streamer import NEWS, pocket_frustums
 from engine.training.guides import CHUNK, Calm
-from engine.training.latents import LatentClips
+from engine.training.latents import LatentClips, batch_of
 from engine.training.mixer import Layout, TrainingMixer
 from engine.transformer import COVERAGE, STALE, Pocket
 
@@ -118,7 +118,7 @@ def samplers(sources: Sequence[GuidedClips], config: BaseTraining) -> list[Batch
     about the same, at most four times as many."""
     cells = [Y * X for Y, X in (source.grid for source in sources)]
     return [
-        BatchSampler(source, replace(config, batch=config.batch * min(max(cells) // count, 4)))
+        BatchSampler(source, replace(config, batch=batch_of(config.batch, count, max(cells))))
         for source, count in zip(sources, cells, strict=True)
     ]
 

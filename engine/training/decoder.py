@@ -23,7 +23,7 @@ from engine.checkpoint import Json, save_weights
 from engine.errors import WanderError
 from engine.precision import autocast
 from engine.training.adversary import Critic, Sharpness, gradient_energy, picture_loss, psnr
-from engine.training.latents import encode_frames
+from engine.training.latents import batch_of, encode_frames
 from engine.training.loop import Run
 from engine.training.vae import Clips
 from engine.vae import FRAMES_PER_LATENT, DecoderState, Vae, decode_clip, group_frames, to_uint8
@@ -57,6 +57,11 @@ class Film:
             raise WanderError(
                 f"{len(latents)} clips of latents were made from {len(self.where)} of frames; encode again"
             )
+
+    @property
+    def cells(self) -> int:
+        """Latent cells of a picture."""
+        return self.latents[0, 0, 0].numel()
 
     def window(self, clip: int, first: int, count: int) -> tuple[Tensor, Tensor]:
         """Latents `[count, C, Y, X]` and groups of frames `[count, 4, 3, H, W]` in [-1, 1]."""
@@ -98,8 +103,8 @@ def draw(films: Sequence[Film], config: DecoderTraining, rng: random.Random) -> 
 
     The first latent's frames are not asked for where it only makes the state: then they are one fewer.
     """
-    film, largest = rng.choice(films), max(each.latents[0, 0, 0].numel() for each in films)
-    count = config.batch * min(max(largest // film.latents[0, 0, 0].numel(), 1), 4)
+    film = rng.choice(films)
+    count = batch_of(config.batch, film.cells, max(each.cells for each in films))
     T, begins = film.latents.shape[1], rng.random() < config.starts
     length = min(config.window, T)
     firsts = [0 if begins else rng.randint(min(1, T - length), T - length) for _ in range(count)]

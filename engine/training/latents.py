@@ -42,6 +42,12 @@ class LatentClips:
         return len(self.latents)
 
 
+def batch_of(count: int, cells: int, largest: int) -> int:
+    """How many samples of `cells` latent cells cost about as much as `count` of the largest ones: at most four times as
+    many."""
+    return count * min(max(largest // cells, 1), 4)
+
+
 @torch.inference_mode()
 def encode_frames(vae: Vae, frames: NDArray[np.uint8], batch: int = 6) -> Tensor:
     """Clips uint8 `[n, F, H, W, 3]` -> latents float16 `[n, T, C, Y, X]`, a few latents at a time."""

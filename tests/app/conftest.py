@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from app.window import Window
+from tests.app.hands import Eyes, explorers
 from worker import protocol as wire
 
 
@@ -68,3 +70,25 @@ class HandLink:
 def link():
     """A link whose worker is the test."""
     return HandLink()
+
+
+@pytest.fixture(scope="module")
+def window(request):
+    """A window that nobody sees, of the `SIZE` that the file of tests names."""
+    window = Window(request.module.SIZE)
+    yield window
+    window.close()
+
+
+@pytest.fixture
+def eyes(monkeypatch):
+    """See `Eyes`."""
+    return Eyes(monkeypatch)
+
+
+@pytest.fixture
+def look_at(window, link, tmp_path, monkeypatch):
+    """See `explorers`; the person's home is an empty folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with explorers(window, link) as make:
+        yield make

@@ -11,29 +11,12 @@ from app.explorer import PRESETS
 from app.gallery import Start, StartCard
 from app.settings import QUICK_EVENTS
 from app.view import ChoosePreset, ChooseWorker, StartWorld
-from app.window import Window
 from app.world_spec import spec_for
 from tests.app.conftest import HandLink
-from tests.app.hands import explorers
 from worker import protocol as wire
 from worker.errors import WanderError
 
 SIZE = (800, 480)
-
-
-@pytest.fixture(scope="module")
-def window():
-    window = Window(SIZE)
-    yield window
-    window.close()
-
-
-@pytest.fixture
-def look_at(window, link, tmp_path, monkeypatch):
-    """See `explorers`."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with explorers(window, link) as make:
-        yield make
 
 
 @pytest.fixture

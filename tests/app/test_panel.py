@@ -4,8 +4,6 @@ import pygame
 import pytest
 
 from app.settings import QUICK_EVENTS
-from app.window import Window
-from tests.app.hands import Eyes, explorers
 from worker import protocol as wire
 
 SIZE = (1000, 1000)
@@ -18,31 +16,17 @@ BRANCHES = (
 )
 
 
-@pytest.fixture(scope="module")
-def window():
-    window = Window(SIZE)
-    yield window
-    window.close()
-
-
 @pytest.fixture
-def eyes(monkeypatch):
-    return Eyes(monkeypatch)
-
-
-@pytest.fixture
-def panel(window, link, eyes, tmp_path, monkeypatch):
+def panel(look_at, link, eyes):
     """Hands in a walk of ten chunks on which it rained and snowed, the panel open."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with explorers(window, link) as make:
-        hands = make()
-        hands.press(pygame.K_RETURN)
-        told = {"prompt": "a village\nit starts to rain", "happenings": (RAIN, SNOW, STOP), "branches": BRANCHES}
-        link.world(chunks=10, branch=1, **told)
-        link.pictures(4, chunk=9, last=True, grey=120)
-        hands.press(pygame.K_TAB)
-        hands.wait()
-        yield hands
+    hands = look_at()
+    hands.press(pygame.K_RETURN)
+    told = {"prompt": "a village\nit starts to rain", "happenings": (RAIN, SNOW, STOP), "branches": BRANCHES}
+    link.world(chunks=10, branch=1, **told)
+    link.pictures(4, chunk=9, last=True, grey=120)
+    hands.press(pygame.K_TAB)
+    hands.wait()
+    return hands
 
 
 def said(link):

@@ -7,35 +7,19 @@ import pytest
 from app import minimap
 from app import theme as look
 from app.view import ShowScan
-from app.window import Window
 from render.point_cloud import Colouring
-from tests.app.hands import Eyes, explorers
 from tests.render.test_point_cloud import write_scan
 from worker import protocol as wire
 
 SIZE = (800, 480)
 
 
-@pytest.fixture(scope="module")
-def window():
-    window = Window(SIZE)
-    yield window
-    window.close()
-
-
 @pytest.fixture
-def eyes(monkeypatch):
-    return Eyes(monkeypatch)
-
-
-@pytest.fixture
-def walker(window, link, tmp_path, monkeypatch):
+def walker(look_at):
     """Hands on a walk."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with explorers(window, link) as make:
-        hands = make()
-        hands.press(pygame.K_RETURN)
-        yield hands
+    hands = look_at()
+    hands.press(pygame.K_RETURN)
+    return hands
 
 
 def near(pixels, colour, off=30):

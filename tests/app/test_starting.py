@@ -13,8 +13,6 @@ from app.dialog import FileDialog
 from app.gallery import STARTS, Start, StartCard, load_gallery
 from app.starting import Starting, surprise
 from app.view import StartWorld
-from app.window import Window
-from tests.app.hands import Eyes, explorers
 from tests.app.test_clip import greys, video
 from worker import protocol as wire
 
@@ -121,24 +119,14 @@ def test_the_gallery_has_sixteen_starts_or_more_and_people_and_animals_to_walk_b
         assert start.image.parent == STARTS and start.card.prompt and start.thumbnail.std() > 10
 
 
-@pytest.fixture(scope="module")
-def window():
-    window = Window(SIZE)
-    yield window
-    window.close()
-
-
 @pytest.fixture
-def start_screen(window, link, tmp_path, monkeypatch):
+def start_screen(eyes, look_at, tmp_path):
     """Hands before the start screen with one walk to go on with, and eyes for it."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    eyes = Eyes(monkeypatch)
     left = tmp_path / "harbour.jpg"
     Image.new("RGB", (160, 96)).save(left)
     thumbnail = np.full((192, 320, 3), 128, np.uint8)
     card = Start(card=StartCard(title="Harbour"), image=left, thumbnail=thumbnail, session="/tmp/harbour.wander")
-    with explorers(window, link) as make:
-        yield make([card]), eyes
+    return look_at([card]), eyes
 
 
 def test_words_on_the_start_screen_start_a_world_without_a_picture(start_screen, link):

@@ -36,9 +36,7 @@ CONFIG = DecoderTraining(batch=2, window=3, sharpness=Sharpness(warmup=0))
 
 @pytest.fixture
 def vae() -> Vae:
-    vae = tiny_weights().vae
-    vae.requires_grad_(True).encoder.requires_grad_(False)
-    return vae.train()
+    return tiny_weights().vae.requires_grad_(True).train()
 
 
 @pytest.fixture
