@@ -23,6 +23,8 @@ Indices = NDArray[np.int64]
 
 _BLOCK = 1 << 14
 """Overlap tests made at once: the working set stays in the cache."""
+_WORTH = 0.03
+"""Share of the points in view that a picture must add to be drawn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +49,8 @@ class MemoryConfig:
     """Points of that first look."""
     seed: int = 0
     """Shifts the points."""
+    complements: int = 0
+    """Most latents beyond the context whose pictures are drawn for the guide, for what the context doesn't show."""
     retrieves: bool = True
     """False: the latents before the recent ones take the retrieved clip's place (the ablation "without memory")."""
 
@@ -67,7 +71,7 @@ class MemoryConfig:
 
 def pocket() -> MemoryConfig:
     """Our own model: no sink, the field of its real camera."""
-    return MemoryConfig(field_of_view=POCKET_LENS.field_of_view, radius=12.0)
+    return MemoryConfig(field_of_view=POCKET_LENS.field_of_view, radius=12.0, complements=3)
 
 
 def worldplay_5b() -> MemoryConfig:
@@ -114,19 +118,22 @@ def shared_points(query_from_seen: Matrix, points: Points, config: MemoryConfig)
     and the squared distance are linear in (p, |p|^2, 1): one matrix product answers for all points.
     """
     transforms = query_from_seen.reshape(-1, 4, 4)
-    forms, limits = (part.astype(points.dtype) for part in _tests(transforms, config))
-    lifted = np.concatenate([points.T, np.sum(points**2, axis=1)[None], np.ones_like(points[:, 0])[None]])
     counts = np.empty(len(transforms), dtype=np.int64)
     block = max(_BLOCK // max(len(points), 1), 1)
     for first in range(0, len(transforms), block):
         part = slice(first, first + block)
-        left, right, drop, distance = forms[:, part] @ lifted
-        low, high = limits[part, :1], limits[part, 1:]
-        tilt = drop * np.abs(drop)
-        seen = (np.minimum(left, right) > 0) & (distance < config.radius**2)
-        seen &= (tilt > low * distance) & (tilt < high * distance)
-        counts[part] = np.count_nonzero(seen, axis=1)
+        counts[part] = np.count_nonzero(points_seen(transforms[part], points, config), axis=1)
     return counts.reshape(query_from_seen.shape[:-2])
+
+
+def points_seen(query_from_seen: Matrix, points: Points, config: MemoryConfig) -> NDArray[np.bool_]:
+    """Which of the query's field points [P, 3] each of the seen cameras [S, 4, 4] has in its own field, [S, P]."""
+    forms, limits = (part.astype(points.dtype) for part in _tests(query_from_seen, config))
+    lifted = np.concatenate([points.T, np.sum(points**2, axis=1)[None], np.ones_like(points[:, 0])[None]])
+    left, right, drop, distance = forms @ lifted
+    tilt = drop * np.abs(drop)
+    seen = (np.minimum(left, right) > 0) & (distance < config.radius**2)
+    return seen & (tilt > limits[:, :1] * distance) & (tilt < limits[:, 1:] * distance)
 
 
 def _tests(query_from_seen: Matrix, config: MemoryConfig) -> tuple[Matrix, Matrix]:
@@ -201,6 +208,34 @@ def recalled(chosen: Sequence[int] | Indices, current: int, length: int, config:
     sinks aside, counted back from the chunk's last (0)."""
     oldest = current - config.temporal_latents
     return tuple(current + length - 1 - int(i) for i in chosen if config.sink_latents <= i < oldest)
+
+
+def complementary(camera_from_world: Matrix, current: int, length: int, shown: Sequence[int],
+                  config: MemoryConfig) -> list[int]:
+    """Latents older than the recent ones that see most of what the chunk `current .. current + length - 1` looks at and
+    neither the latents `shown` nor those chosen before see: at most `config.complements`, the best first.
+
+    Candidates are the last latents of clips. One that adds less than `_WORTH` of the points isn't worth drawing.
+    """
+    last = config.spatial_latents
+    old = np.arange(config.sink_latents + last - 1, current - config.temporal_latents, last)
+    if not (config.retrieves and config.complements and len(old)):
+        return []
+    points = field_points(config)[: config.coarse_points * 4]
+    queries = camera_from_world[[current, current + length - 1]]
+
+    def seen_by(latents: Sequence[int] | Indices) -> NDArray[np.bool_]:
+        world_from_seen = rigid_inverse(camera_from_world[np.asarray(latents, dtype=np.int64)])
+        return np.concatenate([points_seen(query @ world_from_seen, points, config) for query in queries], axis=1)
+
+    adds, chosen = seen_by(old) & ~seen_by(shown).any(axis=0), list[int]()
+    while len(chosen) < config.complements:
+        best = int(np.argmax(adds.sum(axis=1)))
+        if adds[best].mean() < _WORTH:
+            break
+        chosen.append(int(old[best]))
+        adds &= ~adds[best]
+    return chosen
 
 
 def aligned_context(camera_from_world: Matrix, current: int, length: int, config: MemoryConfig, chunk: int = 4,

@@ -19,10 +19,10 @@ from engine.actions import POCKET, POCKET_LABELS, Step
 from engine.compositor import AGREE, AGREE_ON_CHANGE, AGREE_STANDING
 from engine.flow import euler, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
-from engine.guide import Guide
+from engine.guide import Guide, lifted
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, read_context
-from engine.memory import MemoryConfig, recalled, select_context
+from engine.memory import MemoryConfig, complementary, recalled, select_context
 from engine.memory import pocket as pocket_memory
 from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
@@ -261,7 +261,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
         def look() -> Tensor:
             told = self._told_at
-            guides.append(self._surfaces.guide(path, chosen, current, told and told + NEWS))
+            shown = lifted(chosen or [0])
+            shown += complementary(rigid_inverse(path), current, len(poses), shown, self.memory)
+            guides.append(self._surfaces.guide(path, sorted(shown), current, told and told + NEWS))
             return guides[0].latents
 
         shows = model.config.guided and (current > 0 or given is not None)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from engine.depth import confidence, signed
 from engine.geometry import POCKET_LENS
-from engine.guide import Guide, Surface, lifted, make_guide
+from engine.guide import Guide, Surface, make_guide
 from engine.precision import autocast
 from engine.second_view import estimate_views, surfaces_of
 from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
@@ -60,8 +60,8 @@ class Surfaces:
         return self._kept[index]
 
     @torch.inference_mode()
-    def guide(self, path: NDArray[np.float64], context: Sequence[int], current: int, fresh: int = 0) -> Guide:
-        """Guide of the latents `current ..` of `path` `[current + T, 4, 4]`, lifted from `context`.
+    def guide(self, path: NDArray[np.float64], chosen: Sequence[int], current: int, fresh: int = 0) -> Guide:
+        """Guide of the latents `current ..` of `path` `[current + T, 4, 4]`, drawn from the `chosen` ones, ascending.
 
         The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it. What is
         drawn from latents before `fresh` is stale.
@@ -70,7 +70,6 @@ class Surfaces:
         nothing = self._nothing(first - current)
         if first == len(path):
             return nothing
-        chosen = lifted(context or [0])
         sources, stale = [self.get(i, path) for i in chosen], sum(i < fresh for i in chosen)
         shown = make_guide(self.weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale)
         return Guide(

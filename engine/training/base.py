@@ -217,6 +217,21 @@ def layout_for(poses_BT44: NDArray[np.float64], chunk: int, memory: MemoryConfig
     return Layout(T, min(chunk, 4), [(first, chunk) for first in firsts], retrieved, memory.temporal_latents)
 
 
+def noisy_context(latents: Tensor, config: BaseTraining, generator: torch.Generator) -> Tensor:
+    """Clean context `[B, T, ...]` with noise in half of the clips, for each its own level up to `context_noise`."""
+    B, T = latents.shape[:2]
+    some = torch.rand(B, 1, generator=generator) < 0.5
+    levels = some * config.context_noise * torch.rand(B, 1, generator=generator)
+    return corrupt(latents, torch.randn(latents.shape, generator=generator), levels.expand(B, T))
+
+
+def noisy_guides(guides: Tensor, config: BaseTraining, generator: torch.Generator) -> Tensor:
+    """Guides `[B, T, C + 5, Y, X]` with noise on what is drawn, for each clip its own share of `guide_noise`."""
+    drawn, about = guides.split([guides.shape[2] - COVERAGE - STALE, COVERAGE + STALE], 2)
+    level = config.guide_noise * torch.rand(len(guides), 1, 1, 1, 1, generator=generator)
+    return torch.cat([drawn + level * torch.randn(drawn.shape, generator=generator), about], 2)
+
+
 def _guides(batch: Batch, chunk: int, given: Tensor, config: BaseTraining, generator: torch.Generator) -> Tensor | None:
     """Guides `[B, T + noisy latents, C + 5, Y, X]` of a pass: none for committed latents, some dropped, some noisy.
 
@@ -225,13 +240,10 @@ def _guides(batch: Batch, chunk: int, given: Tensor, config: BaseTraining, gener
     if batch.guides is None:
         return None
     guides = batch.guides
-    B, T, E = guides.shape[:3]
+    B, T = guides.shape[:2]
     if chunk > 4:
         return torch.zeros(B, T + chunk, *guides.shape[2:])
-    level = config.guide_noise * torch.rand(B, 1, 1, 1, 1, generator=generator)
-    noisy = guides + level * torch.randn(guides.shape, generator=generator)
-    C = E - COVERAGE - STALE
-    shown = torch.cat([noisy[:, :, :C], guides[:, :, C:]], 2)
+    shown = noisy_guides(guides, config, generator)
     kept = (torch.rand(B, 1, generator=generator) >= config.guide_drop).repeat(1, T)
     kept[:, :chunk] &= given[:, None]
     shown = shown * kept[:, :, None, None, None]
@@ -252,10 +264,7 @@ def base_loss(
     if first == 0:
         levels[:, 0] = levels[:, 0].masked_fill(given, 0.0)
     noise = torch.randn(clean.shape, generator=generator)
-    context_level = (
-        torch.rand(B, 1, generator=generator) * config.context_noise * (torch.rand(B, 1, generator=generator) < 0.5)
-    )
-    context = corrupt(batch.seen, torch.randn(batch.latents.shape, generator=generator), context_level.expand(B, T))
+    context = noisy_context(batch.seen, config, generator)
     cameras = pocket_frustums(batch.poses, batch.poses[:, :1])
     mixer = TrainingMixer(model, layout, cameras, (clean.shape[-2], clean.shape[-1]))
     refreshed = (

@@ -138,6 +138,54 @@ def test_the_choice_agrees_with_a_fifty_thousand_point_oracle():
     assert good == 24
 
 
+def views(poses: np.ndarray, queries: list[int], latent: int) -> set[tuple[int, int]]:
+    """Field points of the queries' cameras that a latent's camera sees, point by point and in plain trigonometry."""
+    points, found = memory.field_points(CONFIG)[: 4 * CONFIG.coarse_points], set()
+    for query in queries:
+        for number, point in enumerate(points):
+            there = poses[query] @ rigid_inverse(poses[latent])
+            x, y, z = point - there[:3, 3]
+            across = np.arctan2(x, z) - np.arctan2(there[0, 2], there[2, 2])
+            down = np.arctan2(y, np.hypot(x, z)) - np.arctan2(there[1, 2], np.hypot(there[0, 2], there[2, 2]))
+            across = (across + np.pi) % (2 * np.pi) - np.pi
+            halves = np.radians(CONFIG.field_of_view) / 2
+            if abs(across) < halves[0] and abs(down) < halves[1] and x * x + y * y + z * z < CONFIG.radius**2:
+                found.add((query, number))
+    return found
+
+
+def test_pictures_are_added_for_what_the_context_does_not_show_the_best_one_first():
+    poses = cameras([Step(KEY_RIGHT)] * 60 + [Step(KEY_LEFT)] * 60)
+    current, queries = 112, [112, 115]
+    shown = memory.select_context(poses, current, 4, CONFIG)[::-1][::4].tolist()
+    added = memory.complementary(poses, current, 4, shown, CONFIG)
+    assert added and len(added) <= CONFIG.complements and not set(added) & set(shown)
+    seen = set.union(*(views(poses, queries, latent) for latent in shown))
+    old = range(3, current - CONFIG.temporal_latents, 4)
+    gains = {latent: len(views(poses, queries, latent) - seen) for latent in old}
+    assert gains[added[0]] == max(gains.values()) > 0
+    for before, latent in enumerate(added):
+        known = seen.union(*(views(poses, queries, other) for other in added[:before]))
+        assert len(views(poses, queries, latent) - known) >= 0.03 * 2 * 4 * CONFIG.coarse_points
+
+
+@given(walks, st.integers(17, 40))
+@settings(max_examples=20, deadline=None)
+def test_added_pictures_end_clips_and_are_older_than_the_recent_latents(steps, current):
+    poses = cameras(steps, current + 4)
+    added = memory.complementary(poses, current, 4, [current - 1], CONFIG)
+    assert all(latent % 4 == 3 and latent < current - CONFIG.temporal_latents for latent in added)
+    assert len(set(added)) == len(added) <= CONFIG.complements
+
+
+def test_nothing_is_added_where_recent_pictures_show_all_or_memory_is_off():
+    straight = cameras([Step()] * 60)
+    assert memory.complementary(straight, 40, 4, [39], CONFIG) == []
+    around = cameras([Step(KEY_RIGHT)] * 60 + [Step(KEY_LEFT)] * 60)
+    assert memory.complementary(around, 112, 4, [111], replace(CONFIG, retrieves=False)) == []
+    assert memory.complementary(around, 12, 4, [11], CONFIG) == []
+
+
 def test_the_field_points_fill_the_field_evenly():
     points = memory.field_points(replace(CONFIG, points=4096))
     assert len(memory.points_in_field(points, CONFIG)) == 4096
