@@ -210,15 +210,17 @@ def recalled(chosen: Sequence[int] | Indices, current: int, length: int, config:
     return tuple(current + length - 1 - int(i) for i in chosen if config.sink_latents <= i < oldest)
 
 
-def complementary(camera_from_world: Matrix, current: int, length: int, shown: Sequence[int],
-                  config: MemoryConfig) -> list[int]:
+def complementary(camera_from_world: Matrix, current: int, length: int, shown: Sequence[int], config: MemoryConfig,
+                  among: NDArray[np.bool_] | None = None) -> list[int]:
     """Latents older than the recent ones that see most of what the chunk `current .. current + length - 1` looks at and
     neither the latents `shown` nor those chosen before see: at most `config.complements`, the best first.
 
-    Candidates are the last latents of clips. One that adds less than `_WORTH` of the points isn't worth drawing.
+    Candidates are the last latents of clips, of those `among` `[current]` if given. One that adds less than `_WORTH` of
+    the points isn't worth drawing.
     """
     last = config.spatial_latents
     old = np.arange(config.sink_latents + last - 1, current - config.temporal_latents, last)
+    old = old if among is None else old[among[old]]
     if not (config.retrieves and config.complements and len(old)):
         return []
     points = field_points(config)[: config.coarse_points * 4]
@@ -228,7 +230,9 @@ def complementary(camera_from_world: Matrix, current: int, length: int, shown: S
         world_from_seen = rigid_inverse(camera_from_world[np.asarray(latents, dtype=np.int64)])
         return np.concatenate([points_seen(query @ world_from_seen, points, config) for query in queries], axis=1)
 
-    adds, chosen = seen_by(old) & ~seen_by(shown).any(axis=0), list[int]()
+    adds, chosen = seen_by(old), list[int]()
+    if shown:
+        adds &= ~seen_by(shown).any(axis=0)
     while len(chosen) < config.complements:
         best = int(np.argmax(adds.sum(axis=1)))
         if adds[best].mean() < _WORTH:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from engine.actions import POCKET, POCKET_LABELS, Step
 from engine.compositor import AGREE, AGREE_ON_CHANGE, AGREE_STANDING
-from engine.flow import euler, schedule
+from engine.flow import LEAD, SHIFT, sample, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
 from engine.guide import Guide, lifted
 from engine.images import fit_image
@@ -49,10 +48,12 @@ UNIT = 0.25
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How a chunk is denoised: Euler steps, the shift of their levels towards noise, and how loud new words are."""
+    """How a chunk is denoised: steps, the shift of their levels towards noise, the lead (see `engine.flow.sample`), and
+    how loud new words are."""
 
     steps: int = 4
-    shift: float = 3.0
+    shift: float = SHIFT
+    lead: float = LEAD
     emphasis: float = 0.3
     """While words are new: how much further the velocity goes in the direction from the old words to the new ones."""
 
@@ -173,6 +174,17 @@ class PocketWorld(RecordedWorld[DecoderState]):
             latent -= len(record.latents)
         return 0
 
+    def _settled(self) -> NDArray[np.bool_]:
+        """Which latents show what the words in force say `[T]`: those made under them, at any time, once the words had
+        had `NEWS` latents to change the picture."""
+        text, found, since = "\n".join(self._lines), list[bool](), -NEWS
+        for before, record in zip([None, *self._records], self._records, strict=False):
+            if before is not None and before.prompt != record.prompt:
+                since = len(found)
+            latents = range(len(found), len(found) + len(record.latents))
+            found += [record.prompt == text and i >= since + NEWS for i in latents]
+        return np.array(found, dtype=np.bool_)
+
     @property
     def _context_version(self) -> int:
         """Of the prompt that cached context must have been made under; 0 where every chunk keeps its own."""
@@ -260,10 +272,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         given, guides = self._first if current == 0 else None, []
 
         def look() -> Tensor:
-            told = self._told_at
-            shown = lifted(chosen or [0])
-            shown += complementary(rigid_inverse(path), current, len(poses), shown, self.memory)
-            guides.append(self._surfaces.guide(path, sorted(shown), current, told and told + NEWS))
+            shown, stale = self._pictures(path, chosen, current)
+            guides.append(self._surfaces.guide(path, shown, current, stale))
             return guides[0].latents
 
         shows = model.config.guided and (current > 0 or given is not None)
@@ -274,35 +284,54 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
         return self._finite(attempt), next(iter(guides), None)
 
+    def _pictures(self, path: NDArray[np.float64], chosen: list[int], current: int) -> tuple[list[int], int]:
+        """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale.
+
+        Those of the context, and others for what they don't show: first for what none shows as the words in force have
+        it (so when it stops raining the place is as it was), then for what none shows at all.
+        """
+        shown = lifted(chosen or [0])
+        if not current:
+            return shown, 0
+        settled, cameras, length = self._settled(), rigid_inverse(path), len(path) - current
+        shown += complementary(cameras, current, length, [i for i in shown if settled[i]], self.memory, settled)
+        if not settled.all():
+            shown += complementary(cameras, current, length, shown, self.memory)
+        stale = sum(not settled[i] for i in shown)
+        return sorted(shown, key=lambda i: (settled[i], i)), stale
+
     def _shared(self, mixer: Mixer) -> Mixer:
         """A mixer of this rank's heads where several ranks share them."""
         return HeadParallel(mixer, self.ranks) if self.ranks.size > 1 else mixer
 
     def _denoise(
-        self, x: Tensor, given: Tensor | None, actions: NDArray[np.int64], mixer: Mixer, seen: Tensor | None
+        self, noises: Tensor, given: Tensor | None, actions: NDArray[np.int64], mixer: Mixer, seen: Tensor | None
     ) -> Tensor:
-        """From noise `[T, C, Y, X]` to clean latents; a given latent 0 stays as it is, at level 0."""
-        device, known = x.device, 0 if given is None else 1
-        if given is not None:
-            x = torch.cat([given[None].float(), x[1:]])
+        """From noises `[steps, T, C, Y, X]` to clean latents; a given latent 0 stays as it is, at level 0."""
+        device, known = noises.device, noises[0, :0] if given is None else given[None].float()
         labels, old, network = torch.from_numpy(actions)[None].to(device), self._old_words, self.weights.model
         words, before = self._words(self._lines), None
         if old is not None and self.sampling.emphasis:
             before = self._words(lines_of(old))
-        for level, next_level in pairwise(schedule(self.sampling.steps, self.sampling.shift).tolist()):
-            levels = torch.full((1, len(x)), level, device=device)
-            levels[:, :known] = 0.0
+
+        def velocity(x: Tensor, level: float) -> Tensor:
+            x = torch.cat([known, x[len(known) :]])[None]
+            levels = torch.full((1, x.shape[1]), level, device=device)
+            levels[:, : len(known)] = 0.0
             with autocast(device):
-                velocity = network(x[None], levels, labels, words, mixer, seen)[0]
-                if before is not None:
-                    unsaid = network(x[None], levels, labels, before, mixer, seen)[0]
-                    velocity = velocity + self.sampling.emphasis * (velocity - unsaid)
-            x = torch.cat([x[:known], euler(x, velocity, level, next_level)[known:]])
-        return x
+                said = network(x, levels, labels, words, mixer, seen)[0]
+                if before is None:
+                    return said
+                unsaid = network(x, levels, labels, before, mixer, seen)[0]
+                return said + self.sampling.emphasis * (said - unsaid)
+
+        levels = schedule(self.sampling.steps, self.sampling.shift).tolist()
+        made = sample(velocity, noises, levels, self.sampling.lead)
+        return torch.cat([known, made[len(known) :]])
 
     def _noise(self, latents: int, attempt: int) -> Tensor:
-        """The chunk's own noise `[T, C, Y, X]`, from (seed, chunk) and, after a failure, the attempt."""
-        shape = (latents, self.weights.vae.config.latent_channels, *self.weights.grid)
+        """The chunk's own noises `[steps, T, C, Y, X]`, from (seed, chunk) and, after a failure, the attempt."""
+        shape = (self.sampling.steps, latents, self.weights.vae.config.latent_channels, *self.weights.grid)
         return chunk_noise(self.spec.seed, self.chunks, shape, attempt).to(self._device)
 
     def _read_context(self, poses: NDArray[np.float64], chosen: Sequence[int], current: int) -> Context:

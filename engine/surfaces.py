@@ -60,17 +60,17 @@ class Surfaces:
         return self._kept[index]
 
     @torch.inference_mode()
-    def guide(self, path: NDArray[np.float64], chosen: Sequence[int], current: int, fresh: int = 0) -> Guide:
-        """Guide of the latents `current ..` of `path` `[current + T, 4, 4]`, drawn from the `chosen` ones, ascending.
+    def guide(self, path: NDArray[np.float64], chosen: Sequence[int], current: int, stale: int = 0) -> Guide:
+        """Guide of the latents `current ..` of `path` `[current + T, 4, 4]`, drawn from the `chosen` ones: what
+        the later of them show hides what the earlier do, of which the first `stale` are.
 
-        The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it. What is
-        drawn from latents before `fresh` is stale.
+        The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it.
         """
         first = max(current, 1)
         nothing = self._nothing(first - current)
         if first == len(path):
             return nothing
-        sources, stale = [self.get(i, path) for i in chosen], sum(i < fresh for i in chosen)
+        sources = [self.get(i, path) for i in chosen]
         shown = make_guide(self.weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale)
         return Guide(
             torch.cat([nothing.latents, shown.latents]),

@@ -14,7 +14,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.errors import WanderError
-from engine.flow import euler, schedule, shift_levels
+from engine.flow import LEAD, SHIFT, sample, schedule, shift_levels
 from engine.geometry import Matrix, rigid_inverse
 from engine.memory import MemoryConfig, aligned_context, clip_overlaps, field_points, select_context
 from engine.training.base import Batch
@@ -60,8 +59,10 @@ class Distillation:
     """Chunks that it makes for one look of the teacher (n)."""
     steps: int = 4
     """Its denoising steps (d); of a chunk in training, a random one is the last."""
-    shift: float = 3.0
+    shift: float = SHIFT
     """Of its levels, as in play."""
+    lead: float = LEAD
+    """Of its estimates, as in play."""
     noise_shift: float = 2.5
     """Of the levels at which teacher and fake score look, as in base training."""
     noise_range: tuple[float, float] = (0.02, 0.98)
@@ -156,23 +157,25 @@ def _single_latents(camera_from_world: Matrix, current: int, length: int, memory
 
 
 def few_steps(
-    student: Network, noisy: Batch, known_BT: Tensor, levels: Sequence[float], memory: Any | None, learns: bool
+    student: Network,
+    span: Batch,
+    noises: Sequence[Tensor],
+    known_BT: Tensor,
+    config: Distillation,
+    exit_after: int,
+    memory: Any | None,
+    learns: bool,
 ) -> Tensor:
-    """Clean latents after steps at these levels, gradients through the last alone; known latents stay as they are.
+    """Clean latents as play makes them, of step `exit_after`, gradients through that step alone; known latents
+    of `span` stay as they are."""
+    levels, keep = schedule(config.steps, config.shift).tolist(), known_BT[..., None, None, None]
 
-    Steps are those of play (Euler), and the last one goes to level 0 from wherever it stands.
-    """
-    x, keep = noisy.latents, known_BT[..., None, None, None]
-
-    def velocity(level: float) -> Tensor:
+    def velocity(x: Tensor, level: float) -> Tensor:
         at = torch.full(known_BT.shape, level, device=x.device).masked_fill(known_BT, 0.0)
-        return student.velocity(replace(noisy, latents=x), at, memory)
+        with torch.set_grad_enabled(learns and level == levels[exit_after - 1]):
+            return student.velocity(replace(span, latents=torch.where(keep, span.latents, x)), at, memory)
 
-    with torch.no_grad():
-        for level, next_level in pairwise(levels):
-            x = torch.where(keep, x, euler(x, velocity(level), level, next_level))
-    with torch.set_grad_enabled(learns):
-        return torch.where(keep, x, euler(x, velocity(levels[-1]), levels[-1], 0.0))
+    return torch.where(keep, span.latents, sample(velocity, noises, levels, config.lead, exit_after))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,25 +201,23 @@ def roll_out(
     exits: Sequence[int] | None = None,
 ) -> Rollout:
     """Lines 5 to 10 of Algorithm 1. `exits` replaces the random number of denoising steps of each chunk."""
-    levels = schedule(config.steps, config.shift)[:-1].tolist()
     given = chance.given(config).to(batch.latents.device)
     history, parts, knowns = batch.latents[:, :first], [], []
     for i in range(config.chunks):
         current = first + i * config.chunk
-        noise = chance.noise(batch.latents[:, current : current + config.chunk])
-        known = torch.zeros(noise.shape[:2], dtype=torch.bool, device=noise.device)
-        noisy = span_of(batch, current, noise)
+        truth = batch.latents[:, current : current + config.chunk]
+        noises = [chance.noise(truth) for _ in range(config.steps)]
+        known = torch.zeros(truth.shape[:2], dtype=torch.bool, device=truth.device)
+        span = span_of(batch, current, truth)
         if current == 0:
-            known[:, 0] = given
-            noise = torch.where(known[..., None, None, None], batch.latents[:, : config.chunk], noise)
-            noisy = replace(started_from(noisy, given, config.chunk), latents=noise)
+            known[:, 0], span = given, started_from(span, given, config.chunk)
         seen = None
         if current:
             chosen = student_context(batch.poses, current, config.chunk, memory)
             with torch.no_grad():
                 seen = student.remember(seen_of(batch, history, chosen, current), config.chunk)
         steps = chance.shared.randint(1, config.steps) if exits is None else exits[i]
-        made = few_steps(student, noisy, known, levels[:steps], seen, learns)
+        made = few_steps(student, span, noises, known, config, steps, seen, learns)
         history = torch.cat([history, made.detach().half().float()], 1)  # as the journal keeps them
         parts.append(made)
         knowns.append(known)

@@ -112,7 +112,7 @@ def test_a_rollout_with_all_its_steps_is_what_the_streamer_makes(monkeypatch):
     world = PocketWorld(weights, WorldSpec(prompt=""), sampling=Sampling(steps=3), memory=MEMORY)
     noises = []
     for first in range(0, 16, 4):
-        noises.append(world._noise(4, 0))
+        noises.extend(world._noise(4, 0))
         list(world.follow(batch.poses[0, first : first + 4]))
         world.commit()
     batch = replace(batch, actions=torch.from_numpy(np.concatenate([r.actions for r in world.records])).long()[None])
@@ -129,7 +129,7 @@ def test_a_rollout_with_all_its_steps_is_what_the_streamer_makes(monkeypatch):
 
 def test_gradients_reach_a_chunk_through_its_last_step_alone_and_never_its_history():
     batch, student = clips(1), Gaussian(0.5)
-    how = Distillation(chunks=2)
+    how = Distillation(chunks=2, lead=0.0)
     rollout = roll_out(student, batch, 4, how, MEMORY, Chance(0, 0, range(1)), learns=True, exits=[3, 2])
     assert not rollout.history.requires_grad and all(not noisy.latents.requires_grad for noisy, _ in student.saw)
     rollout.made.sum().backward()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.flow import corrupt, euler, sample_levels, schedule, shift_levels
+from engine.flow import LEAD, corrupt, euler, sample, sample_levels, schedule, shift_levels
 
 CLEAN, NOISE = torch.randn(2, 3, 4, 2, 2, generator=torch.Generator().manual_seed(0))
 
@@ -40,3 +40,44 @@ def test_training_levels_are_inside_the_path_and_follow_from_the_generator():
     drawn = [sample_levels((200,), 2.5, torch.Generator().manual_seed(5)) for _ in range(2)]
     assert torch.equal(*drawn) and drawn[0].min() > 0 and drawn[0].max() < 1
     assert drawn[0].mean() > sample_levels((200,), 1.0, torch.Generator().manual_seed(5)).mean()
+
+
+def gaussian(mean: float, spread: float, saw: list[float] | None = None):
+    """The exact velocity of latents that are normal with this mean and standard deviation."""
+
+    def velocity(x: torch.Tensor, level: float) -> torch.Tensor:
+        if saw is not None:
+            saw.append(level)
+        gain = (1 - level) * spread**2 / ((1 - level) ** 2 * spread**2 + level**2)
+        clean = mean + gain * (x - (1 - level) * mean)
+        return (x - clean) / level
+
+    return velocity
+
+
+def drawn(steps: int, lead: float, mean: float = 0.7, spread: float = 0.4) -> torch.Tensor:
+    noises = torch.randn(steps, 20000, generator=torch.Generator().manual_seed(1))
+    return sample(gaussian(mean, spread), noises, schedule(steps, 5.0).tolist(), lead)
+
+
+def test_a_known_clean_latent_is_reached_in_any_number_of_steps_with_any_lead():
+    for steps, lead in ((1, 0.0), (4, 0.25), (7, 0.5)):
+        made = sample(gaussian(0.7, 0.0), torch.randn(steps, 50), schedule(steps, 3.0).tolist(), lead)
+        torch.testing.assert_close(made, torch.full((50,), 0.7))
+
+
+def test_few_steps_draw_too_narrowly_and_the_lead_widens_them():
+    assert float(drawn(4, LEAD).mean()) == pytest.approx(0.7, abs=0.02)
+    narrow, led = float(drawn(4, 0.0).std()), float(drawn(4, LEAD).std())
+    assert narrow < led < 0.45 and abs(led - 0.4) < abs(narrow - 0.4)
+
+
+def test_a_sample_asks_once_for_every_level_and_returns_the_estimate_of_the_step_it_exits_after():
+    levels, noises, saw = schedule(4, 3.0).tolist(), torch.randn(4, 10), list[float]()
+    sample(gaussian(0.0, 1.0, saw), noises, levels)
+    assert saw == levels[:4]
+    first = sample(gaussian(0.0, 1.0), noises, levels, 0.25, exit_after=1)
+    assert torch.equal(first, euler(noises[0], gaussian(0.0, 1.0)(noises[0], 1.0), 1.0, 0.0))
+    assert torch.equal(
+        sample(gaussian(0.0, 1.0), noises, levels, 0.25, 4), sample(gaussian(0.0, 1.0), noises, levels, 0.25)
+    )

@@ -151,6 +151,24 @@ def test_what_was_drawn_from_pictures_older_than_the_words_is_stale_until_newer_
     assert min(found[:until]) > 0.5 > 5 * max(found[until:])
 
 
+def test_when_something_stops_the_place_is_drawn_as_it_was_before_it_began():
+    weights, drawn = tiny_weights(), list[tuple[list[int], int]]()
+    world = tiny_world(weights, image=np.full((32, 64, 3), 90, np.uint8))
+    pictures = world._pictures
+    world._pictures = lambda *a: drawn.append(pictures(*a)) or drawn[-1]  # type: ignore[method-assign]
+    play(world, 4, keys=0)
+    before = len(world._owner)
+    world.prompt("it starts to rain")
+    play(world, 2 + NEWS // world.chunk, keys=0)
+    shown, stale = drawn[-1]
+    assert stale < len(shown) and min(shown[stale:]) >= before + NEWS
+    world.prompt("it stops")
+    play(world, 1, keys=0)
+    shown, stale = drawn[-1]
+    assert shown[stale:] and max(shown[stale:]) < before, "what hides the rest was made before the rain"
+    assert all(latent >= before for latent in shown[:stale])
+
+
 def test_a_world_shows_its_network_the_surfaces_it_knows():
     weights = tiny_weights()
     seen = []
