@@ -36,6 +36,8 @@ _ENOUGH = 0.99
 """Share of the pixels that must be covered before older sources are left out: what is missing then are seams."""
 _STEP = 0.02
 """Disparity between neighbouring pixels that may be an edge; the ground's own is less, even at the horizon."""
+_RIM = 4
+"""Pixels around what is current in which nothing stale is shown."""
 _STRIDE = 4
 """One frame is lifted of so many latents of the context."""
 
@@ -168,13 +170,21 @@ def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tu
     return found[:, :3], same & (disparity >= 0) & (z > _NEAREST) & (at.abs().amax(-1) <= 1), disparity
 
 
-def look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> tuple[Tensor, Tensor]:
+def look(
+    sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens, stale: int = 0
+) -> tuple[Tensor, Tensor]:
     """Pictures `[V, 3, H, W]` of the sources from other cameras and where each pixel is from `[V, H, W]`, see `Seen`.
 
     Sources stand oldest first; older ones only show what newer ones don't, so what has moved since leaves no ghost.
-    What none shows continues what is around it smoothly.
+    What none shows continues what is around it smoothly. The first `stale` sources show no seams and rims of the
+    others, where they would stand out.
     """
     picture, origin, _ = _look(sources, views_V44, lens)
+    if 0 < stale < len(sources):
+        old = origin >= len(sources) - stale
+        current = (origin >= 0) & ~old
+        beside = F.max_pool2d(current.float()[:, None], 2 * _RIM + 1, 1, _RIM)[:, 0] > 0
+        origin = torch.where(old & beside, -1, origin)
     return fill(picture, (origin >= 0)[:, None].float()), origin
 
 
@@ -275,7 +285,7 @@ def make_guide(
     """Guide of latents with cameras `[T, 4, 4]`, the latent before them seen from `before`; `stale` of the sources, the
     oldest, are older than the words."""
     T = len(latents_T44)
-    picture, origin = look(sources, cameras_between(before, latents_T44).reshape(-1, 4, 4), lens)
+    picture, origin = look(sources, cameras_between(before, latents_T44).reshape(-1, 4, 4), lens, stale)
     frames, origin = (x.unflatten(0, (T, FRAMES_PER_LATENT)) for x in (picture, origin))
     covered = origin >= 0
     share = F.avg_pool2d(covered.float(), SPATIAL_FACTOR)

@@ -40,6 +40,7 @@ FPS = 24.0
 NEWS = 12
 """Latents after a change of text in which the picture may change everywhere: two seconds, what the slowest event takes.
 """
+_CHANGING, _BEFORE, _AS_TOLD = range(3)
 TEXTS = 8
 """Texts whose keys and values are kept."""
 UNIT = 0.25
@@ -174,16 +175,15 @@ class PocketWorld(RecordedWorld[DecoderState]):
             latent -= len(record.latents)
         return 0
 
-    def _settled(self) -> NDArray[np.bool_]:
-        """Which latents show what the words in force say `[T]`: those made under them, at any time, once the words had
-        had `NEWS` latents to change the picture."""
-        text, found, since = "\n".join(self._lines), list[bool](), -NEWS
-        for before, record in zip([None, *self._records], self._records, strict=False):
-            if before is not None and before.prompt != record.prompt:
-                since = len(found)
-            latents = range(len(found), len(found) + len(record.latents))
-            found += [record.prompt == text and i >= since + NEWS for i in latents]
-        return np.array(found, dtype=np.bool_)
+    def _worth(self) -> NDArray[np.int64]:
+        """Which latents `[T]` show what is to be seen now: those made under the words in force (`_AS_TOLD`) more than
+        those made under others (`_BEFORE`), and least, while the words are new, what they have changed in part
+        (`_CHANGING`): changed again every chunk it would be changed too far, and blurred a little more each time."""
+        text, told = "\n".join(self._lines), self._told_at
+        found = [_AS_TOLD if r.prompt == text else _BEFORE for r in self._records for _ in r.latents]
+        if self._old_words is not None:
+            found[told:] = [_CHANGING] * (len(found) - told)
+        return np.array(found, dtype=np.int64)
 
     @property
     def _context_version(self) -> int:
@@ -293,12 +293,11 @@ class PocketWorld(RecordedWorld[DecoderState]):
         shown = lifted(chosen or [0])
         if not current:
             return shown, 0
-        settled, cameras, length = self._settled(), rigid_inverse(path), len(path) - current
-        shown += complementary(cameras, current, length, [i for i in shown if settled[i]], self.memory, settled)
-        if not settled.all():
-            shown += complementary(cameras, current, length, shown, self.memory)
-        stale = sum(not settled[i] for i in shown)
-        return sorted(shown, key=lambda i: (settled[i], i)), stale
+        worth = self._worth()
+        for least in (_AS_TOLD, _BEFORE) if worth.min() < _AS_TOLD else (_AS_TOLD,):
+            known, among = [i for i in shown if worth[i] >= least], worth >= least
+            shown += complementary(rigid_inverse(path), current, len(path) - current, known, self.memory, among)
+        return sorted(set(shown), key=lambda i: (worth[i], i)), sum(worth[i] < _AS_TOLD for i in set(shown))
 
     def _shared(self, mixer: Mixer) -> Mixer:
         """A mixer of this rank's heads where several ranks share them."""
