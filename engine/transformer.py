@@ -36,6 +36,11 @@ GUIDE_VARIANCE = 0.25
 """Mean squared difference of a guide and the truth, of normalised latents, where the context covers a cell."""
 
 
+def shown_by(guides: Tensor) -> Tensor:
+    """How much of each cell guides `[..., C + 5, Y, X]` show, `[..., 1, Y, X]`."""
+    return guides[..., -STALE - COVERAGE : -STALE, :, :].mean(-3, keepdim=True)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PocketConfig:
     """Sizes of the transformer."""
@@ -316,7 +321,7 @@ def linear_velocity(noisy_BTCYX: Tensor, levels_BT: Tensor, guide: Tensor | None
         covered, mean = torch.zeros_like(noisy_BTCYX[:, :, :1]), torch.zeros_like(noisy_BTCYX)
     else:
         C = noisy_BTCYX.shape[2]
-        covered = guide[:, :, C : C + COVERAGE].mean(2, keepdim=True)
+        covered = shown_by(guide)
         mean = covered * guide[:, :, :C]
     variance = 1 - (1 - GUIDE_VARIANCE) * covered
     return ((t - (1 - t) * variance) * noisy_BTCYX - t * mean) / ((1 - t).square() * variance + t.square())

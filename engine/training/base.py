@@ -27,7 +27,7 @@ from engine.streamer import NEWS, pocket_frustums
 from engine.training.guides import CHUNK, Calm
 from engine.training.latents import LatentClips, batch_of
 from engine.training.mixer import Layout, TrainingMixer
-from engine.transformer import COVERAGE, STALE, Pocket
+from engine.transformer import COVERAGE, STALE, Pocket, shown_by
 
 VERSIONS = 2
 """Texts of a clip: before and after something starts or stops."""
@@ -289,7 +289,7 @@ def base_loss(
     error = (velocity - (noise - clean)).square().mean(2)
     weight = torch.ones_like(error)
     if guides is not None:
-        weight = 1 + config.hidden * (1 - guides[:, T:, -STALE - COVERAGE : -STALE].mean(2))
+        weight = 1 + config.hidden * (1 - shown_by(guides[:, T:])[:, :, 0])
     if first == 0:
         weight = torch.cat([weight[:, :1] * ~given[:, None, None, None], weight[:, 1:]], 1)
     loss = (error * weight).sum() / weight.sum()

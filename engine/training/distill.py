@@ -27,6 +27,7 @@ from engine.geometry import Matrix, rigid_inverse
 from engine.memory import MemoryConfig, aligned_context, clip_overlaps, field_points, select_context
 from engine.training.base import Batch
 from engine.training.spans import seen_of, span_of, started_from
+from engine.transformer import shown_by
 
 Indices = NDArray[np.int64]
 
@@ -175,7 +176,8 @@ def few_steps(
         with torch.set_grad_enabled(learns and level == levels[exit_after - 1]):
             return student.velocity(replace(span, latents=torch.where(keep, span.latents, x)), at, memory)
 
-    return torch.where(keep, span.latents, sample(velocity, noises, levels, config.lead, exit_after))
+    renewed = 0.0 if span.guides is None else shown_by(span.guides)
+    return torch.where(keep, span.latents, sample(velocity, noises, levels, config.lead, renewed, exit_after))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -66,18 +68,38 @@ def test_a_known_clean_latent_is_reached_in_any_number_of_steps_with_any_lead():
         torch.testing.assert_close(made, torch.full((50,), 0.7))
 
 
-def test_few_steps_draw_too_narrowly_and_the_lead_widens_them():
-    assert float(drawn(4, LEAD).mean()) == pytest.approx(0.7, abs=0.02)
-    narrow, led = float(drawn(4, 0.0).std()), float(drawn(4, LEAD).std())
-    assert narrow < led < 0.45 and abs(led - 0.4) < abs(narrow - 0.4)
+def test_a_sample_with_no_lead_and_nothing_renewed_takes_euler_steps():
+    levels, x = schedule(5, 3.0).tolist(), torch.randn(5, 40, generator=torch.Generator().manual_seed(2))
+    expected, velocity = x[0], gaussian(0.3, 0.6)
+    for level, next_level in pairwise(levels):
+        expected = euler(expected, velocity(expected, level), level, next_level)
+    torch.testing.assert_close(sample(velocity, x, levels), expected)
+
+
+def test_few_steps_draw_too_narrowly_and_the_lead_widens_that():
+    mean, spread = drawn(4, LEAD).mean(), [float(drawn(4, lead).std()) for lead in (0.0, LEAD)]
+    assert float(mean) == pytest.approx(0.7, abs=0.02) and spread[0] < spread[1] < 0.4 * 1.25
+
+
+def test_what_is_renewed_forgets_the_start_and_what_is_not_follows_from_it():
+    noises = torch.randn(4, 2000, generator=torch.Generator().manual_seed(3))
+    other = torch.cat([noises[:1].flip(-1), noises[1:]])
+    levels, velocity = schedule(4, 5.0).tolist(), gaussian(0.0, 1.0)
+
+    def change(renewed: float) -> float:
+        made = [sample(velocity, each, levels, LEAD, renewed) for each in (noises, other)]
+        return float((made[0] - made[1]).std())
+
+    assert change(1.0) < 0.5 * change(0.0)
+    later = torch.cat([noises[:1], noises[1:].flip(-1)])
+    assert torch.equal(sample(velocity, noises, levels, LEAD), sample(velocity, later, levels, LEAD))
 
 
 def test_a_sample_asks_once_for_every_level_and_returns_the_estimate_of_the_step_it_exits_after():
     levels, noises, saw = schedule(4, 3.0).tolist(), torch.randn(4, 10), list[float]()
     sample(gaussian(0.0, 1.0, saw), noises, levels)
     assert saw == levels[:4]
-    first = sample(gaussian(0.0, 1.0), noises, levels, 0.25, exit_after=1)
+    first = sample(gaussian(0.0, 1.0), noises, levels, 0.25, 1.0, exit_after=1)
     assert torch.equal(first, euler(noises[0], gaussian(0.0, 1.0)(noises[0], 1.0), 1.0, 0.0))
-    assert torch.equal(
-        sample(gaussian(0.0, 1.0), noises, levels, 0.25, 4), sample(gaussian(0.0, 1.0), noises, levels, 0.25)
-    )
+    whole = sample(gaussian(0.0, 1.0), noises, levels, 0.25, 1.0)
+    assert torch.equal(sample(gaussian(0.0, 1.0), noises, levels, 0.25, 1.0, 4), whole)
