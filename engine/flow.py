@@ -13,7 +13,7 @@ from torch import Tensor
 
 SHIFT = 5.0
 """Of the levels at which `pocket` is sampled."""
-LEAD = 0.3
+LEAD = 0.25
 """How far its clean estimates are carried on; `sample` says how."""
 
 
