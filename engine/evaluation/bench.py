@@ -176,7 +176,7 @@ def card(cost: Cost, peak: float, weights: PocketWeights, chunk: int) -> str:
         (
             f"pocket at {size}, chunks of {chunk} latents ({cost.frames} frames)",
             f"  guide    {cost.guide:9.2f} GFLOP a chunk (depth, encoding of what is drawn)",
-            f"  denoise  {cost.denoise:9.2f} GFLOP (all Euler steps, memory full)",
+            f"  denoise  {cost.denoise:9.2f} GFLOP (all steps, memory full)",
             f"  commit   {cost.commit:9.2f} GFLOP",
             f"  decode   {cost.decode:9.2f} GFLOP",
             f"  machine  {peak:9.0f} GFLOP/s of matrix products ({precision}, {torch.get_num_threads()} threads)",

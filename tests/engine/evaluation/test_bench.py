@@ -38,7 +38,7 @@ def test_the_cost_of_a_chunk_is_counted_and_grows_with_the_chunk(clip):
     four, two = (cost_of_chunk(weights, clip, chunk) for chunk in (4, 2))
     assert min(four.denoise, four.commit, four.decode) > 0
     assert four.decode == pytest.approx(2 * two.decode) and four.denoise > 1.2 * two.denoise
-    assert four.denoise > 3 * four.commit  # four Euler steps over the chunk and its context, against one pass
+    assert four.denoise > 3 * four.commit  # four steps over the chunk and its context, against one pass
     assert "GFLOP" in card(four, 100.0, weights, 4)
 
 
