@@ -30,7 +30,7 @@ from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
 from engine.spatial import strip_of
 from engine.surfaces import Surfaces
 from engine.text import encode, lines_of
-from engine.transformer import Mixer, TextCache, shown_by
+from engine.transformer import Mixer, TextCache, known_by
 from engine.vae import DecoderState, group_frames, to_uint8
 from engine.walls import stopped
 from engine.weights import PocketWeights
@@ -325,7 +325,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
                 return said + self.sampling.emphasis * (said - unsaid)
 
         levels = schedule(self.sampling.steps, self.sampling.shift).tolist()
-        made = sample(velocity, noises, levels, self.sampling.lead, 0.0 if seen is None else shown_by(seen[0]))
+        made = sample(velocity, noises, levels, self.sampling.lead, 0.0 if seen is None else known_by(seen[0]))
         return torch.cat([known, made[len(known) :]])
 
     def _noise(self, latents: int, attempt: int) -> Tensor:

@@ -41,6 +41,11 @@ def shown_by(guides: Tensor) -> Tensor:
     return guides[..., -STALE - COVERAGE : -STALE, :, :].mean(-3, keepdim=True)
 
 
+def known_by(guides: Tensor) -> Tensor:
+    """How much of each cell they show as the words in force have it, `[..., 1, Y, X]`: what is stale is to change."""
+    return (shown_by(guides) - guides[..., -STALE:, :, :]).clamp(0, 1)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PocketConfig:
     """Sizes of the transformer."""

@@ -27,7 +27,7 @@ from engine.geometry import Matrix, rigid_inverse
 from engine.memory import MemoryConfig, aligned_context, clip_overlaps, field_points, select_context
 from engine.training.base import Batch
 from engine.training.spans import seen_of, span_of, started_from
-from engine.transformer import shown_by
+from engine.transformer import known_by
 
 Indices = NDArray[np.int64]
 
@@ -176,7 +176,7 @@ def few_steps(
         with torch.set_grad_enabled(learns and level == levels[exit_after - 1]):
             return student.velocity(replace(span, latents=torch.where(keep, span.latents, x)), at, memory)
 
-    renewed = 0.0 if span.guides is None else shown_by(span.guides)
+    renewed = 0.0 if span.guides is None else known_by(span.guides)
     return torch.where(keep, span.latents, sample(velocity, noises, levels, config.lead, renewed, exit_after))
 
 

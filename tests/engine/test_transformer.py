@@ -10,7 +10,7 @@ from torch import Tensor
 from engine.actions import KEY_RIGHT, KEY_W, POCKET, Step, latent_poses
 from engine.kv_cache import CommitMixer, Committed, DenoiseMixer, read_context
 from engine.streamer import pocket_frustums
-from engine.transformer import QKV, Pocket, PocketConfig, TextCache, patchify, unpatchify
+from engine.transformer import QKV, Pocket, PocketConfig, TextCache, known_by, patchify, shown_by, unpatchify
 from tests.engine.tiny import tiny_pocket
 
 GRID = (2, 4)
@@ -145,3 +145,11 @@ def test_patches_are_put_back_where_they_were():
 def test_heads_that_four_by_four_matrices_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="width 36 needs 2 heads"):
         PocketConfig(width=36, heads=2)
+
+
+def test_what_is_stale_is_shown_and_not_known():
+    guides = torch.zeros(1, 2, 4 + 5, 2, 3)
+    guides[:, 0, 4:8], guides[:, 1, 4:6] = 1.0, 1.0
+    guides[:, 0, 8, 0], guides[:, 1, 8, 1] = 0.75, 0.25
+    assert torch.equal(shown_by(guides)[0, :, 0, :, 0], torch.tensor([[1.0, 1.0], [0.5, 0.5]]))
+    assert torch.equal(known_by(guides)[0, :, 0, :, 0], torch.tensor([[0.25, 1.0], [0.5, 0.25]]))
