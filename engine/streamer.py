@@ -41,6 +41,7 @@ NEWS = 12
 """Latents after a change of text in which the picture may change everywhere: two seconds, what the slowest event takes.
 """
 _CHANGING, _BEFORE, _AS_TOLD = range(3)
+"""What a picture is worth for the guide, see `PocketWorld._worth`."""
 TEXTS = 8
 """Texts whose keys and values are kept."""
 UNIT = 0.25
@@ -294,10 +295,10 @@ class PocketWorld(RecordedWorld[DecoderState]):
         if not current:
             return shown, 0
         worth = self._worth()
-        for least in (_AS_TOLD, _BEFORE) if worth.min() < _AS_TOLD else (_AS_TOLD,):
+        for least in (level for level in (_AS_TOLD, _BEFORE) if level in worth):
             known, among = [i for i in shown if worth[i] >= least], worth >= least
             shown += complementary(rigid_inverse(path), current, len(path) - current, known, self.memory, among)
-        return sorted(set(shown), key=lambda i: (worth[i], i)), sum(worth[i] < _AS_TOLD for i in set(shown))
+        return sorted(shown, key=lambda i: (worth[i], i)), sum(worth[i] < _AS_TOLD for i in shown)
 
     def _shared(self, mixer: Mixer) -> Mixer:
         """A mixer of this rank's heads where several ranks share them."""
