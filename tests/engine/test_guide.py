@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.actions import KEY_D, KEY_LEFT, KEY_RIGHT, KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
 from engine.depth import ground_disparity
 from engine.drawing import _tidy
+from engine.flow import sample
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through, tidy
 from engine.streamer import NEWS
@@ -167,6 +168,35 @@ def test_when_something_stops_the_place_is_drawn_as_it_was_before_it_began():
     shown, stale = drawn[-1]
     assert shown[stale:] and max(shown[stale:]) < before, "what hides the rest was made before the rain"
     assert all(latent >= before for latent in shown[:stale])
+
+
+def test_while_words_are_new_pictures_older_than_them_hide_those_of_the_change():
+    weights, drawn = tiny_weights(), list[tuple[list[int], int]]()
+    world = tiny_world(weights, image=np.full((32, 64, 3), 90, np.uint8))
+    pictures = world._pictures
+    world._pictures = lambda *a: drawn.append(pictures(*a)) or drawn[-1]  # type: ignore[method-assign]
+    play(world, 4, keys=0)
+    told = len(world._owner)
+    world.prompt("it starts to rain")
+    play(world, 2, keys=0)
+    shown, stale = drawn[-1]
+    assert stale == len(shown) and shown[0] >= told > shown[-1]
+
+
+def test_noise_is_renewed_where_the_guide_shows_what_the_words_leave_as_it_is(monkeypatch):
+    renewed = list[torch.Tensor | float]()
+
+    def spy(velocity, noises, levels, lead, new):
+        renewed.append(new)
+        return sample(velocity, noises, levels, lead, new)
+
+    monkeypatch.setattr("engine.streamer.sample", spy)
+    world = tiny_world(tiny_weights(), image=np.full((32, 64, 3), 90, np.uint8))
+    play(world, 3, keys=0)
+    assert float(torch.as_tensor(renewed[-1]).mean()) > 0.9
+    world.prompt("it starts to rain")
+    play(world, 1, keys=0)
+    assert float(torch.as_tensor(renewed[-1]).mean()) < 0.1
 
 
 def test_a_world_shows_its_network_the_surfaces_it_knows():
