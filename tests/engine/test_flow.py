@@ -103,3 +103,13 @@ def test_a_sample_asks_once_for_every_level_and_returns_the_estimate_of_the_step
     assert torch.equal(first, euler(noises[0], gaussian(0.0, 1.0)(noises[0], 1.0), 1.0, 0.0))
     whole = sample(gaussian(0.0, 1.0), noises, levels, 0.25, 1.0)
     assert torch.equal(sample(gaussian(0.0, 1.0), noises, levels, 0.25, 1.0, 4), whole)
+
+
+def test_the_lead_is_a_share_of_the_second_order_term_of_uneven_steps():
+    estimates, levels, x = iter([CLEAN, NOISE]), [1.0, 0.8, 0.0], torch.zeros_like(CLEAN)
+
+    def velocity(x: torch.Tensor, level: float) -> torch.Tensor:
+        return (x - next(estimates)) / level
+
+    expected = NOISE + 0.5 * (0.8 - 0.0) / (1.0 - 0.8) * (NOISE - CLEAN)
+    torch.testing.assert_close(sample(velocity, [x, x], levels, 0.5), expected)

@@ -15,7 +15,7 @@ from engine.depth import ground_disparity
 from engine.drawing import _tidy
 from engine.flow import sample
 from engine.geometry import POCKET_LENS
-from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through, tidy
+from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through, make_guide, tidy
 from engine.streamer import NEWS
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
@@ -255,3 +255,5 @@ def test_nothing_stale_is_drawn_in_seams_and_rims_of_what_is_current():
     assert torch.equal(calm == 0, origin == 0), "what is current stays"
     old, current = (origin[0] == 1).nonzero(), (origin[0] == 0).nonzero()
     assert len(old) and (old[:, None] - current[None]).abs().amax(-1).min() > 4
+    calm, told = (make_guide(tiny_weights().vae, sources, view[0], view, POCKET_LENS, stale) for stale in (0, 1))
+    assert (calm.covered & ~told.covered).any() and not (told.covered & ~calm.covered).any()

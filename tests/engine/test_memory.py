@@ -178,6 +178,19 @@ def test_added_pictures_end_clips_and_are_older_than_the_recent_latents(steps, c
     assert len(set(added)) == len(added) <= CONFIG.complements
 
 
+def test_what_one_added_picture_shows_no_other_is_added_for():
+    assert len(memory.complementary(cameras([Step(0)] * 100), 96, 4, [], CONFIG)) == 1
+
+
+def test_pictures_are_added_from_among_those_that_are_allowed():
+    poses = cameras([Step(KEY_RIGHT)] * 60 + [Step(KEY_LEFT)] * 60)
+    (best, *_), among = memory.complementary(poses, 112, 4, [111], CONFIG), np.ones(112, dtype=np.bool_)
+    among[best] = False
+    others = memory.complementary(poses, 112, 4, [111], CONFIG, among)
+    assert others and best not in others
+    assert memory.complementary(poses, 112, 4, [111], CONFIG, np.zeros(112, dtype=np.bool_)) == []
+
+
 def test_nothing_is_added_where_recent_pictures_show_all_or_memory_is_off():
     straight = cameras([Step()] * 60)
     assert memory.complementary(straight, 40, 4, [39], CONFIG) == []
