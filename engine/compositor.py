@@ -21,6 +21,11 @@ AGREE, AGREE_ON_CHANGE, AGREE_STANDING = 0.1, 0.02, 0.4
 """Difference of local means, in units of [-1, 1], up to which decoded and drawn frames agree; the second while words
 are new, since a shower or the dusk may change every pixel by less than the first; the third while the camera stands
 and no words are new, since little changes then, and what is wrong would be believed a little more every chunk."""
+_SOFT, _SOFTEST = 1.5, 3.0
+"""How many times more detail the decoded frames must have than the drawn ones for those to count as soft, and to be
+replaced."""
+_NO_DETAIL = 4e-4
+"""Detail (squared difference of neighbours, in units of [-1, 1]) that is none: noise in flat places."""
 _TRUST = 1.0
 """Logit of how far an untrained compositor believes the guide where it covers a pixel."""
 
@@ -63,6 +68,7 @@ class Compositor(nn.Module):
         joined = decoded + torch.sigmoid(trust + _TRUST) * difference + correction
         known = torch.maximum(torch.minimum(joined, torch.maximum(decoded, drawn)), torch.minimum(decoded, drawn))
         known = drawn + disagreement(difference, agree) * (known - drawn)
+        known = known + softness(drawn, decoded) * (decoded - known)
         if not steady:
             joined = joined + _continued((known - decoded) * shown, shown)
         return torch.where(shown > 0, known, joined)
@@ -77,6 +83,24 @@ def disagreement(difference: Tensor, agree: float) -> Tensor:
     """
     mean = _means(difference).abs().amax(1, keepdim=True)
     return _wide(((mean - agree) / agree).clamp(0, 1), difference)
+
+
+def softness(drawn: Tensor, decoded: Tensor) -> Tensor:
+    """1 where the drawn frames `[B, 4, 3, H, W]` lack the detail of the decoded ones, 0 where they have as much:
+    `[B, 4, 1, H, W]`.
+
+    What was invented as haze would otherwise be shown as haze for ever, however well it is made again. Decoding blurs
+    what is sharp, so a drawing that once had the decoder's detail is never soft beside it.
+    """
+    ratio = (_detail(decoded) + _NO_DETAIL) / (_detail(drawn) + _NO_DETAIL)
+    return _wide(((ratio - _SOFT) / (_SOFTEST - _SOFT)).clamp(0, 1), drawn)
+
+
+def _detail(frames: Tensor) -> Tensor:
+    """Squared differences of neighbouring pixels' brightness around each pixel, see `_means`."""
+    bright = frames.mean(2, keepdim=True)
+    across, down = bright.diff(dim=-1), bright.diff(dim=-2)
+    return _means(F.pad(across.square(), (0, 1)) + F.pad(down.square(), (0, 0, 0, 1)))
 
 
 def light_between(decoded: Tensor, drawn: Tensor, shown: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ guide    frames and latents -> guides beside the latents, once
 compositor  frames, latents and drawn guides -> models/pocket/compositor.safetensors
 base     latents and guides -> models/pocket/transformer.safetensors
 distill  the base weights, latents and guides -> a few-step student, where --export-to says
+race, channels  choices of the network and of the latents, made again (engine/training/race_stage.py)
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from engine.checkpoint import Json
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
-from engine.training import base, compositor, decoder, depth, distill_stage, vae
+from engine.training import base, compositor, decoder, depth, distill_stage, race_stage, vae
 from engine.training.adversary import Critic
 from engine.training.guides import load_calm, load_guides, make_guides
 from engine.training.latents import encode_shards, load_latents
@@ -98,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--export", action="store_true", help="write the averaged weights to models/pocket at the end")
     top.add_argument("--seed", type=int, default=0)
     distill_stage.add_options(top)
+    race_stage.add_options(top)
     return top
 
 
@@ -144,26 +146,16 @@ def _each(folders: Sequence[T], load: Callable[[T], S]) -> list[S]:
     return [found[folder] for folder in folders]
 
 
-def frame_shards(folder: Path) -> list[vae.Clips]:
-    """Frames of every shard of a folder, memory-mapped as far as the format allows."""
-    from safetensors import safe_open
-
-    found = sorted(folder.glob("clips-*.safetensors"))
-    if not found:
-        raise WanderError(f"there are 0 shards in {folder}; make some with 'launch.py data make --out {folder}'")
-    return [safe_open(path, framework="np").get_tensor("frames") for path in found]
-
-
 def train_vae(options: argparse.Namespace, say: Say) -> None:
     """Stage 1: the autoencoder."""
-    held_out = np.concatenate(frame_shards((options.heldout or options.data)[0]))[:16, :29]
+    held_out = np.concatenate(vae.frame_shards((options.heldout or options.data)[0]))[:16, :29]
     model = Vae(VaeConfig())
     run = Run(model, _run_config(options, 0.995, ("encoder.layers.0.", "decoder.head.")), say)
     config = vae.VaeTraining()
     if options.resume and not run.resume() and VAE_FILE.is_file():
         model.load_state_dict(load_vae(VAE_FILE).state_dict())
     rng = np.random.default_rng(options.seed + run.step)
-    sources = [shard for folder in options.data for shard in frame_shards(folder)]
+    sources = [shard for folder in options.data for shard in vae.frame_shards(folder)]
     if options.photos:
         sources.append(drifting_clips(options.photos, PHOTO_CLIPS, rng))
     sampler = vae.CropSampler(sources, config)
@@ -332,4 +324,6 @@ STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "compositor": train_compositor,
     "base": train_base,
     "distill": distill_stage.distil,
+    "race": race_stage.race,
+    "channels": race_stage.channels,
 }

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -52,6 +53,8 @@ class BaseTraining:
     """Most noise added to guides, for the same reason."""
     guide_drop: float = 0.1
     """Share of clips that see no guide; chunks of 16 never do."""
+    soft: float = 0.4
+    """Share of clips whose context and guides are soft in places, as what was made as haze is when it is seen again."""
     unheard: float = 0.4
     """Share of clips with events whose context and guides show the calm place: the words alone tell what happens."""
     ended: float = 0.15
@@ -135,8 +138,11 @@ class BatchSampler:
 
     def draw(self, rng: random.Random) -> Batch:
         """The next batch."""
-        clips, config, guides = self.source.clips, self.config, self.source.guides
-        chosen = rng.choices(range(len(clips)), self._chances, k=config.batch)
+        return self.of(rng.choices(range(len(self.source.clips)), self._chances, k=self.config.batch), rng)
+
+    def of(self, chosen: Sequence[int], rng: random.Random) -> Batch:
+        """The batch of these clips."""
+        clips, config, guides, chosen = self.source.clips, self.config, self.source.guides, list(chosen)
         span = slice(0, config.latents)
         told = [rng.random() >= config.text_drop for _ in chosen]
         latents = clips.latents[chosen, span].float()
@@ -225,15 +231,36 @@ def noisy_context(latents: Tensor, config: BaseTraining, generator: torch.Genera
     return corrupt(latents, torch.randn(latents.shape, generator=generator), levels.expand(B, T))
 
 
-def noisy_guides(guides: Tensor, config: BaseTraining, generator: torch.Generator) -> Tensor:
-    """Guides `[B, T, C + 5, Y, X]` with noise on what is drawn, for each clip its own share of `guide_noise`."""
+def soft_places(B: int, grid: tuple[int, int], config: BaseTraining, generator: torch.Generator) -> Tensor:
+    """How soft each cell of each clip is, 0..1 `[B, 1, 1, Y, X]`: smooth patches in a share `soft` of the clips."""
+    some = torch.rand(B, 1, 1, 1, generator=generator) < config.soft
+    most = torch.rand(B, 1, 1, 1, generator=generator)
+    patches = F.interpolate(torch.randn(B, 1, 3, 5, generator=generator), grid, mode="bicubic", align_corners=True)
+    return (some * most.sqrt() * torch.sigmoid(4 * patches))[:, None]
+
+
+def softened(latents: Tensor, places: Tensor) -> Tensor:
+    """Latents `[B, T, C, Y, X]` moved towards the means of 3x3 cells, as far as `places` `[B, 1, 1, Y, X]` say.
+
+    That is near to what the encoder makes of a blurred picture, and what few steps end at where much could be there.
+    """
+    means = F.avg_pool2d(latents.flatten(0, 1), 3, 1, 1, count_include_pad=False).unflatten(0, latents.shape[:2])
+    return latents + places * (means - latents)
+
+
+def worn_guides(guides: Tensor, places: Tensor, config: BaseTraining, generator: torch.Generator) -> Tensor:
+    """Guides `[B, T, C + 5, Y, X]` whose drawn part is soft in `places` and noisy, each clip by its own share of
+    `guide_noise`."""
     drawn, about = guides.split([guides.shape[2] - COVERAGE - STALE, COVERAGE + STALE], 2)
     level = config.guide_noise * torch.rand(len(guides), 1, 1, 1, 1, generator=generator)
-    return torch.cat([drawn + level * torch.randn(drawn.shape, generator=generator), about], 2)
+    return torch.cat([softened(drawn, places) + level * torch.randn(drawn.shape, generator=generator), about], 2)
 
 
-def _guides(batch: Batch, chunk: int, given: Tensor, config: BaseTraining, generator: torch.Generator) -> Tensor | None:
-    """Guides `[B, T + noisy latents, C + 5, Y, X]` of a pass: none for committed latents, some dropped, some noisy.
+def _guides(
+    batch: Batch, chunk: int, given: Tensor, places: Tensor, config: BaseTraining, generator: torch.Generator
+) -> Tensor | None:
+    """Guides `[B, T + noisy latents, C + 5, Y, X]` of a pass: none for committed latents, some dropped, the others
+    worn.
 
     The first chunk has one only if its first latent is given.
     """
@@ -243,7 +270,7 @@ def _guides(batch: Batch, chunk: int, given: Tensor, config: BaseTraining, gener
     B, T = guides.shape[:2]
     if chunk > 4:
         return torch.zeros(B, T + chunk, *guides.shape[2:])
-    shown = noisy_guides(guides, config, generator)
+    shown = worn_guides(guides, places, config, generator)
     kept = (torch.rand(B, 1, generator=generator) >= config.guide_drop).repeat(1, T)
     kept[:, :chunk] &= given[:, None]
     shown = shown * kept[:, :, None, None, None]
@@ -251,7 +278,13 @@ def _guides(batch: Batch, chunk: int, given: Tensor, config: BaseTraining, gener
 
 
 def base_loss(
-    model: Pocket, batch: Batch, chunk: int, config: BaseTraining, memory: MemoryConfig, generator: torch.Generator
+    model: Pocket,
+    batch: Batch,
+    chunk: int,
+    config: BaseTraining,
+    memory: MemoryConfig,
+    generator: torch.Generator,
+    mixer_of: type[TrainingMixer] = TrainingMixer,
 ) -> tuple[Tensor, dict[str, float]]:
     """Mean squared error of the velocity over every generated latent of the batch."""
     B, T = batch.latents.shape[:2]
@@ -264,9 +297,10 @@ def base_loss(
     if first == 0:
         levels[:, 0] = levels[:, 0].masked_fill(given, 0.0)
     noise = torch.randn(clean.shape, generator=generator)
-    context = noisy_context(batch.seen, config, generator)
+    places = soft_places(B, (clean.shape[-2], clean.shape[-1]), config, generator)
+    context = noisy_context(softened(batch.seen, places), config, generator)
     cameras = pocket_frustums(batch.poses, batch.poses[:, :1])
-    mixer = TrainingMixer(model, layout, cameras, (clean.shape[-2], clean.shape[-1]))
+    mixer = mixer_of(model, layout, cameras, (clean.shape[-2], clean.shape[-1]))
     refreshed = (
         torch.rand(B, 1, generator=generator) < 0.5
     )  # context re-encoded under the newest text, as after a recache
@@ -275,7 +309,7 @@ def base_loss(
     noisy = corrupt(clean, noise, levels)
     if first == 0:
         noisy[:, 0] = torch.where(given[:, None, None, None], batch.seen[:, 0], noisy[:, 0])
-    guides = _guides(batch, chunk, given, config, generator)
+    guides = _guides(batch, chunk, given, places, config, generator)
     with autocast(clean.device):
         words = model.read_prompt(batch.rows, batch.lengths, versions)
         velocity = model(

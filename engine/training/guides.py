@@ -53,8 +53,11 @@ class Calm:
 def guides_of(
     vae: Vae, head: DepthHead, latents_TCYX: Tensor, pictures_THW3: NDArray[np.uint8], poses: NDArray[np.float64]
 ) -> Guide:
-    """Guides of one clip; `pictures` are what its latents' last frames are taken to show. Latent 0 has none (zeros)."""
-    T, C, Y, X = latents_TCYX.shape
+    """Guides of one clip; `pictures` are what its latents' last frames are taken to show. Latent 0 has none (zeros).
+
+    The latents are those that the depth network reads; `vae`, which may be another, encodes what is drawn.
+    """
+    T, _, Y, X = latents_TCYX.shape
     pictures = torch.from_numpy(pictures_THW3.copy())
     depth = estimate_views(head, latents_TCYX, poses, pictures, [None] * T)
     frames = signed(pictures).to(depth.disparity.device)
@@ -62,7 +65,7 @@ def guides_of(
     H, W = frames.shape[-2:]
     parts = [
         Guide(
-            torch.zeros(1, C + COVERAGE + STALE, Y, X),
+            torch.zeros(1, vae.config.latent_channels + COVERAGE + STALE, Y, X),
             torch.zeros(1, FRAMES_PER_LATENT, 3, H, W),
             torch.zeros(1, FRAMES_PER_LATENT, H, W, dtype=torch.bool),
         )

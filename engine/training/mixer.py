@@ -17,6 +17,9 @@ from engine.attention import attend
 from engine.prope import Frustums
 from engine.transformer import QKV, Geometry, Pocket
 
+Past = tuple[list[Tensor], list[Tensor]]
+"""Positioned keys and values `[B, heads', tokens, H]` that are attended to beside a chunk's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -69,19 +72,24 @@ class TrainingMixer:
         )
         sizes = [n] * T + [n * length for _, length in layout.targets]
         qs, ks, vs = (list(x.split(sizes, 2)) for x in (q, k, v))
-        out = [self._clean(q, k, v)]
-        for i, (start, _) in enumerate(layout.targets):
-            recent = range(0 if layout.retrieved[i] is None else start - layout.recent, start)
-            keys, values = [ks[t] for t in recent], [vs[t] for t in recent]
-            reframed = self.reframed[i]
-            if reframed is not None:
-                far_k, far_v = (self._gather(x, layout.retrieved[i]) for x in (qkv.k, qkv.v))
-                keys.insert(0, self.positions.keys(far_k, reframed).transpose(1, 2))
-                values.insert(0, self.positions.values(far_v, reframed).transpose(1, 2))
+        past = [self._past(i, ks, vs, qkv) for i in range(len(layout.targets))]
+        out = [self._clean(q, k, v, past)]
+        for i, (keys, values) in enumerate(past):
             out.append(attend(qs[T + i], torch.cat([*keys, ks[T + i]], 2), torch.cat([*values, vs[T + i]], 2)))
         return self.positions.outputs(torch.cat(out, 2).transpose(1, 2), self.geometry)
 
-    def _clean(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _past(self, i: int, ks: list[Tensor], vs: list[Tensor], qkv: QKV) -> Past:
+        """What noisy chunk i sees of the clean latents."""
+        start, chosen, reframed = self.layout.targets[i][0], self.layout.retrieved[i], self.reframed[i]
+        recent = range(0 if chosen is None else start - self.layout.recent, start)
+        keys, values = [ks[t] for t in recent], [vs[t] for t in recent]
+        if reframed is not None:
+            far_k, far_v = (self._gather(x, chosen) for x in (qkv.k, qkv.v))
+            keys.insert(0, self.positions.keys(far_k, reframed).transpose(1, 2))
+            values.insert(0, self.positions.values(far_v, reframed).transpose(1, 2))
+        return keys, values
+
+    def _clean(self, q: Tensor, k: Tensor, v: Tensor, past: Sequence[Past]) -> Tensor:
         """Every committed chunk attends to itself: all chunks of the batch at once."""
         B, heads, _, H = q.shape
         rows = self.tokens * self.layout.commit

@@ -76,7 +76,7 @@ def size_of(source: GuidedClips) -> tuple[int, int]:
 
 def _scores(run: Run, averaged: Pocket, frozen: Frozen, source: GuidedClips, config: BaseTraining) -> Json:
     held_out, scores = source.clips, {}
-    config = replace(config, hidden=0.0)
+    config = replace(config, hidden=0.0, soft=0.0)
     with torch.inference_mode():
         for chunk in sorted(set(config.chunks)):
             sampler, rng = BatchSampler(source, config), random.Random(0)
@@ -114,7 +114,8 @@ def _hearing(averaged: Pocket, source: GuidedClips, config: BaseTraining) -> dic
 
 def save_strips(truth: NDArray[np.uint8], made: NDArray[np.uint8], path: Path) -> None:
     """A PNG with two rows a clip: truth, ours."""
-    rows = [np.concatenate([clips[i, f] for f in STRIP], 1) for i in range(len(truth)) for clips in (truth, made)]
+    picks = [f for f in STRIP if f < truth.shape[1]]
+    rows = [np.concatenate([clips[i, f] for f in picks], 1) for i in range(len(truth)) for clips in (truth, made)]
     Image.fromarray(np.concatenate(rows)).save(path)
 
 

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import safe_open
 from torch import Tensor
 
 from engine.checkpoint import Json, save_weights
+from engine.errors import WanderError
 from engine.precision import autocast
 from engine.training.loop import Run
 from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, group_frames
@@ -35,6 +37,14 @@ class VaeTraining:
     """Share of large pictures that are halved (the 160x96 stage)."""
     noise: float = 0.05
     pull: float = 2e-4
+
+
+def frame_shards(folder: Path) -> list[Clips]:
+    """Frames of every shard of a folder, memory-mapped as far as the format allows."""
+    found = sorted(folder.glob("clips-*.safetensors"))
+    if not found:
+        raise WanderError(f"there are 0 shards in {folder}; make some with 'launch.py data make --out {folder}'")
+    return [safe_open(path, framework="np").get_tensor("frames") for path in found]
 
 
 class CropSampler:

@@ -11,7 +11,15 @@ import torch
 
 from engine.actions import KEY_W, POCKET, POCKET_LABELS, Step, actions_from_poses, latent_poses
 from engine.memory import pocket as pocket_memory
-from engine.training.base import BaseTraining, Batch, BatchSampler, GuidedClips, base_loss
+from engine.training.base import (
+    BaseTraining,
+    Batch,
+    BatchSampler,
+    GuidedClips,
+    base_loss,
+    soft_places,
+    softened,
+)
 from engine.training.guides import Calm
 from engine.training.latents import LatentClips
 from engine.transformer import Pocket, PocketConfig
@@ -150,3 +158,41 @@ def test_what_the_guide_does_not_show_weighs_more_in_the_loss():
 
     assert loss(guides, 3.0) > 1.2 * loss(guides, 0.0)
     assert loss(torch.zeros_like(guides), 3.0) == pytest.approx(loss(torch.zeros_like(guides), 0.0))
+
+
+def test_softened_latents_move_towards_the_means_around_them_where_asked():
+    latents = torch.randn(2, 3, 4, 6, 10, generator=torch.Generator().manual_seed(0))
+    places = torch.zeros(2, 1, 1, 6, 10)
+    places[0, ..., 5:] = 1.0
+    soft = softened(latents, places)
+    assert torch.equal(soft[..., :5], latents[..., :5]) and torch.equal(soft[1], latents[1])
+    assert soft[0, 1, 2, 3, 7] == pytest.approx(float(latents[0, 1, 2, 2:5, 6:9].mean()), abs=1e-6)
+    flat = torch.full_like(latents, 3.0)
+    assert torch.allclose(softened(flat, torch.ones_like(places)), flat)
+
+
+def test_soft_places_are_smooth_patches_in_the_share_asked_for():
+    config = BaseTraining(soft=0.4)
+    places = soft_places(2000, (12, 20), config, torch.Generator().manual_seed(0))[:, 0, 0]
+    assert ((places >= 0) & (places <= 1)).all()
+    some = places.flatten(1).amax(1) > 0
+    assert float(some.float().mean()) == pytest.approx(0.4, abs=0.04)
+    soft = places[some]
+    assert soft.diff(dim=-1).abs().mean() < 0.3 * soft.std()
+    assert soft.flatten(1).amax(1).mean() > 2 * soft.mean()
+
+
+def test_context_and_guides_are_soft_and_targets_are_not():
+    """An untrained network draws its guide, the truth itself: the loss is what was taken from it."""
+    truth = torch.randn(1, 20, 4, 6, 10, generator=torch.Generator().manual_seed(0))
+    clips = replace(source(QUIET).clips, latents=truth.half())
+    guides = torch.cat([truth, torch.ones(1, 20, 4, 6, 10)], 2).half()
+    torch.manual_seed(0)
+    model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4))
+
+    def loss(soft: float) -> float:
+        config = BaseTraining(batch=4, latents=20, guide_drop=0.0, guide_noise=0.0, soft=soft, **NOTHING)  # type: ignore[arg-type]
+        batch = BatchSampler(GuidedClips(clips, guides), config).draw(random.Random(0))
+        return float(base_loss(model, batch, 4, config, pocket_memory(), torch.Generator().manual_seed(0))[0].detach())
+
+    assert loss(1.0) > 1.1 * loss(0.0)

@@ -1,0 +1,148 @@
+"""Races: one thing changed about the network, everything else equal, trained from nothing for the same time.
+
+A racer is judged by its loss on held-out clips and by what it makes one chunk ahead: every chunk of a clip is denoised
+given the true past, as in training, so the verdict needs no play and no errors add up. Results are in LOG.md.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.attention import attend
+from engine.checkpoint import Json
+from engine.evaluation.features import feature_distance, features
+from engine.flow import LEAD, SHIFT, sample, schedule
+from engine.memory import MemoryConfig
+from engine.precision import autocast
+from engine.streamer import pocket_frustums
+from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, layout_for
+from engine.training.mixer import Past, TrainingMixer
+from engine.training.rollout import STRIP, save_strips
+from engine.transformer import Pocket, PocketConfig, known_by
+from engine.vae import Vae, decode_clip
+
+CHUNK = 4
+
+
+class RecursiveMixer(TrainingMixer):
+    """Committed chunks attend to their own context as well (`commit: recursive` of the races; self-only ships).
+
+    Only for layouts whose chunks are generated as they are committed, all of them from the first.
+    """
+
+    def _clean(self, q: Tensor, k: Tensor, v: Tensor, past: Sequence[Past]) -> Tensor:
+        rows, out = self.tokens * self.layout.commit, []
+        for i, (keys, values) in enumerate(past):
+            own = slice(i * rows, (i + 1) * rows)
+            out.append(attend(q[:, :, own], torch.cat([*keys, k[:, :, own]], 2), torch.cat([*values, v[:, :, own]], 2)))
+        return torch.cat(out, 2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Racer:
+    """What is different about it."""
+
+    network: PocketConfig
+    mixer: type[TrainingMixer] = TrainingMixer
+    seed: int = 0
+
+
+def racers(latent_channels: int) -> dict[str, Racer]:
+    """All that start, by name; those of other shapes have as many parameters as `shipped`, within 4 %."""
+    shipped = PocketConfig(latent_channels=latent_channels)
+    return {
+        "shipped": Racer(network=shipped),
+        "again": Racer(network=shipped, seed=1),
+        "branch": Racer(network=replace(shipped, camera="branch")),
+        "recursive": Racer(network=shipped, mixer=RecursiveMixer),
+        "wide": Racer(network=replace(shipped, width=320, heads=5, depth=5)),
+        "deep": Racer(network=replace(shipped, width=192, heads=3, depth=15)),
+    }
+
+
+@torch.inference_mode()
+def one_chunk_ahead(
+    model: Pocket, source: GuidedClips, memory: MemoryConfig, config: BaseTraining, mixer_of: type[TrainingMixer]
+) -> Tensor:
+    """Latents `[n, T, C, Y, X]` of all clips: the first is given, every chunk is made from the true ones before it."""
+    quiet = replace(config, text_drop=0.0, unheard=0.0, ended=0.0, untouched=0.0)
+    made, generator = [], torch.Generator().manual_seed(0)
+    for clip in range(len(source.clips)):
+        batch = BatchSampler(source, quiet).of([clip], random.Random(clip))
+        clean, (B, T) = batch.latents, batch.latents.shape[:2]
+        cameras = pocket_frustums(batch.poses, batch.poses[:, :1])
+        layout = layout_for(batch.poses, CHUNK, memory)
+        mixer = mixer_of(model, layout, cameras, (clean.shape[-2], clean.shape[-1]))
+        guides = None if batch.guides is None else torch.cat([torch.zeros_like(batch.guides), batch.guides], 1)
+        words = model.read_prompt(batch.rows, batch.lengths, batch.versions.repeat(1, 2))
+
+        def velocity(x: Tensor, level: float) -> Tensor:
+            levels = torch.cat([torch.zeros(B, T + 1), torch.full((B, T - 1), level)], 1)  # noqa: B023
+            x = torch.cat([clean[:, :1], x], 1)  # noqa: B023
+            actions = batch.actions.repeat(1, 2)  # noqa: B023
+            with autocast(x.device):
+                return model(torch.cat([clean, x], 1), levels, actions, words, mixer, guides)[:, T + 1 :]  # noqa: B023
+
+        levels = schedule(4, SHIFT).tolist()
+        noises = torch.randn(4, *clean[:, 1:].shape, generator=generator)
+        renewed = 0.0 if batch.guides is None else known_by(batch.guides[:, 1:])
+        made.append(torch.cat([clean[:, :1], sample(velocity, noises, levels, LEAD, renewed)], 1))
+    return torch.cat(made)
+
+
+def judge(
+    model: Pocket,
+    vae: Vae,
+    source: GuidedClips,
+    truth: NDArray[np.uint8],
+    memory: MemoryConfig,
+    config: BaseTraining,
+    mixer_of: type[TrainingMixer],
+    strips: Path,
+) -> Json:
+    """Loss at fixed noise of each chunk length; PSNR in dB, DFD and gradient energy of what is made one chunk ahead and
+    of what the autoencoder alone leaves, against true frames `[n, F, H, W, 3]`; a PNG of strips."""
+    scores: Json = {}
+    plain = replace(config, hidden=0.0, soft=0.0)
+    with torch.inference_mode():
+        for chunk in sorted(set(config.chunks)):
+            rng, generator = random.Random(0), torch.Generator().manual_seed(0)
+            batches = [BatchSampler(source, plain).draw(rng) for _ in range(4)]
+            losses = [float(base_loss(model, b, chunk, plain, memory, generator, mixer_of)[0]) for b in batches]
+            scores[f"loss{chunk}"] = round(float(np.mean(losses)), 4)
+        latents = {
+            "made": one_chunk_ahead(model, source, memory, config, mixer_of),
+            "autoencoder": source.clips.latents[:, : config.latents].float(),
+        }
+        truth = truth[:, : 4 * (config.latents - 1) + 1]
+        films = {
+            name: np.concatenate([decode_clip(vae, clip[None]).numpy() for clip in z]) for name, z in latents.items()
+        }
+    scores |= {name: compared(frames, truth) for name, frames in films.items()}
+    save_strips(truth[:6], films["made"][:6], strips)
+    return scores
+
+
+def compared(made: NDArray[np.uint8], truth: NDArray[np.uint8]) -> Json:
+    """Means over clips and frames but the first: PSNR in dB, DFD of every eighth, gradient energy as a share."""
+    error = np.square(made[:, 1:].astype(np.float32) - truth[:, 1:]).mean((2, 3, 4))
+    distance = [feature_distance(features(a[8::8]), features(b[8::8])).mean() for a, b in zip(made, truth, strict=True)]
+    return {
+        "psnr": round(float((10 * np.log10(255**2 / np.maximum(error, 1e-3))).mean()), 2),
+        "dfd": round(float(np.mean(distance)), 3),
+        "gradient": round(_energy(made) / _energy(truth), 3),
+    }
+
+
+def _energy(frames: NDArray[np.uint8]) -> float:
+    """Mean squared difference of neighbouring pixels of the frames in `STRIP`."""
+    some = frames[:, [f for f in STRIP if 0 < f < frames.shape[1]]].astype(np.float32)
+    return float(np.square(np.diff(some, axis=2)).mean() + np.square(np.diff(some, axis=3)).mean())

@@ -1,0 +1,121 @@
+"""Races: one thing differs, and the verdict depends on the true past alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from engine import train
+from engine.actions import KEY_RIGHT, KEY_W, POCKET, POCKET_LABELS, Step, actions_from_poses, frame_poses, latent_poses
+from engine.errors import WanderError
+from engine.memory import pocket as pocket_memory
+from engine.streamer import pocket_frustums
+from engine.training.base import BaseTraining, GuidedClips, layout_for
+from engine.training.latents import LatentClips, encode_shards
+from engine.training.mixer import TrainingMixer
+from engine.training.race import RecursiveMixer, one_chunk_ahead, racers
+from engine.transformer import Pocket
+from engine.weights import latents_of, load_vae
+from tests.engine.tiny import tiny_pocket
+
+LATENTS = 20
+POSES = latent_poses([Step(keys=KEY_W | KEY_RIGHT)] * (LATENTS - 1), POCKET)
+ABOUT = {"captions": {"en": ["a village"], "zh": ["村庄"]}, "events": []}
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch):
+    """In float32 on every machine."""
+    monkeypatch.setattr("engine.precision.compute_dtype", lambda device_type: torch.float32)
+
+
+def clean_keys(mixer_of: type[TrainingMixer], latents: torch.Tensor) -> torch.Tensor:
+    """What a network makes of the committed latents `[1, T, C, Y, X]` themselves."""
+    model = tiny_pocket()
+    layout = layout_for(POSES[None], 4, pocket_memory())
+    mixer = mixer_of(model, layout, pocket_frustums(POSES[None], POSES[None, :1]), (2, 4))
+    actions, words = (
+        torch.zeros(1, 2 * LATENTS, dtype=torch.long),
+        model.read_prompt(torch.zeros(1, 0, 512), torch.zeros(1)),
+    )
+    both = torch.cat([latents, torch.zeros_like(latents)], 1)
+    return model(both, torch.zeros(1, 2 * LATENTS), actions, words, mixer)[:, :LATENTS]
+
+
+def changed_by(mixer_of: type[TrainingMixer], latent: int) -> list[bool]:
+    """Which chunks of committed latents change when one latent does."""
+    latents = torch.randn(1, LATENTS, 4, 2, 4, generator=torch.Generator().manual_seed(0))
+    other = latents.clone()
+    other[:, latent] += 1.0
+    change = (clean_keys(mixer_of, latents) - clean_keys(mixer_of, other)).abs().amax((2, 3, 4)).unflatten(1, (-1, 4))
+    return (change.amax(2)[0] > 1e-6).tolist()
+
+
+def test_self_only_commit_depends_on_its_own_chunk_and_recursive_commit_on_its_past():
+    assert changed_by(TrainingMixer, 5) == [False, True, False, False, False]
+    assert changed_by(RecursiveMixer, 5) == [False, True, True, True, True]
+
+
+def test_racers_of_another_shape_are_as_large_as_what_ships():
+    found = {name: sum(p.numel() for p in Pocket(racer.network).parameters()) for name, racer in racers(32).items()}
+    for name in ("wide", "deep", "recursive"):
+        assert found[name] == pytest.approx(found["shipped"], rel=0.04), name
+
+
+def test_each_chunk_is_made_from_the_true_ones_before_it_alone():
+    latents = torch.randn(1, LATENTS, 4, 2, 4, generator=torch.Generator().manual_seed(0)).half()
+    actions = torch.from_numpy(actions_from_poses(POSES, POCKET_LABELS))[None]
+    clips = LatentClips(latents, POSES[None], actions, [ABOUT])
+    config, memory = BaseTraining(latents=LATENTS), pocket_memory()
+
+    def made(latents: torch.Tensor) -> torch.Tensor:
+        source = GuidedClips(replace(clips, latents=latents), None)
+        return one_chunk_ahead(tiny_pocket(), source, memory, config, TrainingMixer)
+
+    other = latents.clone()
+    other[:, 9] += 1.0
+    before, after = made(latents), made(other)
+    assert torch.equal(before[:, 0], latents[:, 0].float()) and torch.equal(before[:, :12], after[:, :12])
+    assert not torch.allclose(before[:, 12:], after[:, 12:])
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two clips of noise: frames, and their latents."""
+    folder = tmp_path_factory.mktemp("race")
+    frames, latents = folder / "frames", folder / "latents"
+    frames.mkdir()
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 33, 96, 160, 3), dtype=np.uint8)
+    poses = np.stack([frame_poses([Step(keys=KEY_W)] * 8, POCKET).astype(np.float32)] * 2)
+    save_file({"frames": pictures, "poses": poses}, frames / "clips-00000.safetensors")
+    (frames / "clips-00000.json").write_text(json.dumps({"clips": [ABOUT, ABOUT]}))
+    encode_shards(load_vae(), latents_of(), frames, latents)
+    return frames, latents
+
+
+def run(stage: str, out: Path, folders: tuple[Path, Path], *more: str) -> list[str]:
+    frames, latents = map(str, folders)
+    said: list[str] = []
+    common = ["--data", latents, "--frames", frames, "--heldout", latents, "--heldout-frames", frames]
+    size = ["--minutes", "0.01", "--batch", "1", "--latents", "8", "--out", str(out)]
+    train.main([stage, *common, *size, *more], said.append)
+    return said
+
+
+def test_a_test_of_channels_trains_an_autoencoder_and_a_transformer_and_judges_both(tmp_path, folders):
+    said = run("channels", tmp_path, folders, "--channels", "16")
+    verdict = json.loads(said[-1])["evaluation"]
+    assert {"loss1", "loss2", "loss4", "made", "autoencoder"} == set(verdict)
+    assert all(np.isfinite(list(verdict[name].values())).all() for name in ("made", "autoencoder"))
+    assert list((tmp_path / "base").glob("step*.png")) and list((tmp_path / "vae").glob("step*.png"))
+
+
+def test_an_unknown_racer_is_a_sentence(tmp_path, folders):
+    with pytest.raises(WanderError, match=r"there are 6 racers, and slow is none; give --racer shipped\|again"):
+        run("race", tmp_path, folders, "--racer", "slow")
