@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--depth", action="store_true", help="keep true depth as well")
     make.add_argument("--biome", action="append", default=[], choices=tuple(BIOMES), help="only this; may be repeated")
     half = actions.add_parser("halve", help="the clips of a folder at half the size")
-    half.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of shards")
+    half.add_argument("--data", type=shards, required=True, metavar="DIR", help="folder of shards")
     half.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the smaller ones")
     preview = actions.add_parser("preview", help="walk through a world with the explorer's keys")
     preview.add_argument("--biome", choices=tuple(BIOMES), help="kind of place (drawn from the seed)")
@@ -40,6 +40,13 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"it is {text}; give a whole number of at least 1")
     return int(text)
+
+
+def shards(text: str) -> Path:
+    """A folder with finished shards."""
+    if not any(Path(text).glob("clips-*.json")):
+        raise argparse.ArgumentTypeError(f"there are 0 complete shards in {text}; make some with 'launch.py data make'")
+    return Path(text)
 
 
 def share(text: str) -> float:

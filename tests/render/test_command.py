@@ -22,3 +22,10 @@ def test_what_cannot_be_made_is_refused_before_anything_is_drawn(wrong, capsys):
 def test_both_actions_draw_the_same_world_by_default():
     make, preview = parser().parse_args(["make", "--out", "x"]), parser().parse_args(["preview"])
     assert (make.seed, make.split, make.size) == (preview.seed, preview.split, preview.size)
+
+
+def test_halving_a_folder_without_shards_is_refused_with_a_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parser().parse_args(["halve", "--data", str(tmp_path), "--out", str(tmp_path / "small")])
+    assert stopped.value.code == 2
+    assert f"there are 0 complete shards in {tmp_path}; make some with 'launch.py data make'" in capsys.readouterr().err
