@@ -7,7 +7,7 @@ import random
 import numpy as np
 import torch
 
-from engine.compositor import AGREE_ON_CHANGE, Compositor, CompositorConfig
+from engine.compositor import AGREE_ON_CHANGE, Compositor, CompositorConfig, softness
 from engine.training.adversary import Critic, Sharpness
 from engine.training.compositor import CompositorTraining, Samples, loss_of
 from tests.engine.tiny import play, tiny_weights, tiny_world
@@ -31,13 +31,13 @@ def test_where_covered_an_untrained_compositor_leans_to_the_drawn_frames():
 
 def test_what_decoder_and_drawing_agree_on_is_shown_exactly_as_drawn():
     drawn = frames(1)
-    blurred = torch.nn.functional.avg_pool2d(drawn.flatten(0, 1), 5, 1, 2, count_include_pad=False).view_as(drawn)
     model = Compositor(CompositorConfig(width=8))
     torch.nn.init.normal_(model.head.weight)
     flat = drawn * 0.02
     covered = torch.ones(1, 4, 16, 32, dtype=torch.bool)
     assert torch.equal(model(flat + 0.05, flat, covered), flat)
-    assert ((model(blurred, drawn, covered) - drawn).abs() <= (blurred - drawn).abs() + 1e-6).all()
+    soft = blurred(drawn)
+    assert ((model(soft, drawn, covered) - drawn).abs() <= (soft - drawn).abs() + 1e-6).all()
 
 
 def test_while_words_are_new_a_small_change_of_light_is_shown():
@@ -69,6 +69,32 @@ def test_a_steady_light_is_that_of_the_drawing_even_where_nothing_is_drawn():
     assert (model(dusk, drawn, covered, steady=True) - 0.5).abs().mean() < 0.05
     nowhere = torch.zeros_like(covered)
     assert torch.equal(model(dusk, drawn, nowhere, steady=True), dusk)
+
+
+def blurred(sharp: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.avg_pool2d(sharp.flatten(0, 1), 5, 1, 2, count_include_pad=False).view_as(sharp)
+
+
+def test_a_drawing_is_soft_where_what_is_decoded_has_several_times_its_detail():
+    sharp = frames(1)
+    assert (softness(blurred(sharp), sharp) == 1).all()
+    assert (softness(sharp, blurred(sharp)) == 0).all() and (softness(sharp, 1.1 * sharp) == 0).all()
+    half = torch.where(torch.arange(32) < 16, sharp, blurred(sharp))
+    found = softness(half, sharp)
+    assert (found[..., :4] == 0).all() and (found[..., -4:] == 1).all()
+
+
+def test_noise_of_a_step_or_two_of_the_screen_makes_no_flat_drawing_soft():
+    flat = torch.zeros(1, 4, 3, 16, 32)
+    assert (softness(flat, flat + 0.01 * frames(1)) == 0).all()
+
+
+def test_a_soft_drawing_gives_way_to_what_is_decoded_and_then_stays():
+    sharp, covered = 0.3 * frames(1), torch.ones(1, 4, 16, 32, dtype=torch.bool)
+    model = Compositor(CompositorConfig(width=8))
+    shown = model(sharp, blurred(sharp), covered)
+    assert torch.allclose(shown, sharp, atol=1e-6)
+    assert torch.equal(model(blurred(sharp), shown, covered), shown)
 
 
 def test_it_learns_which_of_the_two_is_right(tmp_path):
