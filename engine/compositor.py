@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.joining import FOLD, fold, join, lacking, lit
 from engine.vae import FRAMES_PER_LATENT, Residual
 
-_FOLD = 4
 AGREE, AGREE_ON_CHANGE, AGREE_STANDING = 0.1, 0.02, 0.4
 """Difference of local means, in units of [-1, 1], up to which decoded and drawn frames agree; the second while words
 are new, since a shower or the dusk may change every pixel by less than the first; the third while the camera stands
@@ -43,7 +43,7 @@ class Compositor(nn.Module):
     def __init__(self, config: CompositorConfig) -> None:
         super().__init__()
         self.config = config
-        cells, frames = _FOLD**2, FRAMES_PER_LATENT
+        cells, frames = FOLD**2, FRAMES_PER_LATENT
         self.stem = nn.Conv2d(cells * frames * 7, config.width, 1)
         self.body = nn.Sequential(Residual(config.width), Residual(config.width))
         self.head = nn.Conv2d(config.width, cells * frames * 4, 3, padding=1)
@@ -58,74 +58,109 @@ class Compositor(nn.Module):
 
         Where the light is `steady`, the decoded frames first take on that of the drawn ones.
         """
+        if steady and decoded.device.type == "cpu" and not torch.is_grad_enabled():
+            parts = zip(decoded, drawn, covered, strict=True)
+            return torch.stack([self._compiled(*part, agree) for part in parts])
         shown = covered.to(decoded.dtype)[:, :, None]
         if steady:
-            decoded = decoded + light_between(decoded, drawn, shown)
+            light = light_between(*_lacking(decoded, drawn, shown))
+            decoded = decoded + _wide(light, decoded).to(decoded.dtype)
         difference = (drawn - decoded) * shown
         x = torch.cat([decoded, difference.to(decoded.dtype), shown], 2).flatten(1, 2)
-        y = F.pixel_shuffle(self.head(self.body(self.stem(F.pixel_unshuffle(x, _FOLD)))), _FOLD).contiguous()
+        y = F.pixel_shuffle(self._told(F.pixel_unshuffle(x, FOLD)), FOLD).contiguous()
         correction, trust = y.unflatten(1, (FRAMES_PER_LATENT, 4)).split((3, 1), 2)
         joined = decoded + torch.sigmoid(trust + _TRUST) * difference + correction
         known = torch.maximum(torch.minimum(joined, torch.maximum(decoded, drawn)), torch.minimum(decoded, drawn))
-        known = drawn + disagreement(difference, agree) * (known - drawn)
-        known = known + softness(drawn, decoded) * (decoded - known)
+        known = drawn + _wide(disagreement(_cells(difference), agree), known) * (known - drawn)
+        known = known + _wide(softness(_detail(drawn), _detail(decoded)), known) * (decoded - known)
         if not steady:
             joined = joined + _continued((known - decoded) * shown, shown)
         return torch.where(shown > 0, known, joined)
 
+    def _told(self, folded: Tensor) -> Tensor:
+        """What the network says of folded frames `[B, 448, H / 4, W / 4]`: correction and trust, folded as well."""
+        return self.head(self.body(self.stem(folded)))
+
+    def _compiled(self, decoded: Tensor, drawn: Tensor, covered: Tensor, agree: float) -> Tensor:
+        """A steady composition of one latent on a CPU: see `engine.joining`."""
+        blurred, known, mask = decoded.float().contiguous().numpy(), drawn.float().contiguous().numpy(), covered.numpy()
+        lack, share = map(torch.from_numpy, lacking(blurred, known, mask, _light_cell(decoded)))
+        frames = lit(blurred, light_between(lack, share[:, None]).numpy())
+        folded, differ, detail = fold(frames, known, mask)
+        told = self._told(torch.from_numpy(folded).permute(2, 0, 1)[None]).float()[0].permute(1, 2, 0)
+        apart = disagreement(torch.from_numpy(differ), agree)[:, 0]
+        soft = softness(*torch.from_numpy(detail)[:, :, None])[:, 0]
+        return torch.from_numpy(
+            join(told.contiguous().numpy(), frames, known, mask, apart.numpy(), soft.numpy(), _TRUST)
+        )
+
 
 def disagreement(difference: Tensor, agree: float) -> Tensor:
-    """0 where decoded and drawn frames agree, 1 where they don't, of differences `[B, 4, 3, H, W]`: `[B, 4, 1, H, W]`.
+    """0 where decoded and drawn frames agree, 1 where they don't, of their differences in cells, as `_cells` gives
+    them: `[N, 3, h, w]` -> `[N, 1, h, w]`.
 
     They agree where their means around a pixel do, up to `agree`, since a decoded edge is blurred but keeps its mean.
     What agrees is shown as it is drawn, exactly: a picture that stands still would otherwise be corrected again every
     chunk.
     """
-    mean = _means(difference).abs().amax(1, keepdim=True)
-    return _wide(((mean - agree) / agree).clamp(0, 1), difference)
+    mean = _around(difference).abs().amax(1, keepdim=True)
+    return ((mean - agree) / agree).clamp(0, 1)
 
 
 def softness(drawn: Tensor, decoded: Tensor) -> Tensor:
-    """1 where the drawn frames `[B, 4, 3, H, W]` lack the detail of the decoded ones, 0 where they have as much:
-    `[B, 4, 1, H, W]`.
+    """1 where drawn frames lack the detail of the decoded ones, 0 where they have as much: of the detail of both in
+    cells, `[N, 1, h, w]` -> the same shape.
 
     What was invented as haze would otherwise be shown as haze for ever, however well it is made again. Decoding blurs
     what is sharp, so a drawing that once had the decoder's detail is never soft beside it.
     """
-    ratio = (_detail(decoded) + _NO_DETAIL) / (_detail(drawn) + _NO_DETAIL)
-    return _wide(((ratio - _SOFT) / (_SOFTEST - _SOFT)).clamp(0, 1), drawn)
+    ratio = (_around(decoded) + _NO_DETAIL) / (_around(drawn) + _NO_DETAIL)
+    return ((ratio - _SOFT) / (_SOFTEST - _SOFT)).clamp(0, 1)
 
 
-def _detail(frames: Tensor) -> Tensor:
-    """Squared differences of neighbouring pixels' brightness around each pixel, see `_means`."""
-    bright = frames.mean(2, keepdim=True)
-    across, down = bright.diff(dim=-1), bright.diff(dim=-2)
-    return _means(F.pad(across.square(), (0, 1)) + F.pad(down.square(), (0, 0, 0, 1)))
-
-
-def light_between(decoded: Tensor, drawn: Tensor, shown: Tensor) -> Tensor:
-    """What frames `[B, 4, 3, H, W]` lack of the light of the drawn ones: their smooth difference where those are
-    `shown` `[B, 4, 1, H, W]`, over about a quarter of the picture, continued where they are not."""
-    cell = max(decoded.shape[-1] // 40, 1)
+def light_between(lack: Tensor, shown: Tensor) -> Tensor:
+    """What decoded frames lack of the light of the drawn ones, smooth over about a quarter of the picture and continued
+    where nothing is shown: of what they lack in cells where it is `shown`, `[N, 3, h, w]` and `[N, 1, h, w]`."""
 
     def smooth(x: Tensor) -> Tensor:
-        small = F.avg_pool2d(x.float().flatten(0, 1), cell)
-        return F.avg_pool2d(small, 9, 1, 4, count_include_pad=False)
+        return F.avg_pool2d(x, 9, 1, 4, count_include_pad=False)
 
-    light = smooth((drawn - decoded) * shown) / smooth(shown).clamp_min(0.05)
-    return _wide(light, decoded).to(decoded.dtype)
+    return smooth(lack) / smooth(shown).clamp_min(0.05)
+
+
+def _light_cell(frames: Tensor) -> int:
+    """Pixels a side of the cells that light is measured in."""
+    return max(frames.shape[-1] // 40, 1)
+
+
+def _lacking(decoded: Tensor, drawn: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
+    """What `light_between` reads, of frames `[B, 4, 3, H, W]`."""
+    cell = _light_cell(decoded)
+    lack, share = (F.avg_pool2d(x.float().flatten(0, 1), cell) for x in ((drawn - decoded) * shown, shown))
+    return lack, share
 
 
 def _continued(change: Tensor, shown: Tensor) -> Tensor:
     """What was changed where something is `shown` `[B, 4, 1, H, W]`, continued over seams and the edges of holes, so
     that a new light doesn't leave the old one there: changes `[B, 4, 3, H, W]` -> the same shape, 0 inside holes."""
-    return _wide(_means(change) / _means(shown).clamp_min(0.5), change)
+    return _wide(_around(_cells(change)) / _around(_cells(shown)).clamp_min(0.5), change)
 
 
-def _means(x_B4CHW: Tensor) -> Tensor:
-    """Means of about 12x12 pixels (of those inside the picture), at a quarter of the size, `[4 B, C, H / 4, W / 4]`."""
-    small = F.avg_pool2d(x_B4CHW.float().flatten(0, 1), _FOLD)
-    return F.avg_pool2d(small, 3, 1, 1, count_include_pad=False)
+def _detail(frames: Tensor) -> Tensor:
+    """Squared differences of neighbouring pixels' brightness, as `_cells` gives them, `[4 B, 1, H / 4, W / 4]`."""
+    bright = frames.mean(2, keepdim=True)
+    across, down = bright.diff(dim=-1), bright.diff(dim=-2)
+    return _cells(F.pad(across.square(), (0, 1)) + F.pad(down.square(), (0, 0, 0, 1)))
+
+
+def _cells(x_B4CHW: Tensor) -> Tensor:
+    """Means of 4x4 pixels, `[4 B, C, H / 4, W / 4]`."""
+    return F.avg_pool2d(x_B4CHW.float().flatten(0, 1), FOLD)
+
+
+def _around(cells: Tensor) -> Tensor:
+    """Means of 3x3 cells `[N, C, h, w]` (of those inside the picture)."""
+    return F.avg_pool2d(cells, 3, 1, 1, count_include_pad=False)
 
 
 def _wide(small: Tensor, like_B4CHW: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ SAME, SAME_AT_LEAST = 0.15, 0.004
 
 Floats = NDArray[np.float32]
 
-_THREADS = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="drawing")
+THREADS = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="drawing")
 
 
 @njit(inline="always")
@@ -196,6 +196,69 @@ def _tidy(out, near, origin, before, sums):  # pragma: no cover
     return total
 
 
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
+def _halve(picture, known, small, seen):  # pragma: no cover
+    """Means `small` `[3, h, w]` of the known pixels of 2x2, and where there is one, `seen` `[h, w]`."""
+    H, W = known.shape
+    for y in range(seen.shape[0]):
+        for x in range(seen.shape[1]):
+            red = green = blue = np.float32(0.0)
+            count = 0
+            for i in range(2 * y, min(2 * y + 2, H)):
+                for j in range(2 * x, min(2 * x + 2, W)):
+                    if known[i, j]:
+                        red += picture[0, i, j]
+                        green += picture[1, i, j]
+                        blue += picture[2, i, j]
+                        count += 1
+            seen[y, x] = count > 0
+            most = max(count, 1)
+            small[0, y, x], small[1, y, x], small[2, y, x] = red / most, green / most, blue / most
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
+def _continue(picture, known, small):  # pragma: no cover
+    """Gives unknown pixels what a picture of half the size shows there, smoothly enlarged."""
+    (H, W), (h, w) = known.shape, small.shape[1:]
+    half, one = np.float32(0.5), np.float32(1.0)
+    for i in range(H):
+        y = max((np.float32(i) + half) * half - half, np.float32(0.0))
+        top = int(y)
+        bottom, down = min(top + 1, h - 1), y - np.float32(top)
+        for j in range(W):
+            if known[i, j]:
+                continue
+            x = max((np.float32(j) + half) * half - half, np.float32(0.0))
+            left = int(x)
+            right, across = min(left + 1, w - 1), x - np.float32(left)
+            for c in range(3):
+                above = small[c, top, left] * (one - across) + small[c, top, right] * across
+                below = small[c, bottom, left] * (one - across) + small[c, bottom, right] * across
+                picture[c, i, j] = above * (one - down) + below * down
+
+
+def _fill(picture: Floats, known: NDArray[np.bool_]) -> None:
+    """Continues the known pixels `[H, W]` of a picture `[3, H, W]` smoothly over the others, in place."""
+    H, W = known.shape
+    if min(H, W) < 2:
+        mean = picture[:, known].mean(1) if known.any() else np.zeros(3, np.float32)
+        picture[:, ~known] = mean[:, None]
+        return
+    small, seen = (
+        np.empty((3, (H + 1) // 2, (W + 1) // 2), np.float32),
+        np.empty(((H + 1) // 2, (W + 1) // 2), np.bool_),
+    )
+    _halve(picture, known, small, seen)
+    _fill(small, seen)
+    _continue(picture, known, small)
+
+
+def fill(pictures: Floats, known: NDArray[np.bool_]) -> None:
+    """Of pictures `[V, 3, H, W]` the unknown pixels (`known` `[V, H, W]` is false) continue the others smoothly, in
+    place: `engine.guide.fill`."""
+    list(THREADS.map(_fill, pictures, known))
+
+
 def draw(
     pictures: Sequence[Floats],
     disparities: Sequence[Floats],
@@ -228,13 +291,11 @@ def draw(
         for s, (picture, disparity) in enumerate(zip(pictures, disparities, strict=True)):
             _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, widest, splatted)
             _close(splatted, buffer)
-            _look_up(
-                picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, s, out[v], near[v], origin[v]
-            )
+            _look_up(picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, s, out[v], near[v], origin[v])
             if _tidy(out[v], near[v], origin[v], before, sums) > enough * H * W:
                 return
 
-    list(_THREADS.map(view, range(V)))
+    list(THREADS.map(view, range(V)))
     return out, origin, near
 
 
@@ -244,3 +305,4 @@ def warm_up() -> None:
     camera = np.eye(4)[None, None]
     draw([picture], [disparity], [disparity > 0], camera, camera, (1.0, 1.0), depths=(0.1, 10.0), reach=0.5,
          magnified=2.0, enough=1.0)  # fmt: skip
+    fill(picture[None], disparity[None] > 0)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from engine.actions import heading, turn
 from engine.drawing import AROUND, SAME, SAME_AT_LEAST, SURROUNDED, draw
+from engine.drawing import fill as fill_on_cpu
 from engine.geometry import Lens, rigid_inverse
 from engine.precision import autocast
 from engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, Vae
@@ -185,7 +186,11 @@ def look(
         current = (origin >= 0) & ~old
         beside = F.max_pool2d(current.float()[:, None], 2 * _RIM + 1, 1, _RIM)[:, 0] > 0
         origin = torch.where(old & beside, -1, origin)
-    return fill(picture, (origin >= 0)[:, None].float()), origin
+    known = origin >= 0
+    if picture.device.type != "cpu":
+        return fill(picture, known[:, None].float()), origin
+    fill_on_cpu(picture.numpy(), known.numpy())
+    return picture, origin
 
 
 def look_once(source: Surface, world_from_camera: NDArray[np.float64], lens: Lens) -> Seen:

@@ -164,13 +164,14 @@ def open_world(
 
 def _pocket(size: tuple[int, int] | None, *, draws: bool) -> PocketWeights:
     """The networks, and what else takes time once a process, where words are read and guides drawn."""
-    from engine.drawing import warm_up
+    from engine import drawing, joining
     from engine.text import load_encoder
     from engine.weights import load_pocket
 
     if draws:
         load_encoder()
-        warm_up()
+        drawing.warm_up()
+        joining.warm_up()
     return load_pocket(size=size)
 
 

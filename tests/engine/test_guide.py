@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.actions import KEY_D, KEY_LEFT, KEY_RIGHT, KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
 from engine.depth import ground_disparity
 from engine.drawing import _tidy
+from engine.drawing import fill as fill_on_cpu
 from engine.flow import sample
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through, make_guide, tidy
@@ -126,6 +127,17 @@ def test_holes_continue_what_is_around_them_and_known_pixels_stay():
     filled = fill(picture, known)
     assert torch.equal(filled * known, picture * known)
     assert filled.min() >= 0 and filled.max() <= 1
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(48, 80), (13, 7), (1, 5), (2, 3)])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+def test_filling_compiled_is_filling_with_tensors(rows: int, columns: int, share: float):
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(3, 3, rows, columns, generator=generator)
+    known = torch.rand(3, rows, columns, generator=generator) < share
+    filled = pictures.clone()
+    fill_on_cpu(filled.numpy(), known.numpy())
+    assert torch.allclose(filled, fill(pictures, known[:, None].float()), atol=1e-5)
 
 
 def test_the_newest_and_every_fourth_latent_before_it_are_lifted():
