@@ -159,7 +159,8 @@ def lacking(decoded: Floats, drawn: Floats, covered: Mask, cell: int) -> tuple[F
     F, H, W = covered.shape
     lack, known = np.zeros((F, 3, H // cell, W // cell), np.float32), np.zeros((F, H // cell, W // cell), np.float32)
     _in_bands(H // cell, lambda first, last: _lacking(decoded, drawn, covered, cell, first, last, lack, known))
-    return lack / cell**2, known / cell**2
+    share = np.float32(1 / cell**2)
+    return share * lack, share * known
 
 
 def lit(decoded: Floats, light: Floats) -> Floats:
