@@ -21,11 +21,6 @@ AGREE, AGREE_ON_CHANGE, AGREE_STANDING = 0.1, 0.02, 0.4
 """Difference of local means, in units of [-1, 1], up to which decoded and drawn frames agree; the second while words
 are new, since a shower or the dusk may change every pixel by less than the first; the third while the camera stands
 and no words are new, since little changes then, and what is wrong would be believed a little more every chunk."""
-_SOFT, _SOFTEST = 1.5, 3.0
-"""How many times more detail the decoded frames must have than the drawn ones for those to count as soft, and to be
-replaced."""
-_NO_DETAIL = 4e-4
-"""Detail (squared difference of neighbours, in units of [-1, 1]) that is none: noise in flat places."""
 _TRUST = 1.0
 """Logit of how far an untrained compositor believes the guide where it covers a pixel."""
 
@@ -72,7 +67,6 @@ class Compositor(nn.Module):
         joined = decoded + torch.sigmoid(trust + _TRUST) * difference + correction
         known = torch.maximum(torch.minimum(joined, torch.maximum(decoded, drawn)), torch.minimum(decoded, drawn))
         known = drawn + _wide(disagreement(_cells(difference), agree), known) * (known - drawn)
-        known = known + _wide(softness(_detail(drawn), _detail(decoded)), known) * (decoded - known)
         if not steady:
             joined = joined + _continued((known - decoded) * shown, shown)
         return torch.where(shown > 0, known, joined)
@@ -86,13 +80,10 @@ class Compositor(nn.Module):
         blurred, known, mask = decoded.float().contiguous().numpy(), drawn.float().contiguous().numpy(), covered.numpy()
         lack, share = map(torch.from_numpy, lacking(blurred, known, mask, _light_cell(decoded)))
         frames = lit(blurred, light_between(lack, share[:, None]).numpy())
-        folded, differ, detail = fold(frames, known, mask)
+        folded, differ = fold(frames, known, mask)
         told = self._told(torch.from_numpy(folded).permute(2, 0, 1)[None]).float()[0].permute(1, 2, 0)
         apart = disagreement(torch.from_numpy(differ), agree)[:, 0]
-        soft = softness(*torch.from_numpy(detail)[:, :, None])[:, 0]
-        return torch.from_numpy(
-            join(told.contiguous().numpy(), frames, known, mask, apart.numpy(), soft.numpy(), _TRUST)
-        )
+        return torch.from_numpy(join(told.contiguous().numpy(), frames, known, mask, apart.numpy(), _TRUST))
 
 
 def disagreement(difference: Tensor, agree: float) -> Tensor:
@@ -105,17 +96,6 @@ def disagreement(difference: Tensor, agree: float) -> Tensor:
     """
     mean = _around(difference).abs().amax(1, keepdim=True)
     return ((mean - agree) / agree).clamp(0, 1)
-
-
-def softness(drawn: Tensor, decoded: Tensor) -> Tensor:
-    """1 where drawn frames lack the detail of the decoded ones, 0 where they have as much: of the detail of both in
-    cells, `[N, 1, h, w]` -> the same shape.
-
-    What was invented as haze would otherwise be shown as haze for ever, however well it is made again. Decoding blurs
-    what is sharp, so a drawing that once had the decoder's detail is never soft beside it.
-    """
-    ratio = (_around(decoded) + _NO_DETAIL) / (_around(drawn) + _NO_DETAIL)
-    return ((ratio - _SOFT) / (_SOFTEST - _SOFT)).clamp(0, 1)
 
 
 def light_between(lack: Tensor, shown: Tensor) -> Tensor:
@@ -144,13 +124,6 @@ def _continued(change: Tensor, shown: Tensor) -> Tensor:
     """What was changed where something is `shown` `[B, 4, 1, H, W]`, continued over seams and the edges of holes, so
     that a new light doesn't leave the old one there: changes `[B, 4, 3, H, W]` -> the same shape, 0 inside holes."""
     return _wide(_around(_cells(change)) / _around(_cells(shown)).clamp_min(0.5), change)
-
-
-def _detail(frames: Tensor) -> Tensor:
-    """Squared differences of neighbouring pixels' brightness, as `_cells` gives them, `[4 B, 1, H / 4, W / 4]`."""
-    bright = frames.mean(2, keepdim=True)
-    across, down = bright.diff(dim=-1), bright.diff(dim=-2)
-    return _cells(F.pad(across.square(), (0, 1)) + F.pad(down.square(), (0, 0, 0, 1)))
 
 
 def _cells(x_B4CHW: Tensor) -> Tensor:

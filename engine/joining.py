@@ -73,29 +73,11 @@ def _lit(decoded, light, first, last, out):  # pragma: no cover
                     out[f, c, i, j] = decoded[f, c, i, j] + _mixed(small, top, bottom, down, left, right, across)
 
 
-@njit(inline="always")
-def _bright(frames, f, i, j):  # pragma: no cover
-    return (frames[f, 0, i, j] + frames[f, 1, i, j] + frames[f, 2, i, j]) / np.float32(3.0)
-
-
-@njit(inline="always")
-def _step(frames, f, i, j, H, W):  # pragma: no cover
-    """Squared differences of a pixel's brightness from that of the next ones."""
-    here = _bright(frames, f, i, j)
-    found = np.float32(0.0)
-    if j + 1 < W:
-        found += (_bright(frames, f, i, j + 1) - here) ** 2
-    if i + 1 < H:
-        found += (_bright(frames, f, i + 1, j) - here) ** 2
-    return found
-
-
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
-def _fold(decoded, drawn, covered, first, last, folded, differ, detail):  # pragma: no cover
+def _fold(decoded, drawn, covered, first, last, folded, differ):  # pragma: no cover
     """Rows of cells `first` to `last` of what the network sees, `folded` `[h, w, 7 F FOLD^2]` (decoded, difference and
-    coverage of each frame, as `pixel_unshuffle` orders them), and means over cells: differences `[F, 3, h, w]` and
-    `detail` `[2, F, h, w]` of drawn and decoded frames."""
-    F, _, H, W = decoded.shape
+    coverage of each frame, as `pixel_unshuffle` orders them), and mean differences over cells `[F, 3, h, w]`."""
+    F, W = len(decoded), decoded.shape[3]
     cells = FOLD * FOLD
     share = np.float32(1.0) / np.float32(cells)
     for y in range(first, last):
@@ -112,14 +94,12 @@ def _fold(decoded, drawn, covered, first, last, folded, differ, detail):  # prag
                             folded[y, x, (f * 7 + 3 + c) * cells + sub] = difference
                             differ[f, c, y, x] += difference * share
                         folded[y, x, (f * 7 + 6) * cells + sub] = shown
-                        detail[0, f, y, x] += _step(drawn, f, i, j, H, W) * share
-                        detail[1, f, y, x] += _step(decoded, f, i, j, H, W) * share
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
-def _join(told, decoded, drawn, covered, disagree, soft, trust, first, last, out):  # pragma: no cover
+def _join(told, decoded, drawn, covered, disagree, trust, first, last, out):  # pragma: no cover
     """Rows of cells `first` to `last` of the composition, from what the network told `[h, w, 4 F FOLD^2]`: where
-    covered, between the two frames, as drawn where they agree and as decoded where the drawing is soft."""
+    covered, between the two frames, and as drawn where they agree."""
     F, W = len(decoded), decoded.shape[3]
     h, w = disagree.shape[1:]
     cells = FOLD * FOLD
@@ -137,14 +117,12 @@ def _join(told, decoded, drawn, covered, disagree, soft, trust, first, last, out
                         continue
                     left, right, across = _between(j, step, w)
                     apart = _mixed(disagree[f], top, bottom, down, left, right, across)
-                    gone = _mixed(soft[f], top, bottom, down, left, right, across)
                     believed = one / (one + np.exp(-(told[y, x, (f * 4 + 3) * cells + sub] + trust)))
                     for c in range(3):
                         d, g = decoded[f, c, i, j], drawn[f, c, i, j]
                         joined = d + believed * (g - d) + told[y, x, (f * 4 + c) * cells + sub]
                         known = max(min(joined, max(d, g)), min(d, g))
-                        known = g + apart * (known - g)
-                        out[f, c, i, j] = known + gone * (d - known)
+                        out[f, c, i, j] = g + apart * (known - g)
 
 
 def _in_bands(rows: int, work: Callable[[int, int], None]) -> None:
@@ -170,25 +148,22 @@ def lit(decoded: Floats, light: Floats) -> Floats:
     return out
 
 
-def fold(decoded: Floats, drawn: Floats, covered: Mask) -> tuple[Floats, Floats, Floats]:
-    """What the network sees `[h, w, 7 F FOLD^2]`, and means over cells: differences `[F, 3, h, w]` where covered, and
-    detail `[2, F, h, w]` of drawn and of decoded frames."""
+def fold(decoded: Floats, drawn: Floats, covered: Mask) -> tuple[Floats, Floats]:
+    """What the network sees `[h, w, 7 F FOLD^2]`, and mean differences over cells `[F, 3, h, w]`."""
     F, H, W = covered.shape
     h, w = H // FOLD, W // FOLD
     folded = np.empty((h, w, 7 * F * FOLD**2), np.float32)
-    differ, detail = np.zeros((F, 3, h, w), np.float32), np.zeros((2, F, h, w), np.float32)
-    _in_bands(h, lambda first, last: _fold(decoded, drawn, covered, first, last, folded, differ, detail))
-    return folded, differ, detail
+    differ = np.zeros((F, 3, h, w), np.float32)
+    _in_bands(h, lambda first, last: _fold(decoded, drawn, covered, first, last, folded, differ))
+    return folded, differ
 
 
-def join(
-    told: Floats, decoded: Floats, drawn: Floats, covered: Mask, disagree: Floats, soft: Floats, trust: float
-) -> Floats:
-    """The composition `[F, 3, H, W]`; `told` `[h, w, 4 F FOLD^2]` by the network, the maps `[F, h, w]`."""
+def join(told: Floats, decoded: Floats, drawn: Floats, covered: Mask, disagree: Floats, trust: float) -> Floats:
+    """The composition `[F, 3, H, W]`; `told` `[h, w, 4 F FOLD^2]` by the network, `disagree` `[F, h, w]`."""
     out = np.empty_like(decoded)
     _in_bands(
         len(told),
-        lambda first, last: _join(told, decoded, drawn, covered, disagree, soft, np.float32(trust), first, last, out),
+        lambda first, last: _join(told, decoded, drawn, covered, disagree, np.float32(trust), first, last, out),
     )
     return out
 
@@ -197,5 +172,5 @@ def warm_up() -> None:
     """Compiles the passes, or reads them from the cache of an earlier start, so that no chunk waits for them."""
     frames, covered = np.zeros((1, 3, FOLD, FOLD), np.float32), np.ones((1, FOLD, FOLD), np.bool_)
     lack, _ = lacking(frames, frames, covered, FOLD)
-    folded, _, _ = fold(lit(frames, lack), frames, covered)
-    join(folded[..., : 4 * FOLD**2].copy(), frames, frames, covered, lack[:, 0], lack[:, 0], 0.0)
+    folded, _ = fold(lit(frames, lack), frames, covered)
+    join(folded[..., : 4 * FOLD**2].copy(), frames, frames, covered, lack[:, 0], 0.0)

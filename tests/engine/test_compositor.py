@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.compositor import AGREE_ON_CHANGE, Compositor, CompositorConfig, _detail, softness
+from engine.compositor import AGREE_ON_CHANGE, Compositor, CompositorConfig
 from engine.training.adversary import Critic, Sharpness
 from engine.training.compositor import CompositorTraining, Samples, loss_of
 from tests.engine.tiny import play, tiny_weights, tiny_world, wake
@@ -76,35 +76,9 @@ def blurred(sharp: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.avg_pool2d(sharp.flatten(0, 1), 5, 1, 2, count_include_pad=False).view_as(sharp)
 
 
-def softness_of(drawn: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
-    return softness(_detail(drawn), _detail(decoded))
-
-
-def test_a_drawing_is_soft_where_what_is_decoded_has_several_times_its_detail():
-    sharp = frames(1)
-    assert (softness_of(blurred(sharp), sharp) == 1).all()
-    assert (softness_of(sharp, blurred(sharp)) == 0).all() and (softness_of(sharp, 1.1 * sharp) == 0).all()
-    half = torch.where(torch.arange(32) < 16, sharp, blurred(sharp))
-    found = softness_of(half, sharp)
-    assert (found[..., :1] == 0).all() and (found[..., -1:] == 1).all()
-
-
-def test_noise_of_a_step_or_two_of_the_screen_makes_no_flat_drawing_soft():
-    flat = torch.zeros(1, 4, 3, 16, 32)
-    assert (softness_of(flat, flat + 0.01 * frames(1)) == 0).all()
-
-
-def test_a_soft_drawing_gives_way_to_what_is_decoded_and_then_stays():
-    sharp, covered = 0.3 * frames(1), torch.ones(1, 4, 16, 32, dtype=torch.bool)
-    model = Compositor(CompositorConfig(width=8))
-    shown = model(sharp, blurred(sharp), covered)
-    assert torch.allclose(shown, sharp, atol=1e-6)
-    assert torch.equal(model(blurred(sharp), shown, covered), shown)
-
-
 @pytest.mark.parametrize(("W", "H"), [(32, 16), (160, 96)])
 def test_what_is_compiled_is_what_the_tensors_are(W, H):
-    """Of two frames that agree in places, light and soft drawings included."""
+    """Of two frames that agree in places, light included."""
     generator = torch.Generator().manual_seed(0)
     truth = torch.nn.functional.interpolate(torch.randn(8, 3, H // 4, W // 4, generator=generator), (H, W)).unflatten(
         0, (2, 4)
