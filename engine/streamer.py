@@ -72,6 +72,13 @@ def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.
     return frustums(batched, torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT)
 
 
+def _away(cameras_T44: NDArray[np.float64], camera: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far cameras `[T, 4, 4]` are from one: metres, and four of them for every radian that they look elsewhere."""
+    along = cameras_T44[:, :3, 2] @ camera[:3, 2]
+    steps = np.linalg.norm(cameras_T44[:, :3, 3] - camera[:3, 3], axis=-1)
+    return np.round(steps + 4 * np.arccos(np.clip(along, -1, 1)), 2)
+
+
 class PocketWorld(RecordedWorld[DecoderState]):
     """A world of the `pocket` preset; see `engine.world.World` for the verbs."""
 
@@ -298,7 +305,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
         for least in (level for level in (_AS_TOLD, _BEFORE) if level in worth):
             known, among = [i for i in shown if worth[i] >= least], worth >= least
             shown += complementary(rigid_inverse(path), current, len(path) - current, known, self.memory, among)
-        return sorted(shown, key=lambda i: (worth[i], i)), sum(worth[i] < _AS_TOLD for i in shown)
+        away = _away(path[shown], path[-1])
+        order = sorted(zip(worth[shown], -away, shown, strict=True))
+        return [i for _, _, i in order], sum(worth[i] < _AS_TOLD for i in shown)
 
     def _shared(self, mixer: Mixer) -> Mixer:
         """A mixer of this rank's heads where several ranks share them."""

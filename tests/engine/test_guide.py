@@ -10,14 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.actions import KEY_D, KEY_LEFT, KEY_RIGHT, KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
+from engine.actions import KEY_D, KEY_LEFT, KEY_RIGHT, KEY_S, KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
 from engine.depth import ground_disparity
 from engine.drawing import _tidy
 from engine.drawing import fill as fill_on_cpu
 from engine.flow import sample
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through, make_guide, tidy
-from engine.streamer import NEWS
+from engine.streamer import NEWS, _away
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 H, W = 48, 80
@@ -180,6 +180,27 @@ def test_when_something_stops_the_place_is_drawn_as_it_was_before_it_began():
     shown, stale = drawn[-1]
     assert shown[stale:] and max(shown[stale:]) < before, "what hides the rest was made before the rain"
     assert all(latent >= before for latent in shown[:stale])
+
+
+@pytest.mark.parametrize("keys", [KEY_W, KEY_S, KEY_LEFT])
+def test_what_was_seen_from_nearest_to_where_the_camera_goes_hides_the_rest(keys: int):
+    """Backwards from a wall too: its newest pictures show it from a hand's breadth."""
+    world = tiny_world(chunk=2)
+    play(world, 10, KEY_W)
+    path = world._path([Step(keys=keys)] * 4)
+    path = np.concatenate([world._poses, path[-4:]])
+    shown, stale = world._pictures(path, list(range(20)), 20)
+    way = np.linalg.norm(path[shown, :3, 3] - path[-1, :3, 3], axis=-1)
+    assert stale == 0 and len(shown) >= 5 and (np.diff(way) < 0.01).all()
+    assert shown[-1] == 19 if keys != KEY_S else shown[-1] < 19
+
+
+def test_a_camera_that_looks_elsewhere_is_farther_away():
+    ahead, here = frame_poses([Step(keys=KEY_W)], POCKET)[-1], start_pose(POCKET)
+    aside = frame_poses([Step(keys=KEY_LEFT)] * 6, POCKET)[-1]
+    near, far, same = _away(np.stack([ahead, aside, here]), here)
+    assert same == 0 and near == pytest.approx(4 * 0.12, abs=0.01)
+    assert far == pytest.approx(4 * np.radians(6 * 4 * 1.1), abs=0.01)
 
 
 def test_while_words_are_new_pictures_older_than_them_hide_those_of_the_change():
