@@ -176,8 +176,8 @@ def look(
 ) -> tuple[Tensor, Tensor]:
     """Pictures `[V, 3, H, W]` of the sources from other cameras and where each pixel is from `[V, H, W]`, see `Seen`.
 
-    Sources stand oldest first; older ones only show what newer ones don't, so what has moved since leaves no ghost.
-    What none shows continues what is around it smoothly. The first `stale` sources show no seams and rims of the
+    Each source hides those before it, which only show what it doesn't, so what has moved since leaves no ghost. What
+    none shows continues what is around it smoothly. The first `stale` sources show no seams and rims of the
     others, where they would stand out.
     """
     picture, origin, _ = _look(sources, views_V44, lens)
