@@ -53,7 +53,7 @@ def test_the_truth_holds_what_the_protocol_asks(clips):
     assert set(report) == {"protocol", "preset", "clips", "seed", "scores", "baselines", "floors", "claims"}
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     text = drift_page(report, results)
-    assert text.count("<svg") == 3 and "http" not in text and all(name in text for name in holds)
+    assert text.count("<svg") == 3 and "://" not in text and all(name in text for name in holds)
 
 
 def test_a_world_that_fades_is_found_out(clips):

@@ -153,7 +153,7 @@ def test_the_page_shows_every_claim_and_needs_no_other_file(outcome):
     report, results = outcome
     text = page(report, results)
     assert all(each["name"] in text for each in report["claims"])
-    assert text.count("data:image/webp;base64,") == 3 and "http" not in text
+    assert text.count("data:image/webp;base64,") == 3 and "://" not in text
 
 
 def result_of(

@@ -136,7 +136,7 @@ def test_the_page_shows_claims_curves_grids_and_needs_no_other_file(remembered):
     text = long_page(report, results)
     assert all(each["name"] in text for each in report["claims"])
     assert text.count("<svg") == 3 and text.count("data:image/webp;base64,") == 2 * len(results)
-    assert "http" not in text and results[0].grid.shape[0] == 4 * 32
+    assert "://" not in text and results[0].grid.shape[0] == 4 * 32
 
 
 def test_people_choose_blindly_between_the_model_and_its_rival_on_a_page_of_its_own(remembered):
@@ -146,7 +146,7 @@ def test_people_choose_blindly_between_the_model_and_its_rival_on_a_page_of_its_
     data = json.loads(found[1].replace("<\\/", "</"))
     assert [pair["clip"] for pair in data["pairs"]] == [result.name for result in results[:1]]
     assert all(set(pair["films"]) == {"model", "other"} for pair in data["pairs"])
-    assert "http" not in text and "Math.random" in text and "choices.json" in text
+    assert "://" not in text and "Math.random" in text and "choices.json" in text
     body = text.split("<script>")[0]
     assert "model" not in body and "other" not in body
 
