@@ -296,9 +296,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale.
 
         Those of the context, and others for what they don't show: first for what none shows as the words in force have
-        it (so when it stops raining the place is as it was), then for what none shows at all. Of equal worth, those seen
-        from nearest to where the camera goes come last and hide the others: back from a wall, its newest pictures show
-        it from a hand's breadth.
+        it (so when it stops raining the place is as it was), then for what none shows at all. Of equal worth, those
+        seen from nearest to where the camera goes come last and hide the others: back from a wall, its newest pictures
+        show it from a hand's breadth.
         """
         shown = lifted(chosen or [0])
         if not current:
