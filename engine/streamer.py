@@ -73,10 +73,13 @@ def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.
 
 
 def _away(cameras_T44: NDArray[np.float64], camera: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far cameras `[T, 4, 4]` are from one: metres, and four of them for every radian that they look elsewhere."""
+    """How far cameras `[T, 4, 4]` are from one: metres, and one for every radian that they look elsewhere.
+
+    A picture that is turned is as good as before; one from elsewhere is magnified, or shows other sides of things.
+    """
     along = cameras_T44[:, :3, 2] @ camera[:3, 2]
     steps = np.linalg.norm(cameras_T44[:, :3, 3] - camera[:3, 3], axis=-1)
-    return np.round(steps + 4 * np.arccos(np.clip(along, -1, 1)), 2)
+    return np.round(steps + np.arccos(np.clip(along, -1, 1)), 2)
 
 
 class PocketWorld(RecordedWorld[DecoderState]):
@@ -296,9 +299,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale.
 
         Those of the context, and others for what they don't show: first for what none shows as the words in force have
-        it (so when it stops raining the place is as it was), then for what none shows at all. Of equal worth, those
-        seen from nearest to where the camera goes come last and hide the others: back from a wall, its newest pictures
-        show it from a hand's breadth.
+        it (so when it stops raining the place is as it was), then for what none shows at all; and the one that
+        was seen from nearest to where the camera goes. Of equal worth, nearer ones come last and hide the others: back
+        from a wall, its newest pictures show it from a hand's breadth.
         """
         shown = lifted(chosen or [0])
         if not current:
@@ -307,6 +310,10 @@ class PocketWorld(RecordedWorld[DecoderState]):
         for least in (level for level in (_AS_TOLD, _BEFORE) if level in worth):
             known, among = [i for i in shown if worth[i] >= least], worth >= least
             shown += complementary(rigid_inverse(path), current, len(path) - current, known, self.memory, among)
+        if self.memory.retrieves:
+            ends = np.cumsum([len(record.latents) for record in self._records])[::-1] - 1  # of equals the newest
+            ends = ends[worth[ends] == worth.max()]
+            shown = sorted({*shown, int(ends[_away(path[ends], path[-1]).argmin()])})
         away = _away(path[shown], path[-1])
         order = sorted(zip(worth[shown], -away, shown, strict=True))
         return [i for _, _, i in order], sum(worth[i] < _AS_TOLD for i in shown)

@@ -195,12 +195,25 @@ def test_what_was_seen_from_nearest_to_where_the_camera_goes_hides_the_rest(keys
     assert shown[-1] == 19 if keys != KEY_S else shown[-1] < 19
 
 
+def test_the_picture_seen_from_nearest_is_drawn_even_if_others_show_the_same_but_not_without_memory():
+    world = tiny_world(chunk=2)
+    play(world, 8, KEY_W)
+    play(world, 8, 0)
+    path = np.concatenate([world._poses, world._path([Step(keys=KEY_S)] * 10)[-10:]])
+    ends = range(1, 32, 2)
+    nearest = min(ends, key=lambda i: np.linalg.norm(path[i, :3, 3] - path[-1, :3, 3]))
+    chosen = list(range(28, 32))
+    assert nearest < 8 and world._pictures(path, chosen, 32)[0][-1] == nearest
+    world.memory = replace(world.memory, retrieves=False)
+    assert nearest not in world._pictures(path, chosen, 32)[0]
+
+
 def test_a_camera_that_looks_elsewhere_is_farther_away():
     ahead, here = frame_poses([Step(keys=KEY_W)], POCKET)[-1], start_pose(POCKET)
     aside = frame_poses([Step(keys=KEY_LEFT)] * 6, POCKET)[-1]
     near, far, same = _away(np.stack([ahead, aside, here]), here)
     assert same == 0 and near == pytest.approx(4 * 0.12, abs=0.01)
-    assert far == pytest.approx(4 * np.radians(6 * 4 * 1.1), abs=0.01)
+    assert far == pytest.approx(np.radians(6 * 4 * 1.1), abs=0.01)
 
 
 def test_while_words_are_new_pictures_older_than_them_hide_those_of_the_change():
