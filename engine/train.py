@@ -28,8 +28,8 @@ from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
 from engine.training import base, compositor, decoder, depth, distill_stage, race_stage, vae
 from engine.training.adversary import Critic
-from engine.training.guides import load_calm, load_guides, make_guides
-from engine.training.latents import encode_shards, load_latents
+from engine.training.guides import make_guides
+from engine.training.latents import encode_shards
 from engine.training.loop import Run, RunConfig
 from engine.training.pictures import drifting_clips
 from engine.training.rollout import evaluate_base, export_base
@@ -284,7 +284,7 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
         model.load_state_dict(load_transformer(TRANSFORMER_FILE)[0].state_dict())
 
     def load(folder: Path) -> base.GuidedClips:
-        return base.GuidedClips(load_latents(folder, checksum), load_guides(folder), load_calm(folder))
+        return base.guided_clips(folder, checksum)
 
     sources, held_out = _each(options.data, load), _each(options.heldout or options.data[:1], load)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ from engine.geometry import rigid_inverse
 from engine.memory import MemoryConfig, select_context
 from engine.precision import autocast
 from engine.streamer import NEWS, pocket_frustums
-from engine.training.guides import CHUNK, Calm
-from engine.training.latents import LatentClips, batch_of
+from engine.training.guides import CHUNK, Calm, load_calm, load_guides
+from engine.training.latents import LatentClips, batch_of, load_latents
 from engine.training.mixer import Layout, TrainingMixer
 from engine.transformer import COVERAGE, STALE, Pocket, shown_by
 
@@ -114,6 +115,11 @@ class GuidedClips:
         """Latent rows and columns."""
         Y, X = self.clips.latents.shape[-2:]
         return Y, X
+
+
+def guided_clips(folder: Path, vae_checksum: str) -> GuidedClips:
+    """Latents, guides and calm walks of a folder. Raises `WanderError` as `load_latents` and `load_guides`."""
+    return GuidedClips(load_latents(folder, vae_checksum), load_guides(folder), load_calm(folder))
 
 
 def samplers(sources: Sequence[GuidedClips], config: BaseTraining) -> list[BatchSampler]:

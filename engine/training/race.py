@@ -19,13 +19,14 @@ from torch import Tensor
 from engine.attention import attend
 from engine.checkpoint import Json
 from engine.evaluation.features import feature_distance, features
+from engine.evaluation.metrics import gradient_energy, psnr
 from engine.flow import LEAD, SHIFT, sample, schedule
-from engine.memory import MemoryConfig
+from engine.memory import pocket as pocket_memory
 from engine.precision import autocast
 from engine.streamer import pocket_frustums
-from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, layout_for
+from engine.training.base import BaseTraining, BatchSampler, GuidedClips, layout_for
 from engine.training.mixer import Past, TrainingMixer
-from engine.training.rollout import STRIP, save_strips
+from engine.training.rollout import held_out_losses, save_strips
 from engine.transformer import Pocket, PocketConfig, known_by
 from engine.vae import Vae, decode_clip
 
@@ -69,9 +70,7 @@ def racers(latent_channels: int) -> dict[str, Racer]:
 
 
 @torch.inference_mode()
-def one_chunk_ahead(
-    model: Pocket, source: GuidedClips, memory: MemoryConfig, config: BaseTraining, mixer_of: type[TrainingMixer]
-) -> Tensor:
+def one_chunk_ahead(model: Pocket, source: GuidedClips, config: BaseTraining, mixer_of: type[TrainingMixer]) -> Tensor:
     """Latents `[n, T, C, Y, X]` of all clips: the first is given, every chunk is made from the true ones before it."""
     quiet = replace(config, text_drop=0.0, unheard=0.0, ended=0.0, untouched=0.0)
     made, generator = [], torch.Generator().manual_seed(0)
@@ -79,7 +78,7 @@ def one_chunk_ahead(
         batch = BatchSampler(source, quiet).of([clip], random.Random(clip))
         clean, (B, T) = batch.latents, batch.latents.shape[:2]
         cameras = pocket_frustums(batch.poses, batch.poses[:, :1])
-        layout = layout_for(batch.poses, CHUNK, memory)
+        layout = layout_for(batch.poses, CHUNK, pocket_memory())
         mixer = mixer_of(model, layout, cameras, (clean.shape[-2], clean.shape[-1]))
         guides = None if batch.guides is None else torch.cat([torch.zeros_like(batch.guides), batch.guides], 1)
         words = model.read_prompt(batch.rows, batch.lengths, batch.versions.repeat(1, 2))
@@ -103,23 +102,16 @@ def judge(
     vae: Vae,
     source: GuidedClips,
     truth: NDArray[np.uint8],
-    memory: MemoryConfig,
     config: BaseTraining,
     mixer_of: type[TrainingMixer],
     strips: Path,
 ) -> Json:
     """Loss at fixed noise of each chunk length; PSNR in dB, DFD and gradient energy of what is made one chunk ahead and
     of what the autoencoder alone leaves, against true frames `[n, F, H, W, 3]`; a PNG of strips."""
-    scores: Json = {}
-    plain = replace(config, hidden=0.0, soft=0.0)
+    scores: Json = held_out_losses(model, source, config, 4, mixer_of)
     with torch.inference_mode():
-        for chunk in sorted(set(config.chunks)):
-            rng, generator = random.Random(0), torch.Generator().manual_seed(0)
-            batches = [BatchSampler(source, plain).draw(rng) for _ in range(4)]
-            losses = [float(base_loss(model, b, chunk, plain, memory, generator, mixer_of)[0]) for b in batches]
-            scores[f"loss{chunk}"] = round(float(np.mean(losses)), 4)
         latents = {
-            "made": one_chunk_ahead(model, source, memory, config, mixer_of),
+            "made": one_chunk_ahead(model, source, config, mixer_of),
             "autoencoder": source.clips.latents[:, : config.latents].float(),
         }
         truth = truth[:, : 4 * (config.latents - 1) + 1]
@@ -133,16 +125,11 @@ def judge(
 
 def compared(made: NDArray[np.uint8], truth: NDArray[np.uint8]) -> Json:
     """Means over clips and frames but the first: PSNR in dB, DFD of every eighth, gradient energy as a share."""
-    error = np.square(made[:, 1:].astype(np.float32) - truth[:, 1:]).mean((2, 3, 4))
-    distance = [feature_distance(features(a[8::8]), features(b[8::8])).mean() for a, b in zip(made, truth, strict=True)]
+    pairs = [(ours[1:], true[1:]) for ours, true in zip(made, truth, strict=True)]
+    distances = [feature_distance(features(ours[7::8]), features(true[7::8])).mean() for ours, true in pairs]
+    ours, true = (np.mean([gradient_energy(films).mean() for films in side]) for side in zip(*pairs, strict=True))
     return {
-        "psnr": round(float((10 * np.log10(255**2 / np.maximum(error, 1e-3))).mean()), 2),
-        "dfd": round(float(np.mean(distance)), 3),
-        "gradient": round(_energy(made) / _energy(truth), 3),
+        "psnr": round(float(np.mean([psnr(ours, true).mean() for ours, true in pairs])), 2),
+        "dfd": round(float(np.mean(distances)), 3),
+        "gradient": round(float(ours / true), 3),
     }
-
-
-def _energy(frames: NDArray[np.uint8]) -> float:
-    """Mean squared difference of neighbouring pixels of the frames in `STRIP`."""
-    some = frames[:, [f for f in STRIP if 0 < f < frames.shape[1]]].astype(np.float32)
-    return float(np.square(np.diff(some, axis=2)).mean() + np.square(np.diff(some, axis=3)).mean())

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from engine.errors import WanderError
 from engine.memory import pocket as pocket_memory
 from engine.training import vae as vae_stage
-from engine.training.base import BaseTraining, GuidedClips, base_loss, samplers
-from engine.training.guides import guides_of, load_calm, load_guides
+from engine.training.base import BaseTraining, GuidedClips, base_loss, guided_clips, samplers
+from engine.training.guides import guides_of
 from engine.training.latents import LatentClips, encode_frames, load_latents
 from engine.training.loop import Run, RunConfig
 from engine.training.race import Racer, judge, racers
@@ -54,11 +54,9 @@ def race(options: argparse.Namespace, say: Callable[[str], None]) -> None:
     if options.racer not in known:
         raise WanderError(f"there are {len(known)} racers, and {options.racer} is none; give --racer {'|'.join(known)}")
 
-    def load(folder: Path) -> GuidedClips:
-        return GuidedClips(load_latents(folder, checksum), load_guides(folder), load_calm(folder))
-
-    held_out = load(_one(options.heldout, "--heldout"))
-    _run(options, known[options.racer], [load(f) for f in options.data], held_out, _truth(options), vae, say)
+    held_out = guided_clips(_one(options.heldout, "--heldout"), checksum)
+    sources = [guided_clips(folder, checksum) for folder in options.data]
+    _run(options, known[options.racer], sources, held_out, _truth(options), vae, say)
 
 
 def channels(options: argparse.Namespace, say: Callable[[str], None]) -> None:
@@ -105,7 +103,7 @@ def _run(
 
     def verdict() -> dict[str, object]:
         averaged, strips = run.averaged(Pocket(racer.network)), options.out / f"step{run.step:06d}.png"
-        return judge(averaged, vae, held_out, truth, memory, config, racer.mixer, strips)
+        return judge(averaged, vae, held_out, truth, config, racer.mixer, strips)
 
     run.train(loss, verdict, float("inf"))
 

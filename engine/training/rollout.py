@@ -20,6 +20,7 @@ from engine.streamer import PocketWorld, Sampling
 from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, lines_at
 from engine.training.latents import LatentClips
 from engine.training.loop import Run
+from engine.training.mixer import TrainingMixer
 from engine.transformer import Pocket
 from engine.vae import SPATIAL_FACTOR, Vae, decode_clip
 from engine.weights import PocketWeights
@@ -74,18 +75,30 @@ def size_of(source: GuidedClips) -> tuple[int, int]:
     return X * SPATIAL_FACTOR, Y * SPATIAL_FACTOR
 
 
+@torch.inference_mode()
+def held_out_losses(
+    model: Pocket,
+    source: GuidedClips,
+    config: BaseTraining,
+    batches: int,
+    mixer_of: type[TrainingMixer] = TrainingMixer,
+) -> dict[str, float]:
+    """Mean loss over the same batches and noise for each chunk length, of clips as they are."""
+    config, scores = replace(config, hidden=0.0, soft=0.0), {}
+    for chunk in sorted(set(config.chunks)):
+        sampler, rng, generator = BatchSampler(source, config), random.Random(0), torch.Generator().manual_seed(0)
+        losses = [
+            float(base_loss(model, sampler.draw(rng), chunk, config, pocket_memory(), generator, mixer_of)[0])
+            for _ in range(batches)
+        ]
+        scores[f"loss{chunk}"] = round(float(np.mean(losses)), 4)
+    return scores
+
+
 def _scores(run: Run, averaged: Pocket, frozen: Frozen, source: GuidedClips, config: BaseTraining) -> Json:
-    held_out, scores = source.clips, {}
-    config = replace(config, hidden=0.0, soft=0.0)
+    held_out, config = source.clips, replace(config, hidden=0.0, soft=0.0)
+    scores: Json = held_out_losses(averaged, source, config, batches=2)
     with torch.inference_mode():
-        for chunk in sorted(set(config.chunks)):
-            sampler, rng = BatchSampler(source, config), random.Random(0)
-            generator = torch.Generator().manual_seed(0)
-            losses = [
-                float(base_loss(averaged, sampler.draw(rng), chunk, config, pocket_memory(), generator)[0])
-                for _ in range(2)
-            ]
-            scores[f"loss{chunk}"] = round(float(np.mean(losses)), 4)
         if source.calm is not None:
             scores["words"] = _hearing(averaged, source, config)
         truth = decode_clip(frozen[0], held_out.latents[:6, :24].float()).numpy()

@@ -23,6 +23,7 @@ from engine.training.base import (
 from engine.training.guides import Calm
 from engine.training.latents import LatentClips
 from engine.transformer import Pocket, PocketConfig
+from tests.engine.tiny import tiny_pocket
 
 EVENT = {"start_frame": 20, "stop_frame": None, "caption_en": "it rains", "caption_zh": "下雨"}
 ABOUT = {"captions": {"en": ["a village"], "zh": ["村庄"]}, "events": [EVENT]}
@@ -196,3 +197,15 @@ def test_context_and_guides_are_soft_and_targets_are_not():
         return float(base_loss(model, batch, 4, config, pocket_memory(), torch.Generator().manual_seed(0))[0].detach())
 
     assert loss(1.0) > 1.1 * loss(0.0)
+
+
+def test_context_is_soft_where_there_is_no_guide_too():
+    truth = torch.randn(1, 20, 4, 6, 10, generator=torch.Generator().manual_seed(0))
+    clips, model = replace(source(QUIET).clips, latents=truth.half()), tiny_pocket()
+
+    def loss(soft: float) -> float:
+        config = BaseTraining(batch=4, latents=20, soft=soft, given_first=1.0, **NOTHING)  # type: ignore[arg-type]
+        batch = BatchSampler(GuidedClips(clips, None), config).draw(random.Random(0))
+        return float(base_loss(model, batch, 4, config, pocket_memory(), torch.Generator().manual_seed(0))[0])
+
+    assert loss(1.0) != loss(0.0)

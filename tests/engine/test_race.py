@@ -72,11 +72,11 @@ def test_each_chunk_is_made_from_the_true_ones_before_it_alone():
     latents = torch.randn(1, LATENTS, 4, 2, 4, generator=torch.Generator().manual_seed(0)).half()
     actions = torch.from_numpy(actions_from_poses(POSES, POCKET_LABELS))[None]
     clips = LatentClips(latents, POSES[None], actions, [ABOUT])
-    config, memory = BaseTraining(latents=LATENTS), pocket_memory()
+    config = BaseTraining(latents=LATENTS)
 
     def made(latents: torch.Tensor) -> torch.Tensor:
         source = GuidedClips(replace(clips, latents=latents), None)
-        return one_chunk_ahead(tiny_pocket(), source, memory, config, TrainingMixer)
+        return one_chunk_ahead(tiny_pocket(), source, config, TrainingMixer)
 
     other = latents.clone()
     other[:, 9] += 1.0
