@@ -208,6 +208,27 @@ def test_the_picture_seen_from_nearest_is_drawn_even_if_others_show_the_same_but
     assert nearest not in world._pictures(path, chosen, 32)[0]
 
 
+def test_what_is_drawn_for_nearness_is_as_the_words_in_force_have_it():
+    world = tiny_world(chunk=2)
+    play(world, 6, KEY_W)
+    world.prompt("it starts to rain")
+    play(world, 12, KEY_W)
+    path = np.concatenate([world._poses, world._path([Step(keys=KEY_S)] * 36)[-36:]])
+    shown, stale = world._pictures(path, list(range(32, 36)), 36)
+    assert shown[-1] == 13, "the first of the rain is nearest to the beginning"
+    assert all(latent < 12 for latent in shown[:stale])
+
+
+def test_what_no_source_shows_is_filled():
+    here, aside = start_pose(POCKET), frame_poses([Step(keys=KEY_RIGHT)] * 3, POCKET)[-1:]
+    source = ground_picture(here)
+    picture, origin = look([source], aside, POCKET_LENS)
+    bare, _, _ = look_on_cpu([source], aside, POCKET_LENS)
+    assert 0.1 < (origin < 0).float().mean() < 0.9
+    assert torch.allclose(picture, fill(bare, (origin >= 0)[:, None].float()), atol=1e-5)
+    assert not torch.allclose(picture, bare, atol=0.05)
+
+
 def test_a_camera_that_looks_elsewhere_is_farther_away():
     ahead, here = frame_poses([Step(keys=KEY_W)], POCKET)[-1], start_pose(POCKET)
     aside = frame_poses([Step(keys=KEY_LEFT)] * 6, POCKET)[-1]

@@ -20,7 +20,10 @@ from engine.training.base import BaseTraining, GuidedClips, layout_for
 from engine.training.latents import LatentClips, encode_shards
 from engine.training.mixer import TrainingMixer
 from engine.training.race import RecursiveMixer, one_chunk_ahead, racers
+from engine.training.race_stage import _retrained
+from engine.training.vae import frame_shards
 from engine.transformer import Pocket
+from engine.vae import Vae, VaeConfig
 from engine.weights import latents_of, load_vae
 from tests.engine.tiny import tiny_pocket
 
@@ -46,6 +49,24 @@ def clean_keys(mixer_of: type[TrainingMixer], latents: torch.Tensor) -> torch.Te
     )
     both = torch.cat([latents, torch.zeros_like(latents)], 1)
     return model(both, torch.zeros(1, 2 * LATENTS), actions, words, mixer)[:, :LATENTS]
+
+
+def as_noisy(mixer_of: type[TrainingMixer]) -> list[bool]:
+    """Which committed chunks are what the same latents would be as a noisy chunk without noise."""
+    model, latents = tiny_pocket(), torch.randn(1, LATENTS, 4, 2, 4, generator=torch.Generator().manual_seed(0))
+    layout = layout_for(POSES[None], 4, pocket_memory())
+    mixer = mixer_of(model, layout, pocket_frustums(POSES[None], POSES[None, :1]), (2, 4))
+    words = model.read_prompt(torch.zeros(1, 0, 512), torch.zeros(1))
+    actions = torch.zeros(1, 2 * LATENTS, dtype=torch.long)
+    found = model(torch.cat([latents, latents], 1), torch.zeros(1, 2 * LATENTS), actions, words, mixer)
+    apart = (found[:, :LATENTS] - found[:, LATENTS:]).abs().amax((2, 3, 4)).unflatten(1, (-1, 4)).amax(2)[0]
+    return (apart < 1e-5).tolist()
+
+
+def test_recursive_commit_is_a_chunk_without_noise():
+    """Self-only commit is that for the first chunk alone, which has no past."""
+    assert as_noisy(TrainingMixer) == [True, False, False, False, False]
+    assert all(as_noisy(RecursiveMixer))
 
 
 def changed_by(mixer_of: type[TrainingMixer], latent: int) -> list[bool]:
@@ -114,6 +135,25 @@ def test_a_test_of_channels_trains_an_autoencoder_and_a_transformer_and_judges_b
     assert {"loss1", "loss2", "loss4", "made", "autoencoder"} == set(verdict)
     assert all(np.isfinite(list(verdict[name].values())).all() for name in ("made", "autoencoder"))
     assert list((tmp_path / "base").glob("step*.png")) and list((tmp_path / "vae").glob("step*.png"))
+
+
+def test_an_autoencoder_is_the_shipped_one_but_for_layers_that_begin_anew(tmp_path, folders):
+    frames, _ = folders
+    torch.manual_seed(0)
+    once = Vae(VaeConfig()).state_dict()
+    shipped, options = (
+        load_vae(),
+        train.parser().parse_args(
+            ["channels", "--data", "x", "--out", str(tmp_path), "--minutes", "0", "--channels", "32"]
+        ),
+    )
+    pictures = np.concatenate(frame_shards(frames))
+    found = _retrained(shipped, frames, pictures, options, lambda line: None).state_dict()
+    for name, tensor in shipped.state_dict().items():
+        if name.startswith(("encoder.layers.8.weight", "decoder.stem.weight")):
+            assert not torch.allclose(found[name], tensor) and not torch.allclose(found[name], once[name])
+        elif not name.startswith(("encoder.layers.8.", "decoder.stem.", "mean", "std")):
+            assert torch.equal(found[name], tensor), name
 
 
 def test_an_unknown_racer_is_a_sentence(tmp_path, folders):
