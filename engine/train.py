@@ -33,6 +33,7 @@ from engine.training.latents import encode_shards
 from engine.training.loop import Run, RunConfig
 from engine.training.pictures import drifting_clips
 from engine.training.rollout import evaluate_base, export_base
+from engine.training.stills import StillSampler, still_loss
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
 from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_vae
@@ -92,6 +93,12 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--latents", type=int, default=24, help="window of a clip in latents")
     top.add_argument(
         "--chunks", type=int, nargs="+", metavar="N", help="chunk lengths of base, one a step (1, 2, 4, 16)"
+    )
+    top.add_argument(
+        "--stills",
+        type=Path,
+        nargs="+",
+        help="folders of latents, with guides or without, whose latents are learnt one by one (base; else --data)",
     )
     top.add_argument(
         "--resume", action="store_true", help="go on from the newest state in --out (or from the committed weights)"
@@ -286,12 +293,16 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     def load(folder: Path) -> base.GuidedClips:
         return base.guided_clips(folder, checksum)
 
+    def load_stills(folder: Path) -> base.GuidedClips:
+        return base.plain_clips(folder, checksum)
+
     sources, held_out = _each(options.data, load), _each(options.heldout or options.data[:1], load)
+    pictures = _each(options.stills, load_stills) if options.stills else sources
 
     def evaluate() -> Json:
         return evaluate_base(run, model, frozen, held_out, config)
 
-    verdict = _train_base(run, model, base.samplers(sources, config), config, evaluate)
+    verdict = _train_base(run, model, sources, pictures, config, evaluate)
     if options.export:
         say(str(export_base(run, model, sources, checksum, verdict, config, TRANSFORMER_FILE)))
 
@@ -299,7 +310,8 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
 def _train_base(
     run: Run,
     model: Pocket,
-    samplers: Sequence[base.BatchSampler],
+    sources: Sequence[base.GuidedClips],
+    pictures: Sequence[base.GuidedClips],
     config: base.BaseTraining,
     evaluate: Callable[[], Json],
 ) -> Json:
@@ -307,9 +319,13 @@ def _train_base(
 
     rng = random.Random(run.config.seed + run.step)
     memory = pocket_memory()
+    clips = base.samplers(sources, config, base.BatchSampler)
+    stills = base.samplers(pictures, config, StillSampler)
 
     def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        batch = rng.choice(samplers).draw(rng)
+        if rng.random() < config.stills:
+            return still_loss(model, rng.choice(stills).draw(rng), config, generator)
+        batch = rng.choice(clips).draw(rng)
         return base.base_loss(model, batch, rng.choice(config.chunks), config, memory, generator)
 
     return run.train(loss, evaluate, 1500)

@@ -17,6 +17,8 @@ from render.scene import SPLITS, Scene, make_world
 FPS = 24
 WORDINGS = 6
 """Captions per clip and language."""
+UNFOLDS = 48
+"""Frames that the slowest event takes."""
 
 Rng = np.random.Generator
 
@@ -126,13 +128,15 @@ def film(
 
 
 def draw_events(rng: Rng, scene: Scene, poses: NDArray[np.float64]) -> list[Event]:
-    """One event, seldom two, that suits the place; one in five was there from the start, some of those end."""
+    """One event, seldom two, that suits the place; one in five was there from the start, some of those end. In a clip
+    too short for an event to unfold all were there from the start."""
     events: list[Event] = []
     for family in rng.choice(FAMILIES, 2 if rng.random() < 0.12 else 1, replace=False):
         last = len(poses) - 1
-        early = rng.random() < 0.2
+        short = last < UNFOLDS
+        early = rng.random() < 0.2 or short
         start = 0 if early else int(rng.integers(min(8, last), max(int(0.6 * last), min(8, last) + 1)))
-        stop = int(rng.integers(start + last // 4, last)) if early and last > 16 and rng.random() < 0.6 else None
+        stop = int(rng.integers(start + last // 4, last)) if early and not short and rng.random() < 0.6 else None
         event = at_place(
             str(family), rng, scene, poses[start], start / FPS if start else -10.0, None if stop is None else stop / FPS
         )

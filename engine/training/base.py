@@ -9,10 +9,10 @@ from a picture) or generated (from text).
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,11 +26,12 @@ from engine.geometry import rigid_inverse
 from engine.memory import MemoryConfig, select_context
 from engine.precision import autocast
 from engine.streamer import NEWS, pocket_frustums
-from engine.training.guides import CHUNK, Calm, load_calm, load_guides
+from engine.training.guides import CHUNK, Calm, has_guides, load_calm, load_guides
 from engine.training.latents import LatentClips, batch_of, load_latents
 from engine.training.mixer import Layout, TrainingMixer
 from engine.transformer import COVERAGE, STALE, Pocket, shown_by
 
+S = TypeVar("S")
 VERSIONS = 2
 """Texts of a clip: before and after something starts or stops."""
 
@@ -63,6 +64,10 @@ class BaseTraining:
     untouched: float = 0.25
     """Share of them in which nothing happens and nothing is said: without words everything stays as it is. So do those
     whose text is dropped."""
+    stills: float = 0.6
+    """Share of steps that learn from single latents of many worlds (engine/training/stills.py)."""
+    unguided: float = 0.5
+    """Share of stills that see no guide."""
     hidden: float = 1.0
     """How much more what the guide doesn't show weighs in the loss than what it does, and how much more often than
     others clips are drawn in which that is as much as on average."""
@@ -122,12 +127,21 @@ def guided_clips(folder: Path, vae_checksum: str) -> GuidedClips:
     return GuidedClips(load_latents(folder, vae_checksum), load_guides(folder), load_calm(folder))
 
 
-def samplers(sources: Sequence[GuidedClips], config: BaseTraining) -> list[BatchSampler]:
+def plain_clips(folder: Path, vae_checksum: str) -> GuidedClips:
+    """The same of a folder that may have no guides. Raises `WanderError` as `guided_clips`."""
+    if has_guides(folder):
+        return guided_clips(folder, vae_checksum)
+    return GuidedClips(load_latents(folder, vae_checksum), None)
+
+
+def samplers(
+    sources: Sequence[GuidedClips], config: BaseTraining, sampler: Callable[[GuidedClips, BaseTraining], S]
+) -> list[S]:
     """A sampler for each source; `config.batch` clips of the largest size, and as many more of a smaller one as cost
     about the same, at most four times as many."""
     cells = [Y * X for Y, X in (source.grid for source in sources)]
     return [
-        BatchSampler(source, replace(config, batch=batch_of(config.batch, count, max(cells))))
+        sampler(source, replace(config, batch=batch_of(config.batch, count, max(cells))))
         for source, count in zip(sources, cells, strict=True)
     ]
 

@@ -159,6 +159,11 @@ def _calm(vae: Vae, head: DepthHead, latents: Path, control: Path) -> dict[str, 
     return {"clips": torch.tensor(eventful, dtype=torch.long), "latents": torch.cat(calm), "guides": torch.cat(guides)}
 
 
+def has_guides(folder: Path) -> bool:
+    """Whether any latent shard of a folder has guides."""
+    return any(folder.glob(f"{_GUIDES}*.safetensors"))
+
+
 def load_guides(folder: Path) -> Tensor:
     """All guides of a folder, half `[n, T, C + 4, Y, X]`, in the order of its latents.
 

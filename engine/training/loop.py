@@ -46,22 +46,19 @@ class RunConfig:
 
 @dataclass(slots=True)
 class Meter:
-    """Means of named numbers since the last line of the log."""
+    """Means of named numbers since the last line of the log, each over the steps that gave it."""
 
-    sums: dict[str, float] = field(default_factory=dict)
-    count: int = 0
+    found: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, values: dict[str, float]) -> None:
         """Counts one step's numbers."""
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.count += 1
+            self.found.setdefault(name, []).append(value)
 
     def flush(self) -> dict[str, float]:
         """The means, and a new beginning."""
-        means = {name: total / max(self.count, 1) for name, total in self.sums.items()}
-        self.sums.clear()
-        self.count = 0
+        means = {name: sum(values) / len(values) for name, values in self.found.items()}
+        self.found.clear()
         return means
 
 

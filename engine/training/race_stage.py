@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from engine.errors import WanderError
 from engine.memory import pocket as pocket_memory
 from engine.training import vae as vae_stage
-from engine.training.base import BaseTraining, GuidedClips, base_loss, guided_clips, samplers
+from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, guided_clips, samplers
 from engine.training.guides import guides_of
 from engine.training.latents import LatentClips, encode_frames, load_latents
 from engine.training.loop import Run, RunConfig
@@ -94,7 +94,7 @@ def _run(
     config = BaseTraining(batch=options.batch, latents=options.latents, chunks=RACE_CHUNKS)
     model, memory = Pocket(racer.network), pocket_memory()
     run = Run(model, _run_config(options, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), say)
-    rng, drawn = random.Random(options.seed), samplers(sources, config)
+    rng, drawn = random.Random(options.seed), samplers(sources, config, BatchSampler)
     say(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
 
     def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:

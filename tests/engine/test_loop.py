@@ -18,7 +18,7 @@ from engine.errors import WanderError
 from engine.memory import pocket as pocket_memory
 from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, lines_at
 from engine.training.latents import LatentClips
-from engine.training.loop import LATEST, TRUNK, Run, RunConfig
+from engine.training.loop import LATEST, TRUNK, Meter, Run, RunConfig
 from engine.transformer import Pocket, PocketConfig
 
 EVENT = {"start_frame": 20, "stop_frame": 40, "caption_en": "it rains", "caption_zh": "下雨"}
@@ -157,3 +157,10 @@ def test_an_untrained_guided_model_does_better_the_better_its_guide(chunk):
         loss, _ = base_loss(model, batch, chunk, config, pocket_memory(), torch.Generator().manual_seed(0))
         losses.append(float(loss.detach()))
     assert losses[0] < losses[1] < losses[2] < 2
+
+
+def test_the_log_gives_each_number_over_the_steps_that_had_it():
+    meter = Meter()
+    for numbers in ({"loss": 1.0, "still": 4.0}, {"loss": 2.0}, {"loss": 6.0}):
+        meter.add(numbers)
+    assert meter.flush() == {"loss": 3.0, "still": 4.0} and meter.flush() == {}

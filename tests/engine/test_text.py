@@ -78,3 +78,22 @@ def test_a_world_that_opens_without_words_has_the_encoder_ready_for_the_first_pr
     sentences._encoder.cache_clear()
     open_world(WorldSpec(seed=1))
     assert sentences._encoder.cache_info().currsize == 1
+
+
+def test_texts_read_ahead_are_not_read_again_and_mean_the_same(monkeypatch):
+    texts = [("a harbour at noon, with a crane", "hail falls"), ("ein Hafen am Mittag",), ("中午的港口",)]
+    monkeypatch.setattr(sentences, "_known", {})
+    alone = [encode(lines) for lines in texts]
+    monkeypatch.setattr(sentences, "_known", {})
+    sentences.read_ahead(texts, batch=2)
+    monkeypatch.setattr(sentences, "_encoder", None)
+    for before, lines in zip(alone, texts, strict=True):
+        assert np.allclose(encode(lines), before, atol=1e-4)
+
+
+def test_only_the_newest_rows_are_kept(monkeypatch):
+    monkeypatch.setattr(sentences, "_known", {})
+    monkeypatch.setattr(sentences, "_KEPT", 2)
+    for line in ("one", "two", "three"):
+        encode((line,))
+    assert [*sentences._known] == ["two", "three"]
