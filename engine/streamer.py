@@ -44,6 +44,8 @@ _CHANGING, _BEFORE, _AS_TOLD = range(3)
 """What a picture is worth for the guide, see `PocketWorld._worth`."""
 TEXTS = 8
 """Texts whose keys and values are kept."""
+FIRST_SHIFT = 3.0
+"""Of the levels at which the first picture of a world that starts from words is sampled."""
 UNIT = 0.25
 """Translations are given to the network in units of four metres."""
 
@@ -58,6 +60,10 @@ class Sampling:
     lead: float = LEAD
     emphasis: float = 0.3
     """While words are new: how much further the velocity goes in the direction from the old words to the new ones."""
+    first_steps: int = 16
+    """Steps for the first picture of a world that starts from words: it may take a second, and all begins there."""
+    guidance: float = 1.5
+    """How much further its velocity goes in the direction from no words to those that were given."""
 
 
 def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.floating]) -> Frustums:
@@ -109,6 +115,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._surfaces = Surfaces(weights, self._latent, self._picture)
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first = None if self._start is None else self._encode_first(self._start)
+        self._invents = self._first is None
         self._prompt_version = 0
         self._texts: dict[tuple[str, ...], TextCache] = {}
         self._restore(records)
@@ -122,7 +129,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Gives latent 0 `[C, Y, X]` (normalised) of a world that has no chunk yet, instead of a picture."""
         if self._records:
             raise ValueError(f"the world has {self.chunks} chunks already; latent 0 is given before the first")
-        self._first, self._start = latent.to(self._device).half(), None
+        self._first, self._start, self._invents = latent.to(self._device).half(), None, False
         self._surfaces.forget_from(0)
 
     def commit(self) -> ChunkRecord:
@@ -143,6 +150,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
     def _restore(self, records: Sequence[ChunkRecord]) -> None:
         self._cache.forget_from(len(records))
         self._surfaces.forget_from(sum(len(record.latents) for record in records))
+        if self._invents:
+            self._first = None
         super()._restore(records)
         self._decoder = self._decode_state() if self._decodes else None
 
@@ -275,6 +284,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
         Raises `WanderError` if no attempt is finite.
         """
         model, current, path = self.weights.model, len(self._poses), np.concatenate([self._poses, poses])
+        if current == 0 and self._invents:
+            self._first = self._finite(lambda attempt: self._invent(poses[:1], attempt))
+            self._surfaces.forget_from(0)
         chosen = [int(i) for i in select_context(rigid_inverse(path), current, len(poses), self.memory)]
         self._recalled = recalled(chosen, current, len(poses), self.memory)
         times = torch.arange(len(chosen), len(chosen) + len(poses), dtype=torch.float64)
@@ -287,13 +299,28 @@ class PocketWorld(RecordedWorld[DecoderState]):
             guides.append(self._surfaces.guide(path, shown, current, stale))
             return guides[0].latents
 
-        shows = model.config.guided and (current > 0 or given is not None)
-        seen = self.ranks.lead(look).to(self._device)[None] if shows else None
+        seen = self.ranks.lead(look).to(self._device)[None] if model.config.guided else None
 
         def attempt(number: int) -> Tensor:
             return self._denoise(self._noise(len(poses), number), given, actions, mixer, seen).half()
 
         return self._finite(attempt), next(iter(guides), None)
+
+    def _invent(self, pose: Poses, attempt: int) -> Tensor:
+        """Latent 0 half `[C, Y, X]` of a world that starts from words: a still (engine/training/stills.py)."""
+        network, config = self.weights.model, self.sampling
+        geometry = network.geometry(torch.zeros(1), self.weights.grid, pocket_frustums(pose, pose[0]))
+        mixer = self._shared(DenoiseMixer(network.positions, geometry, Context(None, None)))
+        told, untold, still = self._words(self._lines), self._words(()), torch.zeros(1, 1, device=self._device)
+
+        def velocity(x: Tensor, level: float) -> Tensor:
+            with autocast(self._device):
+                said, unsaid = (network(x[None], still + level, still.long(), t, mixer)[0] for t in (told, untold))
+            return unsaid + (1 + config.guidance) * (said - unsaid)
+
+        noise = self._noise(1, attempt)[:1]
+        levels = schedule(config.first_steps, FIRST_SHIFT).tolist()
+        return sample(velocity, noise.expand(config.first_steps, -1, -1, -1, -1), levels)[0].half()
 
     def _pictures(self, path: NDArray[np.float64], chosen: list[int], current: int) -> tuple[list[int], int]:
         """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale.

@@ -13,6 +13,7 @@ from engine.compositor import AGREE, AGREE_STANDING
 from engine.errors import WanderError
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer
+from engine.streamer import Sampling
 from engine.weights import PocketWeights
 from engine.world import WorldSpec, open_world
 from tests.engine.tiny import play, tiny_weights, tiny_world
@@ -130,6 +131,38 @@ def test_the_first_frame_is_the_given_picture_itself(weights):
 
 def test_the_picture_shapes_what_follows_it(weights):
     assert not np.array_equal(play(tiny_world(weights, image=PICTURE), 1)[1:], play(tiny_world(weights), 1)[1:])
+
+
+def test_words_invent_the_first_latent_alone_and_it_is_then_as_if_given(weights):
+    """It is a still: how long its chunk is doesn't matter, and the rest of the chunk goes on from it."""
+    long, short = (tiny_world(weights, chunk=chunk) for chunk in (4, 1))
+    play(long, 1, KEY_W), play(short, 1)
+    first = long.records[0].latents[0]
+    assert np.array_equal(first, short.records[0].latents[0])
+    given = tiny_world(weights, chunk=4)
+    given.start_from(torch.from_numpy(first))
+    play(given, 1, KEY_W)
+    assert np.array_equal(given.records[0].latents, long.records[0].latents)
+
+
+def test_the_first_latent_follows_the_words_in_force_and_more_of_them_with_guidance(weights):
+    firsts = {}
+    for words, guidance in (("a village", 0.0), ("a village", 3.0), ("a desert", 0.0)):
+        world = tiny_world(weights, sampling=Sampling(steps=2, guidance=guidance), prompt="a street")
+        play(world, 1)
+        world.rewind(0)
+        world.prompt(f"{words}\n")
+        play(world, 1)
+        fresh = tiny_world(weights, sampling=Sampling(steps=2, guidance=guidance), prompt=words)
+        play(fresh, 1)
+        assert world.records[0].latents.tobytes() == fresh.records[0].latents.tobytes()
+        firsts[words, guidance] = world.records[0].latents[0].tobytes()
+    assert len({*firsts.values()}) == 3
+
+
+def test_a_given_picture_is_not_invented(weights, passes):
+    play(tiny_world(weights, image=PICTURE), 1)
+    assert len(passes) == 2 + 1
 
 
 def test_a_prompt_changes_the_next_chunk(weights):
@@ -251,7 +284,7 @@ def test_a_chunk_costs_the_same_however_long_the_history(weights, passes):
         costs.append((len(passes), max(tokens for _, tokens in passes)))
         passes.clear()
     assert {tokens for _, tokens in costs[3:]} == {6 * 2}  # latents in context, two tokens each
-    assert max(count for count, _ in costs) <= 2 + 1 + 1  # two steps, the commit, and one chunk retrieved anew
+    assert max(count for count, _ in costs[1:]) <= 2 + 1 + 1  # two steps, the commit, and one chunk retrieved anew
     assert len(world._cache) <= 8
 
 

@@ -77,6 +77,7 @@ def tiny_world(
     seed: int = 7,
     cache_chunks: int = 24,
     recache: bool = True,
+    sampling: Sampling | None = None,
 ) -> PocketWorld:
     """A world of two denoising steps that sees 4 recent and 2 retrieved latents, so that retrieval begins early."""
     spec = WorldSpec(seed=seed, prompt=prompt, image=image, chunk=chunk)
@@ -85,7 +86,7 @@ def tiny_world(
         weights or tiny_weights(),
         spec,
         records,
-        sampling=Sampling(steps=2),
+        sampling=sampling or Sampling(steps=2),
         memory=memory,
         cache_chunks=cache_chunks,
         recache=recache,
