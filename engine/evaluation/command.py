@@ -15,17 +15,20 @@ from numpy.typing import NDArray
 
 from engine.checkpoint import write_atomically
 from engine.errors import WanderError
+from engine.evaluation import autoencoder
 from engine.evaluation.choices import choices_page
 from engine.evaluation.claims import Json
 from engine.evaluation.clips import TrueClip, read_clips
 from engine.evaluation.drift import run_drift
 from engine.evaluation.long import run_long
 from engine.evaluation.protocol import (
+    AutoencoderProtocol,
     DriftProtocol,
     LongProtocol,
     Protocol,
     ScanProtocol,
     ShortProtocol,
+    autoencoder_protocol,
     drift_protocol,
     long_protocol,
     scan_protocol,
@@ -44,6 +47,7 @@ PROTOCOLS: Mapping[str, Callable[[], Protocol]] = {
     "long": long_protocol,
     "drift": drift_protocol,
     "scan": scan_protocol,
+    "autoencoder": autoencoder_protocol,
 }
 CHOICES = 12
 """Most pairs on the page for people."""
@@ -114,6 +118,8 @@ def prepare(options: argparse.Namespace) -> tuple[PocketWeights, Protocol, ClipR
     user can mend."""
     if options.preset not in PRESETS:
         raise WanderError(f"there is no preset {options.preset!r} to evaluate; choose one of {', '.join(PRESETS)}")
+    if options.html and options.protocol == "autoencoder":
+        raise WanderError("--html shows walks and --protocol autoencoder makes none; write its tables with --json")
     if options.clips < 0:
         raise WanderError(f"--clips {options.clips} is below 1; ask for at least 1")
     for name, given, belongs in (
@@ -189,6 +195,9 @@ def _run(
         report, results = run_short(weights, clips, protocol, seed=seed, preset=preset, done=done)
         return report, [(options.html, lambda: page(report, results))]
     dreamer = PocketDreamer(weights, protocol.sampling_steps)
+    if isinstance(protocol, AutoencoderProtocol):
+        made = autoencoder.run_autoencoder(dreamer.reconstruct, clips, protocol, seed=seed, preset=preset, done=done)
+        return made, []
     if isinstance(protocol, DriftProtocol):
         report, drifts = run_drift(dreamer, clips, protocol, seed=seed, preset=preset, done=done)
         return report, [(options.html, lambda: drift_page(report, drifts))]
@@ -223,6 +232,8 @@ def summary(report: Json) -> str:
         from engine.evaluation import scan_command
 
         return scan_command.summary(report)
+    if report["protocol"] == "autoencoder":
+        return f"{claim_lines(report)}\n{autoencoder.lines(report)}"
     return claim_lines(report)
 
 

@@ -77,6 +77,15 @@ class ScanBounds:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AutoencoderBounds:
+    """What the claims of the autoencoder's protocol are held against."""
+
+    clips: int
+    psnr: float
+    """dB, over all frames."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
     """One given frame, `frames` frames along the true cameras of held-out worlds."""
 
@@ -159,6 +168,13 @@ class ScanProtocol(Protocol):
     bounds: ScanBounds
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoencoderProtocol(Protocol):
+    """What the autoencoder alone makes of true frames, biome by biome and event by event."""
+
+    bounds: AutoencoderBounds
+
+
 def short_protocol(path: Path = PROTOCOL) -> ShortProtocol:
     """Reads the short protocol. Raises `WanderError` if the file is damaged."""
     return _read(path, "short", ShortProtocol, Bounds)
@@ -177,6 +193,11 @@ def drift_protocol(path: Path = PROTOCOL) -> DriftProtocol:
 def scan_protocol(path: Path = PROTOCOL) -> ScanProtocol:
     """Reads the scan protocol. Raises `WanderError` if the file is damaged."""
     return _read(path, "scan", ScanProtocol, ScanBounds)
+
+
+def autoencoder_protocol(path: Path = PROTOCOL) -> AutoencoderProtocol:
+    """Reads the autoencoder's protocol. Raises `WanderError` if the file is damaged."""
+    return _read(path, "autoencoder", AutoencoderProtocol, AutoencoderBounds)
 
 
 def _read(path: Path, name: str, protocol: type[P], bounds: type) -> P:
