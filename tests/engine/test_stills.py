@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from engine.actions import KEY_W, POCKET, POCKET_LABELS, Step, actions_from_poses, latent_poses
-from engine.training.base import BaseTraining, GuidedClips
+from engine.errors import WanderError
+from engine.training.base import BaseTraining, GuidedClips, guided_clips, plain_clips
 from engine.training.guides import Calm
 from engine.training.latents import LatentClips
 from engine.training.stills import StillSampler, half_planes, settled, still_loss
@@ -119,3 +122,15 @@ def test_a_network_learns_what_words_mean_from_stills():
         optimiser.step()
         losses.append(float(loss.detach()))
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+
+
+def test_stills_may_come_from_a_folder_that_has_no_guides(tmp_path):
+    found = source(EARLY).clips
+    tensors = {"latents": found.latents, "poses": torch.from_numpy(found.poses), "actions": found.actions.short()}
+    metadata = {"vae": "v", "about": json.dumps(found.about)}
+    save_file(tensors, tmp_path / "latents-00000.safetensors", metadata)
+    assert plain_clips(tmp_path, "v").guides is None
+    with pytest.raises(WanderError, match="no guides"):
+        guided_clips(tmp_path, "v")
+    save_file({"guides": found.latents}, tmp_path / "guides-00000.safetensors")
+    assert plain_clips(tmp_path, "v").guides is not None
