@@ -126,7 +126,11 @@ def test_a_network_learns_what_words_mean_from_stills():
 
 def test_stills_may_come_from_a_folder_that_has_no_guides(tmp_path):
     found = source(EARLY).clips
-    tensors = {"latents": found.latents, "poses": torch.from_numpy(found.poses), "actions": found.actions.short()}
+    tensors = {
+        "latents": found.latents,
+        "poses": torch.from_numpy(found.poses).contiguous(),
+        "actions": found.actions.short(),
+    }
     metadata = {"vae": "v", "about": json.dumps(found.about)}
     save_file(tensors, tmp_path / "latents-00000.safetensors", metadata)
     assert plain_clips(tmp_path, "v").guides is None
