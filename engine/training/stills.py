@@ -29,6 +29,10 @@ from engine.transformer import COVERAGE, STALE, Pocket, shown_by
 from engine.vae import FRAMES_PER_LATENT
 
 
+WORDINGS = 2
+"""Captions of a clip that are read, in each language: reading takes longer than all else, and there are many clips."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stills:
     """Clean latents `[B, 1, C, Y, X]`, actions `[B, 1]`, cameras `[B, 1, 4, 4]`, text rows `[B, S, 512]` with lengths
@@ -73,8 +77,8 @@ class StillSampler:
         text.read_ahead(
             lines_at(about, t, language, wording)
             for about in source.clips.about
-            for language, wordings in about["captions"].items()
-            for wording in range(len(wordings))
+            for language in about["captions"]
+            for wording in range(WORDINGS)
             for t in (0, T - 1)
         )
         self._places = settle or [(i, 0) for i in range(len(source.clips))]
@@ -94,7 +98,7 @@ class StillSampler:
             )
             latents.append(shown[at, t])
             guides.append(self._guide(kept, at, t, rng))
-            lines = lines_at(clips.about[i], t, rng.choice(("en", "en", "zh")), rng.randrange(64))
+            lines = lines_at(clips.about[i], t, rng.choice(("en", "en", "zh")), rng.randrange(WORDINGS))
             told = rng.random() >= self.config.text_drop
             rows.append(torch.from_numpy(text.encode(lines[: 1 if quiet else None] if told else ())))
         clip, latent = (np.array(each) for each in zip(*places, strict=True))
