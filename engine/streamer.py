@@ -18,7 +18,7 @@ from engine.actions import POCKET, POCKET_LABELS, Step
 from engine.compositor import AGREE, AGREE_ON_CHANGE, AGREE_STANDING
 from engine.flow import LEAD, SHIFT, sample, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
-from engine.guide import Guide, lifted
+from engine.guide import Guide, Surface, lifted
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, read_context
 from engine.memory import MemoryConfig, complementary, recalled, select_context
@@ -28,9 +28,10 @@ from engine.precision import autocast
 from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
 from engine.spatial import strip_of
+from engine.stills import AROUND, FIRST, StillSampling, look_around, make_still
 from engine.surfaces import Surfaces
 from engine.text import encode, lines_of
-from engine.transformer import Mixer, TextCache, known_by
+from engine.transformer import Geometry, Mixer, TextCache, known_by
 from engine.vae import DecoderState, group_frames, to_uint8
 from engine.walls import stopped
 from engine.weights import PocketWeights
@@ -44,8 +45,14 @@ _CHANGING, _BEFORE, _AS_TOLD = range(3)
 """What a picture is worth for the guide, see `PocketWorld._worth`."""
 TEXTS = 8
 """Texts whose keys and values are kept."""
-FIRST_SHIFT = 3.0
-"""Of the levels at which the first picture of a world that starts from words is sampled."""
+_REACH = 12.0
+"""Metres from where a world begins within which it matters what was imagined there."""
+_BESIDE = 2
+"""Imagined views that are drawn for a chunk, at most."""
+_NOWHERE = 1e6
+"""Metres that imagined views count as farther than seen ones."""
+_IMAGINED = 2**32 - 1
+"""Number of the noise of the first imagined view; those of the others count down from it."""
 UNIT = 0.25
 """Translations are given to the network in units of four metres."""
 
@@ -60,10 +67,10 @@ class Sampling:
     lead: float = LEAD
     emphasis: float = 0.3
     """While words are new: how much further the velocity goes in the direction from the old words to the new ones."""
-    first_steps: int = 16
-    """Steps for the first picture of a world that starts from words: it may take a second, and all begins there."""
-    guidance: float = 1.5
-    """How much further its velocity goes in the direction from no words to those that were given."""
+    first: StillSampling = FIRST
+    """How the picture is made that a world from words begins with."""
+    around: StillSampling | None = AROUND
+    """How what is around the first picture is imagined; None leaves it to the walk."""
 
 
 def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.floating]) -> Frustums:
@@ -112,7 +119,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
         self._strip = strip_of(self.ranks, weights.grid[0])
         self._cache = KvCache(cache_chunks, self._commit_chunk)
-        self._surfaces = Surfaces(weights, self._latent, self._picture)
+        self._surfaces = Surfaces(weights, self._latent, self._picture, self._imagine)
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first = None if self._start is None else self._encode_first(self._start)
         self._invents = self._first is None
@@ -225,8 +232,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
             return self.weights.vae.encode(group_frames(frame))[0, 0].half()
 
     def _picture(self, index: int) -> NDArray[np.uint8] | None:
-        """What latent `index` showed, if it ended a chunk or is the given picture."""
-        if not self._records:
+        """What latent `index` showed, if it ended a chunk or is the given picture; latent 0 is lifted before its chunk
+        is made."""
+        if index == 0:
             return self._start
         owner, t = self._owner[index]
         record = self._records[owner]
@@ -307,20 +315,30 @@ class PocketWorld(RecordedWorld[DecoderState]):
         return self._finite(attempt), next(iter(guides), None)
 
     def _invent(self, pose: Poses, attempt: int) -> Tensor:
-        """Latent 0 half `[C, Y, X]` of a world that starts from words: a still (engine/training/stills.py)."""
-        network, config = self.weights.model, self.sampling
-        geometry = network.geometry(torch.zeros(1), self.weights.grid, pocket_frustums(pose, pose[0]))
-        mixer = self._shared(DenoiseMixer(network.positions, geometry, Context(None, None)))
-        told, untold, still = self._words(self._lines), self._words(()), torch.zeros(1, 1, device=self._device)
+        """Latent 0 half `[C, Y, X]` of a world that starts from words."""
+        how = self.sampling.first
+        noise = self._noise(1, attempt)[:1].expand(how.steps, -1, -1, -1, -1)
+        words = self._words(self._lines), self._words(())
+        return make_still(self.weights.model, self._geometry(pose), noise, words, how, shared=self._shared)
 
-        def velocity(x: Tensor, level: float) -> Tensor:
-            with autocast(self._device):
-                said, unsaid = (network(x[None], still + level, still.long(), t, mixer)[0] for t in (told, untold))
-            return unsaid + (1 + config.guidance) * (said - unsaid)
+    def _imagine(self, first: Surface) -> list[Surface]:
+        """What is around the first picture, under the words that it was made or given with."""
+        how = self.sampling.around
+        if how is None:
+            return []
+        lines = lines_of(self._records[0].prompt) if self._records else self._lines
+        words, C = (self._words(lines), self._words(())), self.weights.vae.config.latent_channels
 
-        noise = self._noise(1, attempt)[:1]
-        levels = schedule(config.first_steps, FIRST_SHIFT).tolist()
-        return sample(velocity, noise.expand(config.first_steps, -1, -1, -1, -1), levels)[0].half()
+        def make(number: int, camera: Poses, guide: Guide) -> Tensor:
+            noise = chunk_noise(self.spec.seed, _IMAGINED - number, (how.steps, 1, C, *self.weights.grid))
+            geometry, seen = self._geometry(camera[None]), guide.latents.to(self._device)
+            return make_still(self.weights.model, geometry, noise.to(self._device), words, how, guide=seen)
+
+        return look_around(self.weights, first, make)
+
+    def _geometry(self, pose: Poses) -> Geometry:
+        """Of a single latent with camera `[1, 4, 4]`."""
+        return self.weights.model.geometry(torch.zeros(1), self.weights.grid, pocket_frustums(pose, pose[0]))
 
     def _pictures(self, path: NDArray[np.float64], chosen: list[int], current: int) -> tuple[list[int], int]:
         """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale.
@@ -331,19 +349,27 @@ class PocketWorld(RecordedWorld[DecoderState]):
         from a wall, its newest pictures show it from a hand's breadth.
         """
         shown = lifted(chosen or [0])
-        if not current:
-            return shown, 0
-        worth = self._worth()
-        for least in (level for level in (_AS_TOLD, _BEFORE) if level in worth):
+        worth = self._worth() if current else np.array([_AS_TOLD])
+        for least in (level for level in (_AS_TOLD, _BEFORE) if current and level in worth):
             known, among = [i for i in shown if worth[i] >= least], worth >= least
             shown += complementary(rigid_inverse(path), current, len(path) - current, known, self.memory, among)
-        if self.memory.retrieves:
+        if current and self.memory.retrieves:
             ends = np.cumsum([len(record.latents) for record in self._records])[::-1] - 1  # of equals the newest
             ends = ends[worth[ends] == worth.max()]
             shown = sorted({*shown, int(ends[_away(path[ends], path[-1]).argmin()])})
-        away = _away(path[shown], path[-1])
-        order = sorted(zip(worth[shown], -away, shown, strict=True))
-        return [i for _, _, i in order], sum(worth[i] < _AS_TOLD for i in shown)
+        away = -_away(path[shown], path[-1])
+        order = sorted([*zip(worth[shown], away, shown, strict=True), *self._imagined(path)])
+        return [i for _, _, i in order], sum(int(value < _AS_TOLD) for value, _, _ in order)
+
+    def _imagined(self, path: Poses) -> list[tuple[int, float, int]]:
+        """Worth, nearness and number of the imagined views that may help: all else stands before them."""
+        if np.linalg.norm(path[-1, :3, 3] - path[0, :3, 3]) > _REACH:
+            return []
+        views = self._surfaces.around(path)
+        as_told = not self._records or self._records[0].prompt == "\n".join(self._lines)
+        away = [float(_away(view.world_from_camera[None], path[-1])[0]) for view in views]
+        nearest = sorted(range(len(views)), key=away.__getitem__)[:_BESIDE]
+        return [(_AS_TOLD if as_told else _BEFORE, -_NOWHERE - away[k], ~k) for k in nearest]
 
     def _shared(self, mixer: Mixer) -> Mixer:
         """A mixer of this rank's heads where several ranks share them."""

@@ -28,7 +28,6 @@ from engine.training.base import BaseTraining, GuidedClips, lines_at, soft_place
 from engine.transformer import COVERAGE, STALE, Pocket, shown_by
 from engine.vae import FRAMES_PER_LATENT
 
-
 WORDINGS = 2
 """Captions of a clip that are read, in each language: reading takes longer than all else, and there are many clips."""
 

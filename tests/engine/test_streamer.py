@@ -13,6 +13,7 @@ from engine.compositor import AGREE, AGREE_STANDING
 from engine.errors import WanderError
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer
+from engine.stills import StillSampling
 from engine.streamer import Sampling
 from engine.weights import PocketWeights
 from engine.world import WorldSpec, open_world
@@ -136,7 +137,8 @@ def test_the_picture_shapes_what_follows_it(weights):
 def test_words_invent_the_first_latent_alone_and_it_is_then_as_if_given(weights):
     """It is a still: how long its chunk is doesn't matter, and the rest of the chunk goes on from it."""
     long, short = (tiny_world(weights, chunk=chunk) for chunk in (4, 1))
-    play(long, 1, KEY_W), play(short, 1)
+    for world in (long, short):
+        play(world, 1, KEY_W)
     first = long.records[0].latents[0]
     assert np.array_equal(first, short.records[0].latents[0])
     given = tiny_world(weights, chunk=4)
@@ -148,12 +150,13 @@ def test_words_invent_the_first_latent_alone_and_it_is_then_as_if_given(weights)
 def test_the_first_latent_follows_the_words_in_force_and_more_of_them_with_guidance(weights):
     firsts = {}
     for words, guidance in (("a village", 0.0), ("a village", 3.0), ("a desert", 0.0)):
-        world = tiny_world(weights, sampling=Sampling(steps=2, guidance=guidance), prompt="a street")
+        sampling = Sampling(steps=2, around=None, first=StillSampling(guidance=guidance))
+        world = tiny_world(weights, sampling=sampling, prompt="a street")
         play(world, 1)
         world.rewind(0)
         world.prompt(f"{words}\n")
         play(world, 1)
-        fresh = tiny_world(weights, sampling=Sampling(steps=2, guidance=guidance), prompt=words)
+        fresh = tiny_world(weights, sampling=sampling, prompt=words)
         play(fresh, 1)
         assert world.records[0].latents.tobytes() == fresh.records[0].latents.tobytes()
         firsts[words, guidance] = world.records[0].latents[0].tobytes()
@@ -163,6 +166,16 @@ def test_the_first_latent_follows_the_words_in_force_and_more_of_them_with_guida
 def test_a_given_picture_is_not_invented(weights, passes):
     play(tiny_world(weights, image=PICTURE), 1)
     assert len(passes) == 2 + 1
+
+
+@pytest.mark.parametrize("image", [None, PICTURE])
+def test_a_rebuilt_world_draws_from_the_same_surfaces(weights, image):
+    world = tiny_world(weights, image=image)
+    play(world, 3)
+    rebuilt = tiny_world(weights, world.records, image=image)
+    for latent in range(6):
+        kept, anew = (each._surfaces.get(latent, each._poses) for each in (world, rebuilt))
+        assert torch.equal(kept.picture, anew.picture) and torch.equal(kept.disparity, anew.disparity)
 
 
 def test_a_prompt_changes_the_next_chunk(weights):
