@@ -44,7 +44,7 @@ class StillSampling:
     guidance: float = 1.5
 
 
-FIRST, AROUND = StillSampling(), StillSampling(steps=8)
+FIRST, AROUND = StillSampling(guidance=3.0), StillSampling(steps=8)
 """For the picture that a world from words begins with, and for those around any first picture."""
 
 

@@ -362,8 +362,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
         return [i for _, _, i in order], sum(int(value < _AS_TOLD) for value, _, _ in order)
 
     def _imagined(self, path: Poses) -> list[tuple[int, float, int]]:
-        """Worth, nearness and number of the imagined views that may help: all else stands before them."""
-        if np.linalg.norm(path[-1, :3, 3] - path[0, :3, 3]) > _REACH:
+        """Worth, nearness and number of the imagined views that may help: all else stands before them. A world without
+        memory has none."""
+        if not self.memory.retrieves or np.linalg.norm(path[-1, :3, 3] - path[0, :3, 3]) > _REACH:
             return []
         views = self._surfaces.around(path)
         as_told = not self._records or self._records[0].prompt == "\n".join(self._lines)

@@ -10,9 +10,11 @@ import torch
 
 from engine.actions import KEY_RIGHT, KEY_W, heading
 from engine.geometry import POCKET_LENS
+from engine.memory import MemoryConfig
 from engine.stills import TURNS, StillSampling
-from engine.streamer import Sampling
+from engine.streamer import PocketWorld, Sampling
 from engine.weights import PocketWeights
+from engine.world import WorldSpec
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
@@ -125,3 +127,12 @@ def test_a_view_that_is_not_finite_ends_them_and_the_walk_goes_on(weights, monke
     one = world(weights)
     assert play(one, 2).shape[0] == 13
     assert len(one._surfaces.around(one._poses)) == 1 and len(made) == 2
+
+
+def test_a_world_without_memory_imagines_nothing(weights, drawn):
+    memory = MemoryConfig(temporal_latents=6, spatial_latents=0, points=64)
+    one = PocketWorld(
+        weights, WorldSpec(seed=7, prompt="a village", image=PICTURE, chunk=2), sampling=IMAGINES, memory=memory
+    )
+    play(one, 3, KEY_RIGHT)
+    assert not any(i < 0 for shown, _ in drawn for i in shown)
