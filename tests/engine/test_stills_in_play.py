@@ -130,7 +130,7 @@ def test_a_view_that_is_not_finite_ends_them_and_the_walk_goes_on(weights, monke
 
 
 def test_a_world_without_memory_imagines_nothing(weights, drawn):
-    memory = MemoryConfig(temporal_latents=6, spatial_latents=0, points=64)
+    memory = MemoryConfig(temporal_latents=4, spatial_latents=2, points=64, retrieves=False)
     one = PocketWorld(
         weights, WorldSpec(seed=7, prompt="a village", image=PICTURE, chunk=2), sampling=IMAGINES, memory=memory
     )
