@@ -18,15 +18,16 @@ from engine.actions import POCKET, POCKET_LABELS, Step
 from engine.compositor import AGREE, AGREE_ON_CHANGE, AGREE_STANDING
 from engine.flow import LEAD, SHIFT, sample, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
-from engine.guide import Guide, Surface, lifted
+from engine.guide import Guide, Surface
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, read_context
-from engine.memory import MemoryConfig, complementary, recalled, select_context
+from engine.memory import MemoryConfig, recalled, select_context
 from engine.memory import pocket as pocket_memory
 from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
 from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
+from engine.sources import AS_TOLD, BEFORE, CHANGING, REACH, imagined_pictures, in_order, seen_pictures
 from engine.spatial import strip_of
 from engine.stills import AROUND, FIRST, StillSampling, look_around, make_still
 from engine.surfaces import Surfaces
@@ -41,16 +42,8 @@ FPS = 24.0
 NEWS = 12
 """Latents after a change of text in which the picture may change everywhere: two seconds, what the slowest event takes.
 """
-_CHANGING, _BEFORE, _AS_TOLD = range(3)
-"""What a picture is worth for the guide, see `PocketWorld._worth`."""
 TEXTS = 8
 """Texts whose keys and values are kept."""
-_REACH = 12.0
-"""Metres from where a world begins within which it matters what was imagined there."""
-_BESIDE = 2
-"""Imagined views that are drawn for a chunk, at most."""
-_NOWHERE = 1e6
-"""Metres that imagined views count as farther than seen ones."""
 _IMAGINED = 2**32 - 1
 """Number of the noise of the first imagined view; those of the others count down from it."""
 UNIT = 0.25
@@ -83,16 +76,6 @@ def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.
     )
     batched = torch.from_numpy(camera_from_origin.reshape(-1, *camera_from_origin.shape[-3:]))
     return frustums(batched, torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT)
-
-
-def _away(cameras_T44: NDArray[np.float64], camera: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far cameras `[T, 4, 4]` are from one: metres, and one for every radian that they look elsewhere.
-
-    A picture that is turned is as good as before; one from elsewhere is magnified, or shows other sides of things.
-    """
-    along = cameras_T44[:, :3, 2] @ camera[:3, 2]
-    steps = np.linalg.norm(cameras_T44[:, :3, 3] - camera[:3, 3], axis=-1)
-    return np.round(steps + np.arccos(np.clip(along, -1, 1)), 2)
 
 
 class PocketWorld(RecordedWorld[DecoderState]):
@@ -203,13 +186,11 @@ class PocketWorld(RecordedWorld[DecoderState]):
         return 0
 
     def _worth(self) -> NDArray[np.int64]:
-        """Which latents `[T]` show what is to be seen now: those made under the words in force (`_AS_TOLD`) more than
-        those made under others (`_BEFORE`), and least, while the words are new, what they have changed in part
-        (`_CHANGING`): changed again every chunk it would be changed too far, and blurred a little more each time."""
+        """What the pictures of latents `[T]` are worth, see `engine.sources`."""
         text, told = "\n".join(self._lines), self._told_at
-        found = [_AS_TOLD if r.prompt == text else _BEFORE for r in self._records for _ in r.latents]
+        found = [AS_TOLD if r.prompt == text else BEFORE for r in self._records for _ in r.latents]
         if self._old_words is not None:
-            found[told:] = [_CHANGING] * (len(found) - told)
+            found[told:] = [CHANGING] * (len(found) - told)
         return np.array(found, dtype=np.int64)
 
     @property
@@ -340,37 +321,19 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Of a single latent with camera `[1, 4, 4]`."""
         return self.weights.model.geometry(torch.zeros(1), self.weights.grid, pocket_frustums(pose, pose[0]))
 
-    def _pictures(self, path: NDArray[np.float64], chosen: list[int], current: int) -> tuple[list[int], int]:
-        """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale.
-
-        Those of the context, and others for what they don't show: first for what none shows as the words in force have
-        it (so when it stops raining the place is as it was), then for what none shows at all; and the one that
-        was seen from nearest to where the camera goes. Of equal worth, nearer ones come last and hide the others: back
-        from a wall, its newest pictures show it from a hand's breadth.
-        """
-        shown = lifted(chosen or [0])
-        worth = self._worth() if current else np.array([_AS_TOLD])
-        for least in (level for level in (_AS_TOLD, _BEFORE) if current and level in worth):
-            known, among = [i for i in shown if worth[i] >= least], worth >= least
-            shown += complementary(rigid_inverse(path), current, len(path) - current, known, self.memory, among)
-        if current and self.memory.retrieves:
-            ends = np.cumsum([len(record.latents) for record in self._records])[::-1] - 1  # of equals the newest
-            ends = ends[worth[ends] == worth.max()]
-            shown = sorted({*shown, int(ends[_away(path[ends], path[-1]).argmin()])})
-        away = -_away(path[shown], path[-1])
-        order = sorted([*zip(worth[shown], away, shown, strict=True), *self._imagined(path)])
-        return [i for _, _, i in order], sum(int(value < _AS_TOLD) for value, _, _ in order)
-
-    def _imagined(self, path: Poses) -> list[tuple[int, float, int]]:
-        """Worth, nearness and number of the imagined views that may help: all else stands before them. A world without
-        memory has none."""
-        if not self.memory.retrieves or np.linalg.norm(path[-1, :3, 3] - path[0, :3, 3]) > _REACH:
-            return []
-        views = self._surfaces.around(path)
+    def _pictures(self, path: Poses, chosen: list[int], current: int) -> tuple[list[int], int]:
+        """Numbers of the pictures that are drawn for the chunk at `current`, and how many of them, the first, are
+        stale; see `engine.sources`."""
+        worth = self._worth() if current else np.array([AS_TOLD])
+        ends = np.cumsum([len(record.latents) for record in self._records], dtype=np.int64) - 1
+        shown, views = seen_pictures(path, current, chosen, worth, ends, self.memory), []
+        if self.memory.retrieves and np.linalg.norm(path[-1, :3, 3] - path[0, :3, 3]) <= REACH:
+            views = [view.world_from_camera for view in self._surfaces.around(path)]
+        imagined = imagined_pictures(views, path[-1])
         as_told = not self._records or self._records[0].prompt == "\n".join(self._lines)
-        away = [float(_away(view.world_from_camera[None], path[-1])[0]) for view in views]
-        nearest = sorted(range(len(views)), key=away.__getitem__)[:_BESIDE]
-        return [(_AS_TOLD if as_told else _BEFORE, -_NOWHERE - away[k], ~k) for k in nearest]
+        values = [*worth[shown], *[AS_TOLD if as_told else BEFORE] * len(imagined)]
+        cameras = np.stack([*path[shown], *(views[~number] for number in imagined)])
+        return in_order([*shown, *imagined], cameras, values, path[-1])
 
     def _shared(self, mixer: Mixer) -> Mixer:
         """A mixer of this rank's heads where several ranks share them."""

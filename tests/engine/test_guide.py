@@ -17,7 +17,8 @@ from engine.drawing import fill as fill_on_cpu
 from engine.flow import sample
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through, make_guide, tidy
-from engine.streamer import NEWS, _away
+from engine.sources import away
+from engine.streamer import NEWS
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 H, W = 48, 80
@@ -232,7 +233,7 @@ def test_what_no_source_shows_is_filled():
 def test_a_camera_that_looks_elsewhere_is_farther_away():
     ahead, here = frame_poses([Step(keys=KEY_W)], POCKET)[-1], start_pose(POCKET)
     aside = frame_poses([Step(keys=KEY_LEFT)] * 6, POCKET)[-1]
-    near, far, same = _away(np.stack([ahead, aside, here]), here)
+    near, far, same = away(np.stack([ahead, aside, here]), here)
     assert same == 0 and near == pytest.approx(4 * 0.12, abs=0.01)
     assert far == pytest.approx(np.radians(6 * 4 * 1.1), abs=0.01)
 
