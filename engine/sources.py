@@ -24,8 +24,6 @@ would be changed too far, and blurred a little more each time); more what was ma
 in force."""
 REACH = 12.0
 """Metres from where a world begins within which it matters what was imagined there."""
-_BESIDE = 2
-"""Imagined views that are drawn for a chunk, at most."""
 
 Poses = NDArray[np.float64]
 Worth = NDArray[np.int64]
@@ -59,10 +57,11 @@ def seen_pictures(
     return sorted(set(shown))
 
 
-def imagined_pictures(views: Sequence[Poses], camera: Poses) -> list[int]:
-    """Numbers -1, -2, ... of the imagined views with cameras `[4, 4]` that are nearest to one."""
+def imagined_picture(views: Sequence[Poses], camera: Poses) -> list[int]:
+    """Number (-1, -2, ...) of the imagined view, of those with cameras `[4, 4]`, that is nearest to one; a second would
+    be drawn in vain in most chunks, and each costs a tenth of one. None if there are none."""
     nearest = sorted(range(len(views)), key=lambda k: float(away(views[k][None], camera)[0]))
-    return [~k for k in nearest[:_BESIDE]]
+    return [~k for k in nearest[:1]]
 
 
 def in_order(numbers: Sequence[int], cameras_N44: Poses, worth: Sequence[int], camera: Poses) -> tuple[list[int], int]:

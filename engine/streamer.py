@@ -27,7 +27,7 @@ from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
 from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
-from engine.sources import AS_TOLD, BEFORE, CHANGING, REACH, imagined_pictures, in_order, seen_pictures
+from engine.sources import AS_TOLD, BEFORE, CHANGING, REACH, imagined_picture, in_order, seen_pictures
 from engine.spatial import strip_of
 from engine.stills import AROUND, FIRST, StillSampling, look_around, make_still
 from engine.surfaces import Surfaces
@@ -329,7 +329,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         shown, views = seen_pictures(path, current, chosen, worth, ends, self.memory), []
         if self.memory.retrieves and np.linalg.norm(path[-1, :3, 3] - path[0, :3, 3]) <= REACH:
             views = [view.world_from_camera for view in self._surfaces.around(path)]
-        imagined = imagined_pictures(views, path[-1])
+        imagined = imagined_picture(views, path[-1])
         as_told = not self._records or self._records[0].prompt == "\n".join(self._lines)
         values = [*worth[shown], *[AS_TOLD if as_told else BEFORE] * len(imagined)]
         cameras = np.stack([*path[shown], *(views[~number] for number in imagined)])
