@@ -333,11 +333,15 @@ class Walk:
             )
 
     def _production(self, frames: wire.Frames, left_out: int) -> None:
-        """Learn from a header how fast the worker works; the pace follows the pictures that come."""
+        """Learn from a header how fast the worker works; the pace follows the pictures that come.
+
+        The first chunk of a world takes time to get ready, to invent the picture that all begins with among others:
+        that says nothing about the others.
+        """
         before = self._sizes.get(frames.chunk - 1)
         if frames.latent == 0:
             self._first_ms = frames.gen_ms
-            if before is not None and frames.chunk_ms > 0:
+            if before is not None and frames.chunk_ms > 0 and frames.chunk > 1:
                 seconds = frames.chunk_ms / 1e3
                 self.pacer.produced(before[0], seconds)
                 self.meter.chunk(sum(before), seconds, self.state.world.fps if self.state.world else 24.0)

@@ -205,16 +205,27 @@ def test_a_closed_link_says_why(walk, link):
 
 
 def test_the_production_rate_comes_from_the_time_a_whole_chunk_took(walk, link):
-    for chunk in range(3):
+    for chunk in range(4):
         link.pictures(16, chunk=chunk, latent=0, last=True, chunk_ms=800.0 if chunk else 0.0)
     run(walk, 1, 1.0)
     assert walk.pacer.production_fps == pytest.approx(20.0)
     assert walk.meter.rtf == pytest.approx([1.2, 1.2])
 
 
+def test_what_the_first_chunk_of_a_world_takes_to_get_ready_is_no_production(walk, link):
+    """With one latent a chunk it makes one picture in seconds: no pace for all that follows."""
+    link.pictures(1, chunk=0, last=True)
+    link.pictures(4, chunk=1, last=True, chunk_ms=4000.0)
+    run(walk, 1, 1.0)
+    assert walk.pacer.production_fps is None and not walk.meter.rtf
+    link.pictures(4, chunk=2, last=True, chunk_ms=160.0)
+    run(walk, 1, 1.1)
+    assert walk.pacer.production_fps == pytest.approx(25.0)
+
+
 def test_a_fast_worker_is_asked_for_a_short_lead_and_a_slow_one_for_all_it_can(walk, link):
     assert walk.lead == 64
-    for chunk in range(2):
+    for chunk in range(3):
         link.pictures(16, chunk=chunk, last=True, chunk_ms=200.0 if chunk else 0.0)
     run(walk, 1, 1.0)
     assert walk.lead < 16
