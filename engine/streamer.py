@@ -63,7 +63,7 @@ class Sampling:
     first: StillSampling = FIRST
     """How the picture is made that a world from words begins with."""
     around: StillSampling | None = AROUND
-    """How what is around the first picture is imagined ; None leaves it to the walk."""
+    """How what is around the first picture is imagined; None leaves it to the walk."""
 
 
 def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.floating]) -> Frustums:
