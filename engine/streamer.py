@@ -29,7 +29,7 @@ from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
 from engine.sources import AS_TOLD, BEFORE, CHANGING, REACH, imagined_picture, in_order, seen_pictures
 from engine.spatial import strip_of
-from engine.stills import AROUND, FIRST, StillSampling, look_around, make_still
+from engine.stills import FIRST, StillSampling, look_around, make_still
 from engine.surfaces import Surfaces
 from engine.text import encode, lines_of
 from engine.transformer import Geometry, Mixer, TextCache, known_by
@@ -62,8 +62,8 @@ class Sampling:
     """While words are new: how much further the velocity goes in the direction from the old words to the new ones."""
     first: StillSampling = FIRST
     """How the picture is made that a world from words begins with."""
-    around: StillSampling | None = AROUND
-    """How what is around the first picture is imagined; None leaves it to the walk."""
+    around: StillSampling | None = None
+    """How what is around the first picture is imagined (`AROUND`, with one rank); None leaves it to the walk."""
 
 
 def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.floating]) -> Frustums:

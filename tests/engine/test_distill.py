@@ -110,6 +110,8 @@ def test_a_rollout_with_all_its_steps_is_what_the_streamer_makes(monkeypatch):
     tiny = tiny_weights()
     weights = PocketWeights(tiny.vae, None, None, network.module.eval().requires_grad_(False), 64, 32, "tiny")
     world = PocketWorld(weights, WorldSpec(prompt=""), sampling=Sampling(steps=3), memory=MEMORY)
+    batch = replace(batch, latents=batch.latents.half().float())
+    world.start_from(batch.latents[0, 0])
     noises = []
     for first in range(0, 16, 4):
         noises.extend(world._noise(4, 0))
@@ -121,7 +123,7 @@ def test_a_rollout_with_all_its_steps_is_what_the_streamer_makes(monkeypatch):
         def noise(self, like: Tensor) -> Tensor:
             return noises.pop(0)[None]
 
-    how = Distillation(steps=3, given_first=0.0)
+    how = Distillation(steps=3, given_first=1.0)
     made = roll_out(network, batch, 0, how, MEMORY, Dice(0, 0, range(1)), learns=False, exits=[3] * 4).made
     played = torch.from_numpy(np.concatenate([record.latents for record in world.records])).float()
     torch.testing.assert_close(made[0], played, atol=2e-3, rtol=1e-3)
