@@ -7,7 +7,7 @@ and the text in force. Keys, values and the decoder's features are rebuilt from 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from engine.actions import POCKET, POCKET_LABELS, Step
 from engine.compositor import AGREE, AGREE_ON_CHANGE, AGREE_STANDING
 from engine.flow import LEAD, SHIFT, sample, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
-from engine.guide import Guide, Surface
+from engine.guide import Guide
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, read_context
 from engine.memory import MemoryConfig, recalled, select_context
@@ -27,12 +27,12 @@ from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
 from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
-from engine.sources import AS_TOLD, BEFORE, CHANGING, REACH, imagined_picture, in_order, seen_pictures
+from engine.sources import AS_TOLD, BEFORE, CHANGING, pictures
 from engine.spatial import strip_of
-from engine.stills import FIRST, StillSampling, look_around, make_still
+from engine.stills import StillSampling, make_still
 from engine.surfaces import Surfaces
 from engine.text import encode, lines_of
-from engine.transformer import Geometry, Mixer, TextCache, known_by
+from engine.transformer import Mixer, TextCache, known_by
 from engine.vae import DecoderState, group_frames, to_uint8
 from engine.walls import stopped
 from engine.weights import PocketWeights
@@ -44,8 +44,6 @@ NEWS = 12
 """
 TEXTS = 8
 """Texts whose keys and values are kept."""
-_IMAGINED = 2**32 - 1
-"""Number of the noise of the first imagined view; those of the others count down from it."""
 UNIT = 0.25
 """Translations are given to the network in units of four metres."""
 
@@ -60,10 +58,8 @@ class Sampling:
     lead: float = LEAD
     emphasis: float = 0.3
     """While words are new: how much further the velocity goes in the direction from the old words to the new ones."""
-    first: StillSampling = FIRST
+    first: StillSampling = field(default_factory=StillSampling)
     """How the picture is made that a world from words begins with."""
-    around: StillSampling | None = None
-    """How what is around the first picture is imagined (`AROUND`, with one rank); None leaves it to the walk."""
 
 
 def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.floating]) -> Frustums:
@@ -102,7 +98,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
         self._strip = strip_of(self.ranks, weights.grid[0])
         self._cache = KvCache(cache_chunks, self._commit_chunk)
-        self._surfaces = Surfaces(weights, self._latent, self._picture, self._imagine)
+        self._surfaces = Surfaces(weights, self._latent, self._picture)
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first = None if self._start is None else self._encode_first(self._start)
         self._invents = self._first is None
@@ -296,44 +292,15 @@ class PocketWorld(RecordedWorld[DecoderState]):
         return self._finite(attempt), next(iter(guides), None)
 
     def _invent(self, pose: Poses, attempt: int) -> Tensor:
-        """Latent 0 half `[C, Y, X]` of a world that starts from words."""
-        how = self.sampling.first
-        noise = self._noise(1, attempt)[:1].expand(how.steps, -1, -1, -1, -1)
-        words = self._words(self._lines), self._words(())
-        return make_still(self.weights.model, self._geometry(pose), noise, words, how, shared=self._shared)
-
-    def _imagine(self, first: Surface) -> list[Surface]:
-        """What is around the first picture, under the words that it was made or given with."""
-        how = self.sampling.around
-        if how is None:
-            return []
-        lines = lines_of(self._records[0].prompt) if self._records else self._lines
-        words, C = (self._words(lines), self._words(())), self.weights.vae.config.latent_channels
-
-        def make(number: int, camera: Poses, guide: Guide) -> Tensor:
-            noise = chunk_noise(self.spec.seed, _IMAGINED - number, (how.steps, 1, C, *self.weights.grid))
-            geometry, seen = self._geometry(camera[None]), guide.latents.to(self._device)
-            return make_still(self.weights.model, geometry, noise.to(self._device), words, how, guide=seen)
-
-        return look_around(self.weights, first, make)
-
-    def _geometry(self, pose: Poses) -> Geometry:
-        """Of a single latent with camera `[1, 4, 4]`."""
-        return self.weights.model.geometry(torch.zeros(1), self.weights.grid, pocket_frustums(pose, pose[0]))
+        """Latent 0 half `[C, Y, X]` of a world that starts from words, with camera `[1, 4, 4]`."""
+        network, words = self.weights.model, (self._words(self._lines), self._words(()))
+        geometry = network.geometry(torch.zeros(1), self.weights.grid, pocket_frustums(pose, pose[0]))
+        return make_still(network, geometry, self._noise(1, attempt)[0], words, self.sampling.first, self._shared)
 
     def _pictures(self, path: Poses, chosen: list[int], current: int) -> tuple[list[int], int]:
-        """Numbers of the pictures that are drawn for the chunk at `current`, and how many of them, the first, are
-        stale; see `engine.sources`."""
-        worth = self._worth() if current else np.array([AS_TOLD])
+        """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale."""
         ends = np.cumsum([len(record.latents) for record in self._records], dtype=np.int64) - 1
-        shown, views = seen_pictures(path, current, chosen, worth, ends, self.memory), []
-        if self.memory.retrieves and np.linalg.norm(path[-1, :3, 3] - path[0, :3, 3]) <= REACH:
-            views = [view.world_from_camera for view in self._surfaces.around(path)]
-        imagined = imagined_picture(views, path[-1])
-        as_told = not self._records or self._records[0].prompt == "\n".join(self._lines)
-        values = [*worth[shown], *[AS_TOLD if as_told else BEFORE] * len(imagined)]
-        cameras = np.stack([*path[shown], *(views[~number] for number in imagined)])
-        return in_order([*shown, *imagined], cameras, values, path[-1])
+        return pictures(path, current, chosen, self._worth(), ends, self.memory)
 
     def _shared(self, mixer: Mixer) -> Mixer:
         """A mixer of this rank's heads where several ranks share them."""

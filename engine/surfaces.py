@@ -30,17 +30,6 @@ _REACH = 2
 """Latents before its own that a frame depends on."""
 
 
-@torch.inference_mode()
-def lift(
-    weights: PocketWeights, latent: Tensor, picture: NDArray[np.uint8], world_from_camera: NDArray[np.float64]
-) -> Surface:
-    """The surface of a latent `[C, Y, X]` whose last frame is `picture` `[H, W, 3]`, seen from a camera `[4, 4]`."""
-    assert weights.depth is not None, "a guided transformer comes with a depth network"
-    pictures, camera = torch.from_numpy(picture[None].copy()).to(latent.device), world_from_camera[None]
-    depth = estimate_views(weights.depth, latent[None], camera, pictures, [None])
-    return replace(surfaces_of(depth, signed(pictures), camera)[0], sure=confidence(depth)[0])
-
-
 class Surfaces:
     """Least recently used surfaces by latent.
 
@@ -52,29 +41,17 @@ class Surfaces:
         weights: PocketWeights,
         latent: Callable[[int], Tensor],
         picture: Callable[[int], NDArray[np.uint8] | None],
-        imagine: Callable[[Surface], list[Surface]] = lambda first: [],
     ) -> None:
-        self.weights, self._latent, self._picture, self._imagine = weights, latent, picture, imagine
+        self.weights, self._latent, self._picture = weights, latent, picture
         self._kept: OrderedDict[int, Surface] = OrderedDict()
-        self._around: list[Surface] | None = None
-
-    def around(self, path: NDArray[np.float64]) -> list[Surface]:
-        """What was imagined around the first picture before it was seen; `get` calls them -1, -2, ..."""
-        if self._around is None:
-            self._around = self._imagine(self.get(0, path))
-        return self._around
 
     def forget_from(self, index: int) -> None:
-        """Drops this latent and all later ones (rewind); from the first on, what is around it as well."""
-        if index == 0:
-            self._around = None
+        """Drops this latent and all later ones (rewind)."""
         for i in [i for i in self._kept if i >= index]:
             del self._kept[i]
 
     def get(self, index: int, path: NDArray[np.float64]) -> Surface:
-        """The surface of latent `index` of a walk along cameras `[T, 4, 4]`, of those up to it; see also `around`."""
-        if index < 0:
-            return self.around(path)[~index]
+        """The surface of latent `index` of a walk along cameras `[T, 4, 4]`, of those up to it."""
         if index not in self._kept:
             self._kept[index] = self._lift(index, path)
         self._kept.move_to_end(index)
@@ -111,8 +88,13 @@ class Surfaces:
             torch.zeros(*frames, weights.height, weights.width, dtype=torch.bool, device=device),
         )
 
+    @torch.inference_mode()
     def _lift(self, index: int, path: NDArray[np.float64]) -> Surface:
-        return lift(self.weights, self._latent(index), self._shown(index), path[index])
+        assert self.weights.depth is not None, "a guided transformer comes with a depth network"
+        latents = self._latent(index)[None]
+        pictures = torch.from_numpy(self._shown(index)[None].copy()).to(latents.device)
+        depth = estimate_views(self.weights.depth, latents, path[[index]], pictures, [None])
+        return replace(surfaces_of(depth, signed(pictures), path[[index]])[0], sure=confidence(depth)[0])
 
     def _shown(self, index: int) -> NDArray[np.uint8]:
         shown = self._picture(index)

@@ -14,6 +14,7 @@ from engine.evaluation.clips import TrueClip
 from engine.evaluation.metrics import gradient_energy, nanmean, plain, psnr
 from engine.evaluation.protocol import AutoencoderProtocol
 from engine.evaluation.rollout import Frames
+from engine.training.latents import events_at
 
 CALM = "none"
 """What happens in a frame in which nothing does."""
@@ -32,12 +33,7 @@ class Reconstruction:
 
 def happening(about: dict[str, Any], frame: int) -> set[str]:
     """Families of the events that have begun by a frame and not ended, or `CALM` alone."""
-    active = {
-        event["family"]
-        for event in about["events"]
-        if event["start_frame"] <= frame and (event["stop_frame"] is None or frame < event["stop_frame"])
-    }
-    return active or {CALM}
+    return {event["family"] for event in events_at(about, frame)} or {CALM}
 
 
 def run_autoencoder(

@@ -27,9 +27,10 @@ from engine.memory import MemoryConfig, select_context
 from engine.precision import autocast
 from engine.streamer import NEWS, pocket_frustums
 from engine.training.guides import CHUNK, Calm, has_guides, load_calm, load_guides
-from engine.training.latents import LatentClips, batch_of, load_latents
+from engine.training.latents import LatentClips, batch_of, events_at, load_latents
 from engine.training.mixer import Layout, TrainingMixer
 from engine.transformer import COVERAGE, STALE, Pocket, shown_by
+from engine.vae import FRAMES_PER_LATENT
 
 S = TypeVar("S")
 VERSIONS = 2
@@ -99,10 +100,7 @@ class Batch:
 
 def lines_at(about: dict[str, Any], latent: int, language: str, wording: int) -> tuple[str, ...]:
     """Caption and the events active at the last frame of a latent, as the streamer composes them."""
-    captions, frame = about["captions"][language], 4 * latent
-    active = [
-        e for e in about["events"] if e["start_frame"] <= frame and (e["stop_frame"] is None or frame < e["stop_frame"])
-    ]
+    captions, active = about["captions"][language], events_at(about, FRAMES_PER_LATENT * latent)
     return (captions[wording % len(captions)], *(e[f"caption_{language}"] for e in active))
 
 

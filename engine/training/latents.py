@@ -42,6 +42,13 @@ class LatentClips:
         return len(self.latents)
 
 
+def events_at(about: dict[str, Any], frame: int) -> list[dict[str, Any]]:
+    """The events of a clip, as its sidecar describes them, that have begun by a frame and not ended."""
+    return [
+        e for e in about["events"] if e["start_frame"] <= frame and (e["stop_frame"] is None or frame < e["stop_frame"])
+    ]
+
+
 def batch_of(count: int, cells: int, largest: int) -> int:
     """How many samples of `cells` latent cells cost about as much as `count` of the largest ones: at most four times as
     many."""

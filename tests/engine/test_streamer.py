@@ -150,7 +150,7 @@ def test_words_invent_the_first_latent_alone_and_it_is_then_as_if_given(weights)
 def test_the_first_latent_follows_the_words_in_force_and_more_of_them_with_guidance(weights):
     firsts = {}
     for words, guidance in (("a village", 0.0), ("a village", 3.0), ("a desert", 0.0)):
-        sampling = Sampling(steps=2, around=None, first=StillSampling(guidance=guidance))
+        sampling = Sampling(steps=2, first=StillSampling(guidance=guidance))
         world = tiny_world(weights, sampling=sampling, prompt="a street")
         play(world, 1)
         world.rewind(0)

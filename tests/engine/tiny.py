@@ -86,7 +86,7 @@ def tiny_world(
         weights or tiny_weights(),
         spec,
         records,
-        sampling=sampling or Sampling(steps=2, around=None),
+        sampling=sampling or Sampling(steps=2),
         memory=memory,
         cache_chunks=cache_chunks,
         recache=recache,
