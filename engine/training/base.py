@@ -65,7 +65,7 @@ class BaseTraining:
     untouched: float = 0.25
     """Share of them in which nothing happens and nothing is said: without words everything stays as it is. So do those
     whose text is dropped."""
-    stills: float = 0.85
+    stills: float = 0.75
     """Share of steps that learn from single latents of many worlds (engine/training/stills.py)."""
     unguided: float = 0.5
     """Share of stills that see no guide."""
