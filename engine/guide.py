@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -54,11 +54,12 @@ class Surface:
     world_from_camera: NDArray[np.float64]
     stands: Tensor | None = None
     sure: Tensor | None = None
+    kept: Tensor = field(init=False)
+    """Pixels `[H, W]` that are drawn from other cameras."""
 
-    def kept(self) -> Tensor:
-        """Pixels `[H, W]` that are drawn from other cameras."""
+    def __post_init__(self) -> None:
         solid = ~flying(self.disparity)
-        return solid if self.stands is None else solid & self.stands
+        object.__setattr__(self, "kept", solid if self.stands is None else solid & self.stands)
 
 
 def lifted(context: Iterable[int]) -> list[int]:
@@ -119,7 +120,7 @@ def splat(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Tensor
     """
     H, W = source.disparity.shape
     device = source.disparity.device
-    kept = source.kept()
+    kept = source.kept
     depth = 1 / source.disparity[kept].clamp_min(1 / _FARTHEST)
     points = rays(H, W, lens, device)[kept] * depth[:, None]
     x, y, z = _pixels(_move(points, rigid_inverse(views_V44) @ source.world_from_camera), H, W, lens)
@@ -211,7 +212,7 @@ def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens
     picture, origin, near = draw(
         [source.picture.numpy() for source in newest_first],
         [source.disparity.numpy() for source in newest_first],
-        [source.kept().numpy() for source in newest_first],
+        [source.kept.numpy() for source in newest_first],
         rigid_inverse(views_V44) @ cameras,
         rigid_inverse(cameras) @ views_V44,
         (lens.fx, lens.fy),

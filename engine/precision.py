@@ -10,7 +10,7 @@ import contextlib
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.errors import WanderError
 from engine.throughput import gemm_gflops
@@ -84,3 +84,11 @@ def autocast(device: torch.device, dtype: torch.dtype | None = None) -> contextl
     """Autocast to `dtype` (default: the machine's own choice); no context at all for float32."""
     chosen = dtype or compute_dtype(device.type)
     return contextlib.nullcontext() if chosen == torch.float32 else torch.autocast(device.type, chosen)
+
+
+def cast_once(network: nn.Module, dtype: torch.dtype | None = None) -> None:
+    """Casts, in place, the weights that `autocast` would cast at every call; what the network says stays the same to
+    the bit, as long as it runs under `autocast`. For networks that learn no more."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            layer.to(dtype or compute_dtype(layer.weight.device.type))

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.depth import FARTHEST, Depth, DepthHead, ground_priors, prior_of, signed
+from engine.depth import FARTHEST, Depth, DepthHead, confidence, ground_priors, prior_of, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface, look_once
 from engine.precision import autocast
@@ -32,9 +32,10 @@ def earlier_view(surface: Surface, world_from_camera: NDArray[np.float64], groun
 
 
 def surfaces_of(depth: Depth, pictures_B3HW: Tensor, cameras: NDArray[np.float64]) -> list[Surface]:
-    """The surfaces of pictures `[B, 3, H, W]` whose depth was estimated, for `earlier_view`."""
-    disparity, stands = depth.seen(), depth.stands()
-    return [Surface(pictures_B3HW[i].contiguous(), disparity[i], cameras[i], stands[i]) for i in range(len(cameras))]
+    """The surfaces of pictures `[B, 3, H, W]` whose depth was estimated."""
+    disparity, stands, sure = depth.seen(), depth.stands(), confidence(depth)
+    pictures = pictures_B3HW.contiguous()
+    return [Surface(pictures[i], disparity[i], cameras[i], stands[i], sure[i]) for i in range(len(cameras))]
 
 
 @torch.inference_mode()

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.depth import confidence, signed
+from engine.depth import signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.precision import autocast
@@ -94,7 +93,7 @@ class Surfaces:
         latents = self._latent(index)[None]
         pictures = torch.from_numpy(self._shown(index)[None].copy()).to(latents.device)
         depth = estimate_views(self.weights.depth, latents, path[[index]], pictures, [None])
-        return replace(surfaces_of(depth, signed(pictures), path[[index]])[0], sure=confidence(depth)[0])
+        return surfaces_of(depth, signed(pictures), path[[index]])[0]
 
     def _shown(self, index: int) -> NDArray[np.uint8]:
         shown = self._picture(index)

@@ -34,6 +34,7 @@ from engine.training.loop import Run, RunConfig
 from engine.training.pictures import drifting_clips
 from engine.training.rollout import evaluate_base, export_base
 from engine.training.stills import StillSampler, still_loss
+from engine.training.turns import TurnSampler, turn_loss
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
 from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_vae
@@ -321,10 +322,14 @@ def _train_base(
     memory = pocket_memory()
     clips = base.samplers(sources, config, base.BatchSampler)
     stills = base.samplers(pictures, config, StillSampler)
+    turns = base.samplers(pictures, config, TurnSampler)
 
     def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        if rng.random() < config.stills:
+        kind = rng.random()
+        if kind < config.stills:
             return still_loss(model, rng.choice(stills).draw(rng), config, generator)
+        if kind < config.stills + config.turns:
+            return turn_loss(model, rng.choice(turns).draw(rng), rng, config, memory, generator)
         batch = rng.choice(clips).draw(rng)
         return base.base_loss(model, batch, rng.choice(config.chunks), config, memory, generator)
 

@@ -14,7 +14,7 @@ from engine.checkpoint import Json, load_weights, manifest_path, read_manifest
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
-from engine.precision import peak_gflops
+from engine.precision import cast_once, peak_gflops
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
 
@@ -139,7 +139,7 @@ def load_pocket(
     target = device or torch.device("cpu")
     for network in (vae, depth, compositor, model):
         if network is not None:
-            network.to(target)
+            cast_once(network.to(target))
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
     width, height = chosen_size(sizes, size, target)
     return PocketWeights(vae, depth, compositor, model, width, height, str(manifest["sha256"]))

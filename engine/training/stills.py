@@ -53,17 +53,35 @@ def settled(about: dict[str, Any], latents: int) -> list[int]:
     return [t for t, f in enumerate(frames) if not any(change <= f < change + span for change in changes)]
 
 
-def half_planes(B: int, grid: tuple[int, int], rng: random.Random) -> Tensor:
-    """Masks `[B, 1, 1, Y, X]` that are 1 on one side of a line, 0 on the other; most lines are nearly upright, as the
-    edge of what is known is when one turns."""
+def across(B: int, grid: tuple[int, int], rng: random.Random) -> Tensor:
+    """How far cells lie on one side of a line through the middle, `[B, Y, X]`, 1 at an edge of the picture; most lines
+    are nearly upright, as the edge of what is known is when one turns."""
     Y, X = grid
     y, x = torch.linspace(-1, 1, Y)[:, None], torch.linspace(-1, 1, X)
-    masks = []
+    found = []
     for _ in range(B):
         upright = rng.random() < 0.7
         angle = rng.choice((0.0, math.pi)) + rng.gauss(0, 0.2) if upright else rng.uniform(0, 2 * math.pi)
-        masks.append((x * math.cos(angle) + y * math.sin(angle) > rng.uniform(-0.8, 0.8)).float())
-    return torch.stack(masks)[:, None, None]
+        found.append(x * math.cos(angle) + y * math.sin(angle))
+    return torch.stack(found)
+
+
+def half_planes(B: int, grid: tuple[int, int], rng: random.Random) -> Tensor:
+    """Masks `[B, 1, 1, Y, X]` that are 1 on one side of a line, 0 on the other."""
+    edges = torch.tensor([rng.uniform(-0.8, 0.8) for _ in range(B)])
+    return (across(B, grid, rng) > edges[:, None, None]).float()[:, None, None]
+
+
+def read(source: GuidedClips) -> None:
+    """Reads the first `WORDINGS` captions of clips, and what happens in them, before they are drawn."""
+    last = source.clips.latents.shape[1] - 1
+    text.read_ahead(
+        lines_at(about, t, language, wording)
+        for about in source.clips.about
+        for language in about["captions"]
+        for wording in range(WORDINGS)
+        for t in (0, last)
+    )
 
 
 class StillSampler:
@@ -73,13 +91,7 @@ class StillSampler:
         self.source, self.config = source, config
         T = source.clips.latents.shape[1]
         settle = [(i, t) for i, about in enumerate(source.clips.about) for t in settled(about, T)]
-        text.read_ahead(
-            lines_at(about, t, language, wording)
-            for about in source.clips.about
-            for language in about["captions"]
-            for wording in range(WORDINGS)
-            for t in (0, T - 1)
-        )
+        read(source)
         self._places = settle or [(i, 0) for i in range(len(source.clips))]
 
     def draw(self, rng: random.Random) -> Stills:
