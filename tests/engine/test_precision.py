@@ -9,7 +9,7 @@ import torch
 
 import engine.precision
 from engine.errors import WanderError
-from engine.precision import autocast, compute_dtype, decoder_device
+from engine.precision import autocast, cast_once, compute_dtype, decoder_device
 from engine.throughput import gemm_gflops
 
 
@@ -53,3 +53,21 @@ def test_a_decoder_stands_beside_the_transformer_unless_a_device_of_this_machine
         WanderError, match="cuda:2 is none of this machine's 3 devices; choose one of cpu, cuda:0, cuda:1"
     ):
         decoder_device("cuda:2", beside)
+
+
+def test_weights_that_are_cast_once_give_the_same_numbers_to_the_bit():
+    conv, norm, linear = torch.nn.Conv2d(3, 8, 3), torch.nn.LayerNorm(288), torch.nn.Linear(288, 4)
+    layers = torch.nn.Sequential(conv, torch.nn.Flatten(), norm, linear).requires_grad_(False)
+    picture = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        before = layers(picture)
+        cast_once(layers, torch.bfloat16)
+        assert torch.equal(layers(picture), before)
+    assert conv.weight.dtype == linear.bias.dtype == torch.bfloat16 and norm.weight.dtype == torch.float32
+
+
+def test_weights_stay_as_they_are_where_float32_is_faster():
+    layer = torch.nn.Linear(4, 4)
+    weight = layer.weight.clone()
+    cast_once(layer, torch.float32)
+    assert torch.equal(layer.weight, weight)
