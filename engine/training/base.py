@@ -65,9 +65,9 @@ class BaseTraining:
     untouched: float = 0.25
     """Share of them in which nothing happens and nothing is said: without words everything stays as it is. So do those
     whose text is dropped."""
-    stills: float = 0.4
+    stills: float = 0.25
     """Share of steps that learn from single latents of many worlds (engine/training/stills.py)."""
-    turns: float = 0.35
+    turns: float = 0.5
     """Share of steps that learn from their first latents, of which less and less is known (engine/training/turns.py).
     """
     unguided: float = 0.5
