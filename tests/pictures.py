@@ -1,7 +1,7 @@
 """`python -m tests.pictures FOLDER`: the README's pictures, made by the model that ships.
 
-words.png: one place, two seconds after nothing was said and after six events; stops.png: what comes and goes;
-memory.png: places seen again after a turn, with memory and without; text.png: worlds from words alone.
+words.png: one place, two seconds after nothing was said and after six events; memory.png: places seen again after a
+turn, with memory and without; text.png: worlds from words alone.
 """
 
 from __future__ import annotations
@@ -78,20 +78,6 @@ def words(weights: PocketWeights) -> Picture:
     return sheet([shown[:4], [*shown[4:], walk.branch().go(KEY_W, 3)]])
 
 
-def stops(weights: PocketWeights) -> Picture:
-    """Before, two moments of it, a second after "it stops", and later."""
-
-    def row(event: str) -> list[Picture]:
-        walk = begin(weights, "cottage-and-pines")
-        shown = [walk.go(KEY_W, 2)]
-        for words, chunks in ((event, (2, 3)), ("it stops", (2, 3))):
-            walk.world.prompt(words)
-            shown += [walk.go(0, count) for count in chunks]
-        return shown
-
-    return sheet([row(event) for event in ("night falls", "snow falls", "it starts to rain")])
-
-
 def memory(weights: PocketWeights) -> Picture:
     """What was seen, where one turned to, and what is seen back there: with memory, and without."""
 
@@ -123,9 +109,7 @@ def sheet(rows: Sequence[Iterable[Picture]]) -> Picture:
     return joined([joined(row, 1) for row in rows], 0)
 
 
-SHEETS: dict[str, Callable[[PocketWeights], Picture]] = {
-    "words": words, "stops": stops, "memory": memory, "text": texts,
-}  # fmt: skip
+SHEETS: dict[str, Callable[[PocketWeights], Picture]] = {"words": words, "memory": memory, "text": texts}
 
 
 def main(arguments: list[str]) -> int:
@@ -135,9 +119,7 @@ def main(arguments: list[str]) -> int:
         return 2
     weights = load_pocket(size=(320, 192))
     for name in arguments[1:] or SHEETS:
-        Image.fromarray(SHEETS[name](weights)).quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
-            Path(arguments[0]) / f"{name}.png", optimize=True
-        )
+        Image.fromarray(SHEETS[name](weights)).save(Path(arguments[0]) / f"{name}.png", optimize=True)
     return 0
 
 
