@@ -29,6 +29,7 @@ def test_the_guide_is_the_truth_where_something_is_known_and_zero_elsewhere():
     batch = TurnSampler(source(), CONFIG).draw(random.Random(0))
     assert batch.guides is not None
     known = shown_by(batch.guides)
+    assert (known.diff(dim=1) <= 0).all() and 0 < known[:, -1].mean() < known[:, 0].mean()
     assert torch.equal(batch.guides[:, :, : batch.latents.shape[2]], batch.latents * known)
     assert not batch.guides[:, :, -1].any()  # nothing is stale
 
