@@ -7,8 +7,8 @@ turn, with memory and without; text.png: worlds from words alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,57 +36,44 @@ TEXTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """A world and its newest picture."""
-
-    world: PocketWorld
-
-    def go(self, keys: int, chunks: int) -> Picture:
-        """Hold keys for some chunks; what is seen then."""
-        seen = np.zeros((0,))
-        for _ in range(chunks):
-            seen = [frames[-1] for frames in self.world.step([Step(keys=keys, walls=True)] * self.world.chunk)][-1]
-            self.world.commit()
-        return seen
-
-    def branch(self) -> Walk:
-        """Another walk from here."""
-        world = self.world
-        return Walk(PocketWorld(world.weights, world.spec, world.records, memory=world.memory))
+def go(world: PocketWorld, keys: int, chunks: int) -> Picture:
+    """Hold keys for some chunks; what is seen then."""
+    for _ in range(chunks):
+        *_, frames = world.step([Step(keys=keys, walls=True)] * world.chunk)
+        world.commit()
+    return frames[-1]
 
 
-def begin(weights: PocketWeights, place: str, *, memory: bool = True) -> Walk:
-    """A walk in one of the ready starts."""
+def begin(weights: PocketWeights, place: str, *, memory: bool = True) -> PocketWorld:
+    """One of the ready starts."""
     start = next(start for start in load_gallery()[0] if start.image.stem == place)
     image = np.asarray(Image.open(start.image).convert("RGB"))
     spec = WorldSpec(seed=start.card.seed, prompt=start.card.prompt, image=image)
-    return Walk(PocketWorld(weights, spec, memory=replace(pocket(), retrieves=memory)))
+    return PocketWorld(weights, spec, memory=replace(pocket(), retrieves=memory))
 
 
 def words(weights: PocketWeights) -> Picture:
-    """One place, with nothing said and after each event."""
-    walk = begin(weights, "beach-houses")
-    walk.go(KEY_W, 2)
+    """One place, with nothing said, after each event, and walked on in."""
+    world = begin(weights, "beach-houses")
+    go(world, KEY_W, 2)
 
-    def after(event: str) -> Picture:
-        told = walk.branch()
-        told.world.prompt(event)
-        return told.go(0, 3)
+    def after(event: str, keys: int = 0) -> Picture:
+        branch = PocketWorld(weights, world.spec, world.records)
+        if event:
+            branch.prompt(event)
+        return go(branch, keys, 3)
 
-    shown = [walk.branch().go(0, 3), *map(after, EVENTS)]
-    return sheet([shown[:4], [*shown[4:], walk.branch().go(KEY_W, 3)]])
+    shown = [after(event) for event in ("", *EVENTS)]
+    return sheet([shown[:4], [*shown[4:], after("", KEY_W)]])
 
 
 def memory(weights: PocketWeights) -> Picture:
     """What was seen, where one turned to, and what is seen back there: with memory, and without."""
 
     def column(place: str) -> list[Picture]:
-        walk, without = begin(weights, place), begin(weights, place, memory=False)
-        shown = [walk.go(KEY_W, 2), walk.go(KEY_RIGHT, 5), walk.go(KEY_LEFT, 5)]
-        without.go(KEY_W, 2)
-        without.go(KEY_RIGHT, 5)
-        return [*shown, without.go(KEY_LEFT, 5)]
+        way = ((KEY_W, 2), (KEY_RIGHT, 5), (KEY_LEFT, 5))
+        remembers, forgets = begin(weights, place), begin(weights, place, memory=False)
+        return [*(go(remembers, *leg) for leg in way), [go(forgets, *leg) for leg in way][-1]]
 
     columns = [column(place) for place in ("church-square", "desert-house", "beach-houses", "evening-lamps")]
     return sheet(list(zip(*columns, strict=True)))
@@ -94,19 +81,15 @@ def memory(weights: PocketWeights) -> Picture:
 
 def texts(weights: PocketWeights) -> Picture:
     """Worlds from words: what they begin with."""
-    shown = [Walk(PocketWorld(weights, WorldSpec(seed=11, prompt=prompt))).go(0, 1) for prompt in TEXTS]
+    shown = [go(PocketWorld(weights, WorldSpec(seed=11, prompt=prompt)), 0, 1) for prompt in TEXTS]
     return sheet([shown[:3], shown[3:]])
 
 
-def sheet(rows: Sequence[Iterable[Picture]]) -> Picture:
-    """Pictures in rows, with gaps."""
-
-    def joined(parts: Iterable[Picture], axis: int) -> Picture:
-        parts = list(parts)
-        gap = np.full_like(parts[0][:GAP] if axis == 0 else parts[0][:, :GAP], 255)
-        return np.concatenate([each for part in parts for each in (gap, part)][1:], axis)
-
-    return joined([joined(row, 1) for row in rows], 0)
+def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
+    """Pictures of one size in rows of one length, with gaps."""
+    edge = ((0, GAP), (0, GAP), (0, 0))
+    lines = [np.concatenate([np.pad(each, edge, constant_values=255) for each in row], 1) for row in rows]
+    return np.concatenate(lines)[:-GAP, :-GAP]
 
 
 SHEETS: dict[str, Callable[[PocketWeights], Picture]] = {"words": words, "memory": memory, "text": texts}

@@ -293,8 +293,8 @@ class Director:
             self._rebuild(session)
         elif isinstance(at_hand.job, model.Generate):
             self.session = replace(session, making=None, paused=True)
-            self._veil(sentence)
             self._tell(self.session.world)
+            self._veil(sentence)
 
     def _loaded(self, message: model.Loaded, at_hand: Undertaking) -> None:
         match at_hand.request:
