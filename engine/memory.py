@@ -53,6 +53,8 @@ class MemoryConfig:
     """Most latents beyond the context whose pictures are drawn for the guide, for what the context doesn't show."""
     retrieves: bool = True
     """False: the latents before the recent ones take the retrieved clip's place (the ablation "without memory")."""
+    reframes: bool = True
+    """False: a latent of the context stands at its own time, however long ago it was (the paper's table 4, "RoPE")."""
 
     def __post_init__(self) -> None:
         if min(self.temporal_latents, self.sink_latents) < 0 or self.spatial_latents < 1:
@@ -72,6 +74,13 @@ class MemoryConfig:
 def pocket() -> MemoryConfig:
     """Our own model: no sink, the field of its real camera."""
     return MemoryConfig(field_of_view=POCKET_LENS.field_of_view, radius=12.0, complements=3)
+
+
+def context_times(chosen: Sequence[int], current: int, count: int, config: MemoryConfig) -> NDArray[np.float64]:
+    """Time indices `[len(chosen) + count]` of a context and of the `count` latents from `current` on: consecutive,
+    whatever the age of the context (temporal reframing, paper §3.3), unless the memory doesn't reframe."""
+    whole = np.arange(len(chosen) + count) if config.reframes else np.concatenate([chosen, current + np.arange(count)])
+    return whole.astype(np.float64)
 
 
 def worldplay_5b() -> MemoryConfig:

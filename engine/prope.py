@@ -23,6 +23,11 @@ class Frustums:
     def __getitem__(self, index: slice | Tensor) -> Frustums:
         return Frustums(self.image_from_world[..., index, :, :], self.world_from_image[..., index, :, :])
 
+    def indistinct(self) -> Frustums:
+        """As many of one and the same camera: attention can't tell from where a latent looks."""
+        same = torch.eye(4).expand_as(self.image_from_world)
+        return Frustums(same, same)
+
     def to(self, device: torch.device) -> Frustums:
         """The same on a device."""
         return Frustums(self.image_from_world.to(device), self.world_from_image.to(device))

@@ -21,8 +21,7 @@ from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
 from engine.guide import Guide
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, read_context
-from engine.memory import MemoryConfig, recalled, select_context
-from engine.memory import pocket as pocket_memory
+from engine.memory import MemoryConfig, context_times, recalled, select_context
 from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
 from engine.prope import Frustums, frustums
@@ -94,7 +93,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """`recache=False` leaves context as it was made under its own text (an ablation of supplement E.2)."""
         super().__init__(spec, POCKET, POCKET_LABELS, ranks)
         self.weights, self._recache = weights, recache
-        self.sampling, self.memory = sampling or Sampling(), memory or pocket_memory()
+        self.sampling, self.memory = sampling or Sampling(), memory or weights.memory
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
         self._strip = strip_of(self.ranks, weights.grid[0])
         self._cache = KvCache(cache_chunks, self._commit_chunk)
@@ -274,9 +273,10 @@ class PocketWorld(RecordedWorld[DecoderState]):
             self._surfaces.forget_from(0)
         chosen = [int(i) for i in select_context(rigid_inverse(path), current, len(poses), self.memory)]
         self._recalled = recalled(chosen, current, len(poses), self.memory)
-        times = torch.arange(len(chosen), len(chosen) + len(poses), dtype=torch.float64)
-        geometry = model.geometry(times, self.weights.grid, pocket_frustums(poses, poses[0]))
-        mixer = self._shared(DenoiseMixer(model.positions, geometry, self._read_context(path, chosen, current)))
+        times = torch.from_numpy(context_times(chosen, current, len(poses), self.memory))
+        past, now = times[: len(chosen)], times[len(chosen) :]
+        geometry = model.geometry(now, self.weights.grid, pocket_frustums(poses, poses[0]))
+        mixer = self._shared(DenoiseMixer(model.positions, geometry, self._read_context(path, chosen, past, current)))
         given, guides = self._first if current == 0 else None, []
 
         def look() -> Tensor:
@@ -336,13 +336,13 @@ class PocketWorld(RecordedWorld[DecoderState]):
         shape = (self.sampling.steps, latents, self.weights.vae.config.latent_channels, *self.weights.grid)
         return chunk_noise(self.spec.seed, self.chunks, shape, attempt).to(self._device)
 
-    def _read_context(self, poses: NDArray[np.float64], chosen: Sequence[int], current: int) -> Context:
-        """Positioned context of the chunk at `current`."""
+    def _read_context(self, poses: Poses, chosen: Sequence[int], times: Tensor, current: int) -> Context:
+        """Context of the chunk at `current`, positioned at `times`."""
         if not chosen:
             return Context(None, None)
         model = self.weights.model
         parts = [(self._cache.get(owner, self._context_version), t) for owner, t in (self._owner[i] for i in chosen)]
-        times, cameras = torch.arange(len(chosen), dtype=torch.float64), pocket_frustums(poses[chosen], poses[current])
+        cameras = pocket_frustums(poses[chosen], poses[current])
         with autocast(self._device):
             return read_context(model.positions, parts, model.geometry(times, self.weights.grid, cameras))
 

@@ -62,6 +62,8 @@ class PocketConfig:
     """`split`: half the channels of every head are rotary, half projective, one attention. `branch`: the paper's second
     attention, its output projection zero-initialised.
     """
+    actions: Literal["both", "discrete", "continuous"] = "both"
+    """What it is told of an action (paper §3.2 and table 3): the class, the cameras, or both."""
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 8:
@@ -248,6 +250,8 @@ class Pocket(nn.Module):
             canvas_positions(cells // self.config.patch, extent) for cells, extent in zip(grid, CANVAS, strict=True)
         )
         device = self.no_text.device
+        if self.config.actions == "discrete":
+            frustums = frustums.indistinct()
         return Geometry(rope_table(times, rows, columns, self.config.rope).to(device), frustums.to(device))
 
     def read_prompt(self, features_BSE: Tensor, lengths_B: Tensor, versions_BT: Tensor | None = None) -> TextCache:
@@ -305,6 +309,8 @@ class Pocket(nn.Module):
         )
         if guide is not None:
             x = x + self.guide_in(patchify(guide, self.config.patch))
+        if self.config.actions == "continuous":
+            actions_BT = torch.zeros_like(actions_BT)
         condition = F.silu(self.time(1000 * noise_BT) + self.action(actions_BT) + self.text_condition(text.gist))
         modulation = self.modulation(condition).unflatten(-1, (6, -1))
         for index, block in enumerate(self.blocks):

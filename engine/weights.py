@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,8 @@ from engine.checkpoint import Json, load_weights, manifest_path, read_manifest
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
+from engine.memory import MemoryConfig
+from engine.memory import pocket as pocket_memory
 from engine.precision import cast_once, peak_gflops
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
@@ -40,6 +42,8 @@ class PocketWeights:
     width: int
     height: int
     checksum: str
+    memory: MemoryConfig = field(default_factory=pocket_memory)
+    """What the transformer was trained to remember with."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -47,14 +51,14 @@ class PocketWeights:
         return self.height // SPATIAL_FACTOR, self.width // SPATIAL_FACTOR
 
 
-def _config(config_type: Callable[..., ConfigT], manifest: Json, path: Path) -> ConfigT:
-    """The network's configuration as its manifest gives it."""
+def _config(config_type: Callable[..., ConfigT], manifest: Json, path: Path, name: str = "config") -> ConfigT:
+    """A configuration as the network's manifest gives it."""
     try:
-        given = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest["config"].items()}
+        given = {key: tuple(value) if isinstance(value, list) else value for key, value in manifest[name].items()}
         return config_type(**given)
     except (KeyError, AttributeError, TypeError, ValueError, ZeroDivisionError) as error:
         raise WanderError(
-            f"the config in {manifest_path(path)} does not fit this program ({error}); restore it with 'git checkout'"
+            f"the {name} in {manifest_path(path)} does not fit this program ({error}); restore it with 'git checkout'"
         ) from None
 
 
@@ -142,4 +146,7 @@ def load_pocket(
             cast_once(network.to(target))
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
     width, height = chosen_size(sizes, size, target)
-    return PocketWeights(vae, depth, compositor, model, width, height, str(manifest["sha256"]))
+    memory = pocket_memory()
+    if "memory" in manifest:
+        memory = _config(MemoryConfig, manifest, folder / "transformer.safetensors", "memory")
+    return PocketWeights(vae, depth, compositor, model, width, height, str(manifest["sha256"]), memory)

@@ -15,7 +15,6 @@ from engine.evaluation.clips import TrueClip
 from engine.evaluation.visibility import rotate_view, visible_in
 from engine.geometry import POCKET_LENS
 from engine.memory import MemoryConfig
-from engine.memory import pocket as pocket_memory
 from engine.precision import autocast
 from engine.streamer import PocketWorld, Sampling
 from engine.training.latents import encode_frames
@@ -36,7 +35,7 @@ def generate(
     memory: MemoryConfig | None = None,
 ) -> Frames:
     """Frames `[F, H, W, 3]` along the clip's cameras from its first frame and its caption, as a user's picture would
-    start a world. `memory` replaces the preset's."""
+    start a world. `memory` replaces the weights'."""
     world = PocketWorld(
         weights,
         WorldSpec(seed=seed, prompt=clip.caption, image=clip.frames[0], chunk=chunk),
@@ -71,7 +70,7 @@ class PocketDreamer:
 
     def generate(self, clip: TrueClip, seed: int, *, remembers: bool = True) -> Frames:
         """See `Dreamer.generate`."""
-        memory = replace(pocket_memory(), retrieves=remembers)
+        memory = replace(self.weights.memory, retrieves=remembers and self.weights.memory.retrieves)
         return generate(self.weights, clip, seed=seed, steps=self.steps, memory=memory)
 
     def reconstruct(self, clip: TrueClip) -> Frames:

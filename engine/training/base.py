@@ -241,7 +241,8 @@ def layout_for(poses_BT44: NDArray[np.float64], chunk: int, memory: MemoryConfig
             select_context(rigid_inverse(poses), first, chunk, memory)[: memory.spatial_latents] for poses in poses_BT44
         ]
         retrieved.append(torch.from_numpy(np.stack(chosen)))
-    return Layout(T, min(chunk, 4), [(first, chunk) for first in firsts], retrieved, memory.temporal_latents)
+    targets = [(first, chunk) for first in firsts]
+    return Layout(T, min(chunk, 4), targets, retrieved, memory.temporal_latents, memory.reframes)
 
 
 def noisy_context(latents: Tensor, config: BaseTraining, generator: torch.Generator) -> Tensor:

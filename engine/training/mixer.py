@@ -35,6 +35,8 @@ class Layout:
     targets: Sequence[tuple[int, int]]
     retrieved: Sequence[Tensor | None]
     recent: int
+    reframes: bool = True
+    """False: retrieved latents stand at their own time."""
 
 
 class TrainingMixer:
@@ -58,10 +60,12 @@ class TrainingMixer:
         if chosen is None:
             return None
         count = chosen.shape[1]
-        times = torch.arange(count, dtype=torch.float64) + (start - self.layout.recent - count)
         rows = torch.arange(len(chosen))[:, None]
         picked = Frustums(self.frustums.image_from_world[rows, chosen], self.frustums.world_from_image[rows, chosen])
-        return model.geometry(times, grid, picked)
+        if not self.layout.reframes:
+            each = [model.geometry(own.double(), grid, picked) for own in chosen]
+            return Geometry(torch.stack([geometry.table for geometry in each]), each[0].frustums)
+        return model.geometry(torch.arange(count).double() + (start - self.layout.recent - count), grid, picked)
 
     def __call__(self, index: int, qkv: QKV) -> Tensor:
         """Attention output of block `index`, before its projection."""

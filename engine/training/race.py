@@ -1,4 +1,8 @@
-"""Races: one thing changed about the network, everything else equal, trained from nothing for the same time.
+"""Races and ablations: one thing changed, everything else equal, trained for the same time.
+
+Racers start from nothing. Ablations (paper, tables 3, 4 and 7) are of a small network that sees no guide, which would
+tell it what the paper's mechanisms are there to tell: each goes on from the same `root` (`--start`), and writes weights
+that `evaluate --weights` judges in play.
 
 A racer is judged by its loss on held-out clips and by what it makes one chunk ahead: every chunk of a clip is denoised
 given the true past, as in training, so the verdict needs no play and no errors add up. Results are in LOG.md.
@@ -8,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +25,7 @@ from engine.checkpoint import Json
 from engine.evaluation.features import feature_distance, features
 from engine.evaluation.metrics import gradient_energy, psnr
 from engine.flow import LEAD, SHIFT, sample, schedule
+from engine.memory import MemoryConfig
 from engine.memory import pocket as pocket_memory
 from engine.precision import autocast
 from engine.streamer import pocket_frustums
@@ -53,6 +58,7 @@ class Racer:
 
     network: PocketConfig
     mixer: type[TrainingMixer] = TrainingMixer
+    memory: MemoryConfig = field(default_factory=pocket_memory)
     seed: int = 0
 
 
@@ -66,11 +72,26 @@ def racers(latent_channels: int) -> dict[str, Racer]:
         "recursive": Racer(network=shipped, mixer=RecursiveMixer),
         "wide": Racer(network=replace(shipped, width=320, heads=5, depth=5)),
         "deep": Racer(network=replace(shipped, width=192, heads=3, depth=15)),
+    } | ablations(latent_channels)
+
+
+def ablations(latent_channels: int) -> dict[str, Racer]:
+    """What all of them start from, the same gone on with, twice, and what each of them leaves out, by name."""
+    root, memory = PocketConfig(latent_channels=latent_channels, width=192, depth=6, guided=False), pocket_memory()
+    return {
+        "root": Racer(network=root),
+        "full": Racer(network=root),
+        "full-again": Racer(network=root, seed=1),
+        "discrete": Racer(network=replace(root, actions="discrete")),
+        "continuous": Racer(network=replace(root, actions="continuous")),
+        "rope": Racer(network=root, memory=replace(memory, reframes=False)),
+        "spatial": Racer(network=root, memory=replace(memory, spatial_latents=12, temporal_latents=4)),
+        "forgetful": Racer(network=root, memory=replace(memory, retrieves=False)),
     }
 
 
 @torch.inference_mode()
-def one_chunk_ahead(model: Pocket, source: GuidedClips, config: BaseTraining, mixer_of: type[TrainingMixer]) -> Tensor:
+def one_chunk_ahead(model: Pocket, source: GuidedClips, config: BaseTraining, racer: Racer) -> Tensor:
     """Latents `[n, T, C, Y, X]` of all clips: the first is given, every chunk is made from the true ones before it."""
     quiet = replace(config, text_drop=0.0, unheard=0.0, ended=0.0, untouched=0.0)
     made, generator = [], torch.Generator().manual_seed(0)
@@ -78,8 +99,8 @@ def one_chunk_ahead(model: Pocket, source: GuidedClips, config: BaseTraining, mi
         batch = BatchSampler(source, quiet).of([clip], random.Random(clip))
         clean, (B, T) = batch.latents, batch.latents.shape[:2]
         cameras = pocket_frustums(batch.poses, batch.poses[:, :1])
-        layout = layout_for(batch.poses, CHUNK, pocket_memory())
-        mixer = mixer_of(model, layout, cameras, (clean.shape[-2], clean.shape[-1]))
+        layout = layout_for(batch.poses, CHUNK, racer.memory)
+        mixer = racer.mixer(model, layout, cameras, (clean.shape[-2], clean.shape[-1]))
         guides = None if batch.guides is None else torch.cat([torch.zeros_like(batch.guides), batch.guides], 1)
         words = model.read_prompt(batch.rows, batch.lengths, batch.versions.repeat(1, 2))
 
@@ -103,15 +124,15 @@ def judge(
     source: GuidedClips,
     truth: NDArray[np.uint8],
     config: BaseTraining,
-    mixer_of: type[TrainingMixer],
+    racer: Racer,
     strips: Path,
 ) -> Json:
     """Loss at fixed noise of each chunk length; PSNR in dB, DFD and gradient energy of what is made one chunk ahead and
     of what the autoencoder alone leaves, against true frames `[n, F, H, W, 3]`; a PNG of strips."""
-    scores: Json = held_out_losses(model, source, config, 4, mixer_of)
+    scores: Json = held_out_losses(model, source, config, 4, racer.mixer, racer.memory)
     with torch.inference_mode():
         latents = {
-            "made": one_chunk_ahead(model, source, config, mixer_of),
+            "made": one_chunk_ahead(model, source, config, racer),
             "autoencoder": source.clips.latents[:, : config.latents].float(),
         }
         truth = truth[:, : 4 * (config.latents - 1) + 1]

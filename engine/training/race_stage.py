@@ -1,6 +1,6 @@
 """`launch.py train race` and `train channels`: the choices that were made by trying, made again.
 
-race      one of `engine.training.race.racers`, from nothing
+race      one of `engine.training.race.racers`, from nothing or from another's average (`--start`)
 channels  an autoencoder with --channels latent channels, the shipped one but for the layers that touch them, and a
           transformer on its latents: how many channels are best is a question to both
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,19 +18,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.checkpoint import Json
 from engine.errors import WanderError
-from engine.memory import pocket as pocket_memory
 from engine.training import vae as vae_stage
-from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, guided_clips, samplers
+from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, guided_clips, plain_clips, samplers
 from engine.training.guides import guides_of
 from engine.training.latents import LatentClips, encode_frames, load_latents
 from engine.training.loop import Run, RunConfig
 from engine.training.race import Racer, judge, racers
+from engine.training.rollout import export_base
 from engine.transformer import STALE, Pocket, PocketConfig
 from engine.vae import FRAMES_PER_LATENT, Vae, VaeConfig
-from engine.weights import latents_of, load_depth, load_vae
+from engine.weights import POCKET_FOLDER, latents_of, load_depth, load_transformer, load_vae
 
 RACE_CHUNKS = (4, 4, 4, 2, 1)
+WEIGHTS, TRANSFORMER = "weights", "transformer.safetensors"
+"""Folder in a race's own with weights as in models/pocket, and the one of them that raced."""
 CHANNEL_CLIPS = 96
 """Clips of the first folder that a transformer is trained on in the test of channels."""
 VAE_SHARE = 0.4
@@ -44,19 +48,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The stages' own arguments."""
     group = parser.add_argument_group("race and channels")
     group.add_argument("--racer", help="which of the races' networks (race): " + ", ".join(racers(32)))
+    group.add_argument("--start", type=Path, metavar="RUN", help="a race's folder whose averaged weights to start from")
     group.add_argument("--channels", type=int, default=32, help="latent channels of the autoencoder (channels)")
 
 
 def race(options: argparse.Namespace, say: Callable[[str], None]) -> None:
-    """One racer, from nothing. Raises `WanderError` for what the user can mend."""
+    """One racer. Raises `WanderError` for what the user can mend."""
     vae, checksum = load_vae(), latents_of()
     known = racers(vae.config.latent_channels)
     if options.racer not in known:
         raise WanderError(f"there are {len(known)} racers, and {options.racer} is none; give --racer {'|'.join(known)}")
+    racer = known[options.racer]
 
-    held_out = guided_clips(_one(options.heldout, "--heldout"), checksum)
-    sources = [guided_clips(folder, checksum) for folder in options.data]
-    _run(options, known[options.racer], sources, held_out, _truth(options), vae, say)
+    def load(folder: Path) -> GuidedClips:
+        if racer.network.guided:
+            return guided_clips(folder, checksum)
+        return replace(plain_clips(folder, checksum), guides=None)
+
+    held_out = load(_one(options.heldout, "--heldout"))
+    sources = [load(folder) for folder in options.data]
+    run, model, scores = _run(options, racer, sources, held_out, _truth(options), vae, say)
+    folder, config = options.out / WEIGHTS, _training(options)
+    shutil.copytree(POCKET_FOLDER, folder, dirs_exist_ok=True)
+    export_base(run, model, sources, checksum, scores, config, folder / TRANSFORMER, racer.memory)
+    say(f"weights in {folder}; launch.py evaluate --weights {folder} judges them in play")
 
 
 def channels(options: argparse.Namespace, say: Callable[[str], None]) -> None:
@@ -89,23 +104,30 @@ def _run(
     truth: NDArray[np.uint8],
     vae: Vae,
     say: Callable[[str], None],
-) -> None:
+) -> tuple[Run, Pocket, Json]:
+    """The finished run, its network and what was found about it."""
     torch.manual_seed(racer.seed)
-    config = BaseTraining(batch=options.batch, latents=options.latents, chunks=RACE_CHUNKS)
-    model, memory = Pocket(racer.network), pocket_memory()
+    config = _training(options)
+    model = Pocket(racer.network)
+    if options.start:
+        model.load_state_dict(load_transformer(options.start / WEIGHTS / TRANSFORMER)[0].state_dict())
     run = Run(model, _run_config(options, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), say)
     rng, drawn = random.Random(options.seed), samplers(sources, config, BatchSampler)
     say(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
 
     def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         batch = rng.choice(drawn).draw(rng)
-        return base_loss(model, batch, rng.choice(config.chunks), config, memory, generator, racer.mixer)
+        return base_loss(model, batch, rng.choice(config.chunks), config, racer.memory, generator, racer.mixer)
 
-    def verdict() -> dict[str, object]:
+    def verdict() -> Json:
         averaged, strips = run.averaged(Pocket(racer.network)), options.out / f"step{run.step:06d}.png"
-        return judge(averaged, vae, held_out, truth, config, racer.mixer, strips)
+        return judge(averaged, vae, held_out, truth, config, racer, strips)
 
-    run.train(loss, verdict, float("inf"))
+    return run, model, run.train(loss, verdict, float("inf"))
+
+
+def _training(options: argparse.Namespace) -> BaseTraining:
+    return BaseTraining(batch=options.batch, latents=options.latents, chunks=RACE_CHUNKS)
 
 
 def _run_config(options: argparse.Namespace, adam_only: tuple[str, ...]) -> RunConfig:

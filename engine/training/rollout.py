@@ -15,6 +15,7 @@ from PIL import Image
 from engine.checkpoint import Json, save_weights
 from engine.compositor import Compositor
 from engine.depth import DepthHead
+from engine.memory import MemoryConfig
 from engine.memory import pocket as pocket_memory
 from engine.streamer import PocketWorld, Sampling
 from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, lines_at
@@ -82,13 +83,14 @@ def held_out_losses(
     config: BaseTraining,
     batches: int,
     mixer_of: type[TrainingMixer] = TrainingMixer,
+    memory: MemoryConfig | None = None,
 ) -> dict[str, float]:
     """Mean loss over the same batches and noise for each chunk length, of clips as they are."""
     config, scores = replace(config, hidden=0.0, soft=0.0), {}
     for chunk in sorted(set(config.chunks)):
         sampler, rng, generator = BatchSampler(source, config), random.Random(0), torch.Generator().manual_seed(0)
         losses = [
-            float(base_loss(model, sampler.draw(rng), chunk, config, pocket_memory(), generator, mixer_of)[0])
+            float(base_loss(model, sampler.draw(rng), chunk, config, memory or pocket_memory(), generator, mixer_of)[0])
             for _ in range(batches)
         ]
         scores[f"loss{chunk}"] = round(float(np.mean(losses)), 4)
@@ -140,8 +142,9 @@ def export_base(
     evaluation: Json,
     config: BaseTraining,
     path: Path,
+    memory: MemoryConfig | None = None,
 ) -> Json:
-    """Writes the averaged weights and their manifest, which is returned."""
+    """Writes the averaged weights and their manifest, which is returned, for a `memory` that isn't the preset's."""
     recipe = {
         "steps": run.step,
         "seconds": round(run.trained_seconds),
@@ -160,5 +163,7 @@ def export_base(
         "recipe": recipe,
         "evaluation": evaluation,
     }
+    if memory is not None:
+        manifest["memory"] = asdict(memory)
     save_weights(path, run.averaged(Pocket(model.config)).state_dict(), manifest)
     return manifest

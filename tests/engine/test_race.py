@@ -12,19 +12,30 @@ import torch
 from safetensors.numpy import save_file
 
 from engine import train
-from engine.actions import KEY_RIGHT, KEY_W, POCKET, POCKET_LABELS, Step, actions_from_poses, frame_poses, latent_poses
+from engine.actions import (
+    KEY_RIGHT,
+    KEY_W,
+    POCKET,
+    POCKET_LABELS,
+    Step,
+    actions_from_poses,
+    frame_poses,
+    latent_poses,
+    turn,
+)
 from engine.errors import WanderError
+from engine.kv_cache import CommitMixer
 from engine.memory import pocket as pocket_memory
 from engine.streamer import pocket_frustums
 from engine.training.base import BaseTraining, GuidedClips, layout_for
 from engine.training.latents import LatentClips, encode_shards
 from engine.training.mixer import TrainingMixer
-from engine.training.race import RecursiveMixer, one_chunk_ahead, racers
+from engine.training.race import Racer, RecursiveMixer, one_chunk_ahead, racers
 from engine.training.race_stage import _retrained
 from engine.training.vae import frame_shards
-from engine.transformer import Pocket
+from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
-from engine.weights import latents_of, load_vae
+from engine.weights import latents_of, load_pocket, load_vae
 from tests.engine.tiny import tiny_pocket
 
 LATENTS = 20
@@ -97,7 +108,7 @@ def test_each_chunk_is_made_from_the_true_ones_before_it_alone():
 
     def made(latents: torch.Tensor) -> torch.Tensor:
         source = GuidedClips(replace(clips, latents=latents), None)
-        return one_chunk_ahead(tiny_pocket(), source, config, TrainingMixer)
+        return one_chunk_ahead(tiny_pocket(), source, config, Racer(network=PocketConfig()))
 
     other = latents.clone()
     other[:, 9] += 1.0
@@ -157,5 +168,40 @@ def test_an_autoencoder_is_the_shipped_one_but_for_layers_that_begin_anew(tmp_pa
 
 
 def test_an_unknown_racer_is_a_sentence(tmp_path, folders):
-    with pytest.raises(WanderError, match=r"there are 6 racers, and slow is none; give --racer shipped\|again"):
+    with pytest.raises(WanderError, match=r"there are 14 racers, and slow is none; give --racer shipped\|again"):
         run("race", tmp_path, folders, "--racer", "slow")
+
+
+def velocity(network: Pocket, *, yaw: float, action: int) -> torch.Tensor:
+    """Of noise whose second latent looks `yaw` degrees aside and is called `action`, with one recent latent in view."""
+    turned = np.stack([np.eye(4)] * 2)
+    turned[1, :3, :3] = turn(np.radians(yaw), 0.0)
+    geometry = network.geometry(torch.arange(2).double(), (2, 4), pocket_frustums(turned, turned[0]))
+    words = network.read_prompt(torch.zeros(1, 0, 512), torch.zeros(1))
+    noise = torch.randn(1, 2, 4, 2, 4, generator=torch.Generator().manual_seed(0))
+    actions = torch.tensor([[0, action]])
+    return network(noise, torch.ones(1, 2), actions, words, CommitMixer(network.positions, geometry))
+
+
+@pytest.mark.parametrize(
+    ("told", "camera_matters", "class_matters"),
+    [("both", True, True), ("discrete", False, True), ("continuous", True, False)],
+)
+def test_a_network_knows_of_an_action_what_its_configuration_says(told, camera_matters, class_matters):
+    known = tiny_pocket()
+    network = Pocket(replace(known.config, actions=told)).eval()
+    network.load_state_dict(known.state_dict())
+    still = velocity(network, yaw=0, action=0)
+    assert torch.equal(velocity(network, yaw=20, action=0), still) is not camera_matters
+    assert torch.equal(velocity(network, yaw=0, action=9), still) is not class_matters
+
+
+def test_ablations_differ_from_the_whole_in_one_thing_and_start_from_the_same_weights(tmp_path, folders):
+    run("race", tmp_path / "root", folders, "--racer", "root")
+    said = run("race", tmp_path / "rope", folders, "--racer", "rope", "--start", str(tmp_path / "root"), "--lr", "0")
+    assert str(tmp_path / "rope" / "weights") in said[-1]
+    root, rope = (load_pocket(tmp_path / name / "weights", size=(160, 96)) for name in ("root", "rope"))
+    assert (root.memory, rope.memory) == (pocket_memory(), replace(pocket_memory(), reframes=False))
+    assert not root.model.config.guided and root.depth is None
+    for name, tensor in root.model.state_dict().items():
+        assert torch.equal(tensor, rope.model.state_dict()[name]), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,8 +12,8 @@ import torch
 from engine.actions import KEY_A, KEY_LEFT, KEY_W, POCKET, Step, latent_poses
 from engine.geometry import rigid_inverse
 from engine.kv_cache import DenoiseMixer
+from engine.memory import context_times, select_context
 from engine.memory import pocket as pocket_memory
-from engine.memory import select_context
 from engine.streamer import PocketWorld, pocket_frustums
 from engine.training.base import layout_for
 from engine.training.mixer import TrainingMixer
@@ -33,10 +34,23 @@ def exact(monkeypatch):
     monkeypatch.setattr("engine.precision.compute_dtype", lambda device_type: torch.float32)
 
 
-@pytest.mark.parametrize("camera", ["split", "branch"])
-@pytest.mark.parametrize("chunk", [1, 2, 4])
-def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: Literal["split", "branch"], chunk: int) -> None:
-    weights, poses = tiny_weights(camera), _walk()
+MEMORIES = {
+    "pocket": pocket_memory(),
+    "rope": replace(pocket_memory(), reframes=False),
+    "spatial": replace(pocket_memory(), spatial_latents=12, temporal_latents=4),
+    "forgetful": replace(pocket_memory(), retrieves=False),
+}
+
+
+@pytest.mark.parametrize(
+    ("camera", "chunk", "memory"),
+    [(camera, chunk, "pocket") for camera in ("split", "branch") for chunk in (1, 2, 4)]
+    + [("split", 4, memory) for memory in MEMORIES if memory != "pocket"],
+)
+def test_a_chunk_has_the_same_velocity_in_training_and_in_play(
+    camera: Literal["split", "branch"], chunk: int, memory: str
+) -> None:
+    weights, poses = replace(tiny_weights(camera), memory=MEMORIES[memory]), _walk()
     generator = torch.Generator().manual_seed(3)
     latents = torch.randn(1, LATENTS, 4, 2, 4, generator=generator).half().float()
     noisy = torch.randn(1, LATENTS, 4, 2, 4, generator=generator)
@@ -56,7 +70,7 @@ def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: Literal["
     ]
     world = PocketWorld(weights, WorldSpec(chunk=chunk), records)
 
-    layout = layout_for(poses[None], chunk, pocket_memory())
+    layout = layout_for(poses[None], chunk, weights.memory)
     mixer = TrainingMixer(weights.model, layout, pocket_frustums(poses[None], poses[None, :1]), (2, 4))
     trained = weights.model(
         torch.cat([latents, noisy], 1),
@@ -68,12 +82,12 @@ def test_a_chunk_has_the_same_velocity_in_training_and_in_play(camera: Literal["
     for first in range(0, LATENTS, chunk):
         part = slice(first, first + chunk)
         path = poses[: first + chunk]
-        chosen = [int(i) for i in select_context(rigid_inverse(path), first, chunk, pocket_memory())]
-        context, count = world._read_context(path, chosen, first), len(chosen)
-        times = torch.arange(count, count + chunk, dtype=torch.float64)
+        chosen = [int(i) for i in select_context(rigid_inverse(path), first, chunk, weights.memory)]
+        count, times = len(chosen), torch.from_numpy(context_times(chosen, first, chunk, weights.memory))
+        context = world._read_context(path, chosen, times[:count], first)
         play = DenoiseMixer(
             weights.model.positions,
-            weights.model.geometry(times, (2, 4), pocket_frustums(poses[part], poses[first])),
+            weights.model.geometry(times[count:], (2, 4), pocket_frustums(poses[part], poses[first])),
             context,
         )
         played = weights.model(noisy[:, part], levels[:, part], actions[:, part], world._words(world.lines), play)
