@@ -14,8 +14,8 @@ from torch import Tensor
 SHIFT = 5.0
 """Of the levels at which `pocket` is sampled."""
 LEAD = 0.35
-"""How far its clean estimates are carried on; `sample` says how. 0.25 is nearer to the truth by DFD and PSNR, but softer
-than seven tenths of its gradient energy (LOG.md)."""
+"""How far its clean estimates are carried on; `sample` says how. 0.25 is nearer to the truth by DFD and PSNR, but its
+gradient energy is below seven tenths of the truth's (LOG.md)."""
 
 
 def shift_levels(levels: Tensor, shift: float) -> Tensor:

@@ -86,17 +86,18 @@ class PocketWorld(RecordedWorld[DecoderState]):
         *,
         sampling: Sampling | None = None,
         memory: MemoryConfig | None = None,
-        cache_chunks: int = 24,
+        cache_latents: int = 96,
         recache: bool = True,
         ranks: Ranks | None = None,
     ) -> None:
-        """`recache=False` leaves context as it was made under its own text (an ablation of supplement E.2)."""
+        """Keys and values of so many latents are kept, `cache_latents`; those of others are made anew when they are
+        needed. `recache=False` leaves context as it was made under its own text (an ablation of supplement E.2)."""
         super().__init__(spec, POCKET, POCKET_LABELS, ranks)
         self.weights, self._recache = weights, recache
         self.sampling, self.memory = sampling or Sampling(), memory or weights.memory
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
         self._strip = strip_of(self.ranks, weights.grid[0])
-        self._cache = KvCache(cache_chunks, self._commit_chunk)
+        self._cache = KvCache(max(1, cache_latents // spec.chunk), self._commit_chunk)
         self._surfaces = Surfaces(weights, self._latent, self._picture)
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first = None if self._start is None else self._encode_first(self._start)

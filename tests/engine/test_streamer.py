@@ -282,15 +282,22 @@ def test_a_world_rebuilt_with_a_prompt_pending_goes_on_exactly(weights, prompts)
 
 
 def test_dropping_keys_and_values_changes_nothing(weights, passes):
-    roomy, tight = tiny_world(weights), tiny_world(weights, cache_chunks=1)
+    roomy, tight = tiny_world(weights), tiny_world(weights, cache_latents=1)
     expected = play(roomy, 6)
     few = committed(passes)
     assert np.array_equal(play(tight, 6), expected) and committed(passes) > few
     assert len(tight._cache) == 1
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 4])
+def test_as_many_latents_are_kept_at_every_chunk_length(weights, chunk):
+    world = tiny_world(weights, chunk=chunk, cache_latents=8)
+    play(world, 12)
+    assert chunk * len(world._cache) == 8
+
+
 def test_a_chunk_costs_the_same_however_long_the_history(weights, passes):
-    world = tiny_world(weights, cache_chunks=8)
+    world = tiny_world(weights, cache_latents=16)
     costs = []
     for _ in range(40):
         play(world, 1, KEY_W)

@@ -75,7 +75,7 @@ def tiny_world(
     image: NDArray[np.uint8] | None = None,
     chunk: int = 2,
     seed: int = 7,
-    cache_chunks: int = 24,
+    cache_latents: int = 96,
     recache: bool = True,
     sampling: Sampling | None = None,
 ) -> PocketWorld:
@@ -88,7 +88,7 @@ def tiny_world(
         records,
         sampling=sampling or Sampling(steps=2),
         memory=memory,
-        cache_chunks=cache_chunks,
+        cache_latents=cache_latents,
         recache=recache,
     )
 
