@@ -227,3 +227,9 @@ def test_an_impossible_memory_is_refused(wrong):
 def test_missing_poses_are_refused_with_both_numbers():
     with pytest.raises(ValueError, match="need 24 poses, there are 22"):
         memory.select_context(np.tile(np.eye(4), (22, 1, 1)), 20, 4, CONFIG)
+
+
+def test_a_context_stands_directly_before_its_chunk_unless_memory_does_not_reframe():
+    chosen = [3, 4, 200, 201]
+    assert memory.context_times(chosen, 202, 2, CONFIG).tolist() == [0, 1, 2, 3, 4, 5]
+    assert memory.context_times(chosen, 202, 2, replace(CONFIG, reframes=False)).tolist() == [*chosen, 202, 203]
