@@ -126,7 +126,8 @@ def load_pocket(
     folder: Path = POCKET_FOLDER, device: torch.device | None = None, size: Size | None = None
 ) -> PocketWeights:
     """Everything `pocket` needs, checked to belong together, for pictures of `size` (see `chosen_size`)."""
-    vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(folder / "transformer.safetensors")
+    transformer = folder / "transformer.safetensors"
+    vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(transformer)
     depth = compositor = None
     parts = {"transformer": manifest}
     if model.config.guided:
@@ -146,7 +147,5 @@ def load_pocket(
             cast_once(network.to(target))
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
     width, height = chosen_size(sizes, size, target)
-    memory = pocket_memory()
-    if "memory" in manifest:
-        memory = _config(MemoryConfig, manifest, folder / "transformer.safetensors", "memory")
+    memory = _config(MemoryConfig, manifest, transformer, "memory") if "memory" in manifest else pocket_memory()
     return PocketWeights(vae, depth, compositor, model, width, height, str(manifest["sha256"]), memory)

@@ -110,7 +110,7 @@ def _run(
     config = _training(options)
     model = Pocket(racer.network)
     if options.start:
-        model.load_state_dict(load_transformer(options.start / WEIGHTS / TRANSFORMER)[0].state_dict())
+        _start_from(options.start, model)
     run = Run(model, _run_config(options, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), say)
     rng, drawn = random.Random(options.seed), samplers(sources, config, BatchSampler)
     say(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
@@ -124,6 +124,17 @@ def _run(
         return judge(averaged, vae, held_out, truth, config, racer, strips)
 
     return run, model, run.train(loss, verdict, float("inf"))
+
+
+def _start_from(race: Path, model: Pocket) -> None:
+    """Gives a network the weights of another race. Raises `WanderError` if they are of other sizes."""
+    try:
+        model.load_state_dict(load_transformer(race / WEIGHTS / TRANSFORMER)[0].state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise WanderError(
+            f"the weights of {race} are of a network of other sizes ({reason}); give --start a race of the same"
+        ) from None
 
 
 def _training(options: argparse.Namespace) -> BaseTraining:

@@ -31,7 +31,7 @@ from engine.training.base import BaseTraining, GuidedClips, layout_for
 from engine.training.latents import LatentClips, encode_shards
 from engine.training.mixer import TrainingMixer
 from engine.training.race import Racer, RecursiveMixer, one_chunk_ahead, racers
-from engine.training.race_stage import _retrained
+from engine.training.race_stage import _retrained, _start_from
 from engine.training.vae import frame_shards
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
@@ -200,6 +200,8 @@ def test_ablations_differ_from_the_whole_in_one_thing_and_start_from_the_same_we
     run("race", tmp_path / "root", folders, "--racer", "root")
     said = run("race", tmp_path / "rope", folders, "--racer", "rope", "--start", str(tmp_path / "root"), "--lr", "0")
     assert str(tmp_path / "rope" / "weights") in said[-1]
+    with pytest.raises(WanderError, match="of a network of other sizes"):
+        _start_from(tmp_path / "root", tiny_pocket())
     root, rope = (load_pocket(tmp_path / name / "weights", size=(160, 96)) for name in ("root", "rope"))
     assert (root.memory, rope.memory) == (pocket_memory(), replace(pocket_memory(), reframes=False))
     assert not root.model.config.guided and root.depth is None
