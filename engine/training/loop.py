@@ -1,6 +1,6 @@
 """One training run: a clock, a schedule, a log, and a state on disk that survives a kill at any second.
 
-The learning rate warms up, stays, and falls to zero over the last `cooldown` share of the run's minutes. The state
+The learning rate warms up, stays, and falls to zero over the last `cooldown` share of the run's minutes or steps. The state
 written when the cool-down begins (`trunk`) is the one a later run resumes, so training can go on for ever in pieces;
 the cooled average is what is shipped, and kept in the run's folder as well (`cooled`).
 """
@@ -31,10 +31,12 @@ class RunConfig:
 
     out: Path
     minutes: float
+    steps: int = 0
+    """Steps in all, those before a resumption included; `minutes` says how long where there are none."""
     lr: float
     warmup: int = 20
     cooldown: float = 0.2
-    """Share of the minutes, at the end, over which the learning rate falls to zero."""
+    """Share of the minutes or steps, at the end, over which the learning rate falls to zero."""
     ema: float = 0.998
     weight_decay: float = 0.01
     save_seconds: float = 120.0
@@ -122,13 +124,17 @@ class Run:
         tail = self.config.cooldown
         return warm * (1.0 if progress < 1 - tail or tail == 0 else max(0.0, (1 - progress) / tail))
 
+    def progress(self, elapsed: float) -> float:
+        """How much of the run is done, 0..1, `elapsed` seconds after it was begun or taken up."""
+        return self.step / self.config.steps if self.config.steps else elapsed / max(60 * self.config.minutes, 1e-9)
+
     def train(
         self,
         loss_of: Callable[[torch.Generator], tuple[Tensor, dict[str, float]]],
         evaluate: Callable[[], Json],
         every_seconds: float,
     ) -> Json:
-        """Steps until the minutes are over; `loss_of` draws a batch, `evaluate` judges the averaged weights at times,
+        """Steps until the minutes or steps are over; `loss_of` draws a batch, `evaluate` judges the averaged weights at times,
         and at the end: that verdict is returned.
 
         Raises `WanderError` when the loss is not finite.
@@ -137,8 +143,7 @@ class Run:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
         start = saved = evaluated = time.monotonic()
         before, cooled = self.trained_seconds, config.cooldown == 0
-        while (elapsed := time.monotonic() - start) < 60 * config.minutes:
-            progress = elapsed / (60 * config.minutes)
+        while (progress := self.progress(time.monotonic() - start)) < 1:
             if not cooled and progress >= 1 - config.cooldown:
                 self.save(TRUNK)
                 cooled = True

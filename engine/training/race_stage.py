@@ -49,6 +49,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("race and channels")
     group.add_argument("--racer", help="which of the races' networks (race): " + ", ".join(racers(32)))
     group.add_argument("--start", type=Path, metavar="RUN", help="a race's folder whose averaged weights to start from")
+    group.add_argument(
+        "--steps", type=int, default=0, help="steps in all, instead of --minutes: racers whose steps take longer (race)"
+    )
     group.add_argument("--channels", type=int, default=32, help="latent channels of the autoencoder (channels)")
 
 
@@ -106,16 +109,20 @@ def _run(
     say: Callable[[str], None],
 ) -> tuple[Run, Pocket, Json]:
     """The finished run, its network and what was found about it."""
-    torch.manual_seed(racer.seed)
+    seed = options.seed + racer.seed
+    torch.manual_seed(seed)
     config = _training(options)
     model = Pocket(racer.network)
     if options.start:
         _start_from(options.start, model)
-    run = Run(model, _run_config(options, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), say)
-    rng, drawn = random.Random(options.seed), samplers(sources, config, BatchSampler)
+    run = Run(model, replace(_run_config(options, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), seed=seed), say)
+    if options.resume:
+        run.resume()
+    drawn = samplers(sources, config, BatchSampler)
     say(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
 
     def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        rng = random.Random(f"race {seed} {run.step}")
         batch = rng.choice(drawn).draw(rng)
         return base_loss(model, batch, rng.choice(config.chunks), config, racer.memory, generator, racer.mixer)
 
@@ -138,13 +145,13 @@ def _start_from(race: Path, model: Pocket) -> None:
 
 
 def _training(options: argparse.Namespace) -> BaseTraining:
-    return BaseTraining(batch=options.batch, latents=options.latents, chunks=RACE_CHUNKS)
+    return BaseTraining(batch=options.batch, latents=options.latents, chunks=tuple(options.chunks or RACE_CHUNKS))
 
 
 def _run_config(options: argparse.Namespace, adam_only: tuple[str, ...]) -> RunConfig:
     return RunConfig(
-        out=options.out, minutes=options.minutes, lr=options.lr, cooldown=options.cooldown, ema=0.98,
-        seed=options.seed, adam_only=adam_only,
+        out=options.out, minutes=options.minutes, steps=options.steps, lr=options.lr, cooldown=options.cooldown,
+        ema=0.98, seed=options.seed, adam_only=adam_only,
     )  # fmt: skip
 
 

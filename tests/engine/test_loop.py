@@ -76,6 +76,19 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert losses[0] < 1.2 * float(np.mean(train(started(tmp_path / "new"))[:8])) and resumed.step > 8
 
 
+def test_a_run_of_so_many_steps_ends_there_however_long_they_take_and_however_often_it_is_killed(tmp_path):
+    whole = started(tmp_path / "whole", minutes=0.0, steps=12, cooldown=0.5)
+    train(whole)
+    run = started(tmp_path / "killed", minutes=0.0, steps=12, cooldown=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, kill_after=4)
+    resumed = started(tmp_path / "killed", minutes=0.0, steps=12, cooldown=0.5)
+    assert resumed.resume() and resumed.step == 4
+    losses = train(resumed)
+    assert whole.step == resumed.step == 12 and len(losses) == 8
+    assert resumed.rate(resumed.progress(0.0)) == 0.0 and resumed.rate(0.75) == 0.5
+
+
 def test_a_later_run_goes_on_from_the_trunk_before_the_cool_down(tmp_path):
     run = started(tmp_path)
     train(run)

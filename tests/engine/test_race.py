@@ -207,3 +207,17 @@ def test_ablations_differ_from_the_whole_in_one_thing_and_start_from_the_same_we
     assert not root.model.config.guided and root.depth is None
     for name, tensor in root.model.state_dict().items():
         assert torch.equal(tensor, rope.model.state_dict()[name]), name
+
+
+def test_a_race_over_steps_shows_every_racer_the_same_batches_and_another_seed_others(tmp_path, folders):
+    """Losses are those of the same network: it never learns."""
+
+    def losses(name: str, out: str, *more: str) -> list[float]:
+        said = run("race", tmp_path / out, folders, "--racer", name, "--lr", "0", "--steps", "20", "--cooldown", "0", *more)
+        return [json.loads(line)["loss"] for line in said if '"loss"' in line]
+
+    run("race", tmp_path / "root", folders, "--racer", "root", "--steps", "1")
+    start = ["--start", str(tmp_path / "root")]
+    full = losses("full", "full", *start)
+    assert full == losses("full", "once-more", *start) != losses("full-again", "again", *start)
+    assert not losses("full", "full", "--resume", *start), "all steps are done"
