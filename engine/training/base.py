@@ -29,7 +29,7 @@ from engine.streamer import NEWS, pocket_frustums
 from engine.training.guides import CHUNK, Calm, has_guides, load_calm, load_guides
 from engine.training.latents import LatentClips, batch_of, events_at, load_latents
 from engine.training.mixer import Layout, TrainingMixer
-from engine.transformer import COVERAGE, STALE, Pocket, shown_by
+from engine.transformer import COVERAGE, STALE, Pocket, PocketConfig, shown_by
 from engine.vae import FRAMES_PER_LATENT
 
 S = TypeVar("S")
@@ -131,6 +131,13 @@ def guided_clips(folder: Path, vae_checksum: str) -> GuidedClips:
 def plain_clips(folder: Path, vae_checksum: str) -> GuidedClips:
     """The same of a folder that may have no guides. Raises `WanderError` as `guided_clips`."""
     if has_guides(folder):
+        return guided_clips(folder, vae_checksum)
+    return GuidedClips(load_latents(folder, vae_checksum), None)
+
+
+def clips_for(network: PocketConfig, folder: Path, vae_checksum: str) -> GuidedClips:
+    """A folder as a network sees it: with guides, or without. Raises `WanderError` as `guided_clips`."""
+    if network.guided:
         return guided_clips(folder, vae_checksum)
     return GuidedClips(load_latents(folder, vae_checksum), None)
 

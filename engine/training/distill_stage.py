@@ -18,11 +18,10 @@ from engine.errors import WanderError
 from engine.evaluation.forms import table_6
 from engine.evaluation.short import strip
 from engine.memory import pocket as pocket_memory
-from engine.training.base import BaseTraining, Batch, BatchSampler, GuidedClips
+from engine.training.base import BaseTraining, Batch, BatchSampler, GuidedClips, clips_for
 from engine.training.distill import Distillation
 from engine.training.distill_pocket import PocketNetwork
 from engine.training.distill_run import Cast, DistillRun, export_distilled, take_average, tune_teacher
-from engine.training.guides import load_guides
 from engine.training.latents import LatentClips, load_latents
 from engine.training.loop import Run, RunConfig
 from engine.training.replicas import Replicas, gathered
@@ -84,12 +83,12 @@ def distil(options: argparse.Namespace, say: Say) -> None:
         )
     replicas, how, memory = gathered(), distillation_of(options), pocket_memory()
     checksum = latents_of()
-    folders = list(dict.fromkeys(options.data if isinstance(options.data, list) else [options.data]))
-    sources = [GuidedClips(load_latents(folder, checksum), load_guides(folder)) for folder in folders]
-    batches = BaseTraining(batch=options.batch, latents=options.latents)
-    draw = drawing(sources, batches, options.seed, replicas.device)
     base, manifest = load_transformer(TRANSFORMER_FILE)
     base.to(replicas.device)
+    folders = list(dict.fromkeys(options.data if isinstance(options.data, list) else [options.data]))
+    sources = [replace(clips_for(base.config, folder, checksum), calm=None) for folder in folders]
+    batches = BaseTraining(batch=options.batch, latents=options.latents)
+    draw = drawing(sources, batches, options.seed, replicas.device)
     teacher = PocketNetwork(copy.deepcopy(base))
     config = RunConfig(
         out=options.out,

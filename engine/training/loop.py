@@ -1,8 +1,8 @@
 """One training run: a clock, a schedule, a log, and a state on disk that survives a kill at any second.
 
-The learning rate warms up, stays, and falls to zero over the last `cooldown` share of the run's minutes or steps. The state
-written when the cool-down begins (`trunk`) is the one a later run resumes, so training can go on for ever in pieces;
-the cooled average is what is shipped, and kept in the run's folder as well (`cooled`).
+The learning rate warms up, stays, and falls to zero over the last `cooldown` share of the run's minutes or steps. The
+state written when the cool-down begins (`trunk`) is the one a later run resumes, so training can go on for ever in
+pieces; the cooled average is what is shipped, and kept in the run's folder as well (`cooled`).
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ class Run:
         evaluate: Callable[[], Json],
         every_seconds: float,
     ) -> Json:
-        """Steps until the minutes or steps are over; `loss_of` draws a batch, `evaluate` judges the averaged weights at times,
-        and at the end: that verdict is returned.
+        """Steps until the minutes or steps are over; `loss_of` draws a batch, `evaluate` judges the averaged weights at
+        times, and at the end: that verdict is returned.
 
         Raises `WanderError` when the loss is not finite.
         """

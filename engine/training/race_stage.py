@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from engine.checkpoint import Json
 from engine.errors import WanderError
 from engine.training import vae as vae_stage
-from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, guided_clips, plain_clips, samplers
+from engine.training.base import BaseTraining, BatchSampler, GuidedClips, base_loss, clips_for, samplers
 from engine.training.guides import guides_of
 from engine.training.latents import LatentClips, encode_frames, load_latents
 from engine.training.loop import Run, RunConfig
@@ -63,13 +63,9 @@ def race(options: argparse.Namespace, say: Callable[[str], None]) -> None:
         raise WanderError(f"there are {len(known)} racers, and {options.racer} is none; give --racer {'|'.join(known)}")
     racer = known[options.racer]
 
-    def load(folder: Path) -> GuidedClips:
-        if racer.network.guided:
-            return guided_clips(folder, checksum)
-        return replace(plain_clips(folder, checksum), guides=None)
-
-    held_out = load(_one(options.heldout, "--heldout"))
-    sources = [load(folder) for folder in options.data]
+    held_out, *sources = (
+        clips_for(racer.network, folder, checksum) for folder in (_one(options.heldout, "--heldout"), *options.data)
+    )
     run, model, scores = _run(options, racer, sources, held_out, _truth(options), vae, say)
     folder, config = options.out / WEIGHTS, _training(options)
     shutil.copytree(POCKET_FOLDER, folder, dirs_exist_ok=True)
@@ -115,7 +111,9 @@ def _run(
     model = Pocket(racer.network)
     if options.start:
         _start_from(options.start, model)
-    run = Run(model, replace(_run_config(options, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), seed=seed), say)
+    run = Run(
+        model, replace(_run_config(options, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), seed=seed), say
+    )
     if options.resume:
         run.resume()
     drawn = samplers(sources, config, BatchSampler)

@@ -213,7 +213,9 @@ def test_a_race_over_steps_shows_every_racer_the_same_batches_and_another_seed_o
     """Losses are those of the same network: it never learns."""
 
     def losses(name: str, out: str, *more: str) -> list[float]:
-        said = run("race", tmp_path / out, folders, "--racer", name, "--lr", "0", "--steps", "20", "--cooldown", "0", *more)
+        said = run(
+            "race", tmp_path / out, folders, "--racer", name, "--lr", "0", "--steps", "20", "--cooldown", "0", *more
+        )
         return [json.loads(line)["loss"] for line in said if '"loss"' in line]
 
     run("race", tmp_path / "root", folders, "--racer", "root", "--steps", "1")
