@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from engine.actions import POCKET, start_pose
 from engine.geometry import POCKET_LENS, Lens
+from engine.precision import autocast
 from engine.vae import SPATIAL_FACTOR, ChannelNorm, Down, Residual, Up
 
 FARTHEST = 400.0
@@ -34,10 +35,8 @@ _HORIZON = 1 / 40
 """The prior's least disparity: above and near the horizon it says "about 40 units"."""
 _FINE, _LAST = 4, 2
 """Pixels across of a cell of the grid that the network begins and of the one that it ends on."""
-EARLIER = 5
-"""Channels of what an earlier view says (`engine.second_view`): drawn picture, disparity over the prior's, coverage."""
-_SEEN = 1 + 3 + EARLIER
-"""Channels of all pictures: ground, picture, earlier view."""
+_SEEN = 1 + 3
+"""Channels of all pictures: ground and picture."""
 _STANDS = 4.0
 """An untrained network takes everything to stand still."""
 
@@ -52,20 +51,24 @@ class DepthConfig:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Of pictures `[..., H, W]`: disparity, the logarithm of its expected relative error, and the logits of sky and of
-    a character that walks along."""
+    """Of pictures `[V, H, W]`: disparity, the logarithm of its expected relative error, and the logits of sky and of
+    what passes through the place: characters, flames and smoke, drops and flakes."""
 
     disparity: Tensor
     log_error: Tensor
     sky: Tensor
     moving: Tensor
 
+    def of(self, views: slice) -> Depth:
+        """Some of the pictures."""
+        return Depth(self.disparity[views], self.log_error[views], self.sky[views], self.moving[views])
+
     def seen(self) -> Tensor:
         """Disparity with the sky at 0."""
         return torch.where(self.sky > 0, 0.0, self.disparity)
 
     def stands(self) -> Tensor:
-        """Pixels that belong to the place: not to a character, nor next to one."""
+        """Pixels that belong to the place: not to what passes through it, nor next to that."""
         near = F.max_pool2d(self.moving.float().flatten(0, -3)[:, None], 5, 1, 2)[:, 0].view_as(self.moving)
         return near <= 0
 
@@ -121,7 +124,7 @@ class Everywhere(nn.Module):
 class DepthHead(nn.Module):
     """Latents `[B, C, Y, X]` and ground disparity `[B, 16 Y, 16 X]` -> `Depth` of their last frames.
 
-    Picture, earlier view and ground go down from a quarter of the picture's size to the latents' grid and, with what
+    Picture and ground go down from a quarter of the picture's size to the latents' grid and, with what
     the latent says, up again, beside what was seen on the way down; the last step is at half of the picture's size.
     """
 
@@ -148,22 +151,14 @@ class DepthHead(nn.Module):
             nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(
-        self,
-        latents_BCYX: Tensor,
-        ground_BHW: Tensor,
-        pictures_B3HW: Tensor | None = None,
-        earlier_B5HW: Tensor | None = None,
-    ) -> Depth:
-        """Depth of the last frame of each latent; pictures in [-1, 1], all 0 (as None) where there is none; `earlier`
-        as `engine.second_view.earlier_view` makes it, all 0 (as None) where there is none."""
+    def forward(self, latents_BCYX: Tensor, ground_BHW: Tensor, pictures_B3HW: Tensor | None = None) -> Depth:
+        """Depth of the last frame of each latent; pictures in [-1, 1], all 0 (as None) where there is none."""
         prior = ground_BHW[:, None].clamp(-0.5, 1.25)
         low = F.avg_pool2d(prior, SPATIAL_FACTOR)
         place = torch.cat([4 * low, torch.log(low.clamp_min(_HORIZON) * 10)], 1)
         B, _, H, W = prior.shape
         picture = prior.new_zeros(B, 3, H, W) if pictures_B3HW is None else pictures_B3HW
-        earlier = prior.new_zeros(B, EARLIER, H, W) if earlier_B5HW is None else earlier_B5HW
-        seen = torch.cat([4 * prior, picture, earlier], 1).contiguous(memory_format=torch.channels_last)
+        seen = torch.cat([4 * prior, picture], 1).contiguous(memory_format=torch.channels_last)
         fine = self.look_fine(self.look(F.pixel_unshuffle(seen, _FINE)))
         middle = self.look_middle(self.down_middle(fine))
         x = self.stem(torch.cat([latents_BCYX, place], 1).contiguous(memory_format=torch.channels_last))
@@ -179,8 +174,8 @@ class DepthHead(nn.Module):
 def depth_loss(
     found: Depth, depth_BHW: Tensor, moving_BHW: Tensor, ground_BHW: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
-    """Laplace likelihood of the logarithm of depth, edges of it, the sky and the character, against true depth (inf in
-    the sky), the character's pixels, and the ground's disparity."""
+    """Laplace likelihood of the logarithm of depth, edges of it, the sky and what passes, against true depth (inf in
+    the sky), the pixels of what passes, and the ground's disparity."""
     solid = depth_BHW < FARTHEST
     truth = depth_BHW.clamp(0.05, FARTHEST).log()
     error = (-found.disparity.log() - truth).masked_fill(~solid, 0.0)
@@ -233,7 +228,8 @@ def estimate(
     ones; `pictures` uint8 `[T, H, W, 3]` are what those frames show."""
     ground = ground_priors(world_from_camera, latents_TCYX)
     shown = None if pictures_THW3 is None else signed(pictures_THW3.to(latents_TCYX.device))
-    return head(latents_TCYX.float(), ground.to(latents_TCYX.device), shown)
+    with autocast(latents_TCYX.device):
+        return head(latents_TCYX.float(), ground.to(latents_TCYX.device), shown)
 
 
 def signed(pictures_BHW3: Tensor) -> Tensor:

@@ -15,11 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.depth import signed
+from engine.depth import Depth, confidence, estimate, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.precision import autocast
-from engine.second_view import estimate_views, surfaces_of
 from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
 from engine.weights import PocketWeights
 
@@ -27,6 +26,13 @@ CAPACITY = 64
 """Surfaces kept: more than any context lifts."""
 _REACH = 2
 """Latents before its own that a frame depends on."""
+
+
+def surfaces_of(depth: Depth, pictures_V3HW: Tensor, cameras: NDArray[np.float64]) -> list[Surface]:
+    """The surfaces of pictures in [-1, 1] whose depth was estimated."""
+    disparity, stands, sure = depth.seen(), depth.stands(), confidence(depth)
+    pictures = pictures_V3HW.contiguous()
+    return [Surface(pictures[i], disparity[i], cameras[i], stands[i], sure[i]) for i in range(len(cameras))]
 
 
 class Surfaces:
@@ -92,7 +98,7 @@ class Surfaces:
         assert self.weights.depth is not None, "a guided transformer comes with a depth network"
         latents = self._latent(index)[None]
         pictures = torch.from_numpy(self._shown(index)[None].copy()).to(latents.device)
-        depth = estimate_views(self.weights.depth, latents, path[[index]], pictures, [None])
+        depth = estimate(self.weights.depth, latents, path[[index]], pictures)
         return surfaces_of(depth, signed(pictures), path[[index]])[0]
 
     def _shown(self, index: int) -> NDArray[np.uint8]:

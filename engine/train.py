@@ -3,6 +3,7 @@
 vae      frames -> models/pocket/vae.safetensors, frozen when it is exported
 encode   frames -> latents, once
 depth    latents and the true depth of their frames -> models/pocket/depth.safetensors
+sweep    the same and the depth network -> models/pocket/sweep.safetensors, which corrects depth by other views
 decoder  frames and latents -> a sharper decoder in models/pocket/vae.safetensors, the encoder untouched
 guide    frames and latents -> guides beside the latents, once
 compositor  frames, latents and drawn guides -> models/pocket/compositor.safetensors
@@ -26,7 +27,8 @@ from engine.checkpoint import Json
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
-from engine.training import base, compositor, decoder, depth, distill_stage, race_stage, vae
+from engine.sweep import Sweep, SweepConfig
+from engine.training import base, compositor, decoder, depth, distill_stage, race_stage, sweep, vae
 from engine.training.adversary import Critic
 from engine.training.guides import make_guides
 from engine.training.latents import encode_shards
@@ -37,7 +39,7 @@ from engine.training.stills import StillSampler, still_loss
 from engine.training.turns import TurnSampler, turn_loss
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
-from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_vae
+from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_sweep, load_vae
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -45,7 +47,8 @@ Say = Callable[[str], None]
 VAE_FILE, TRANSFORMER_FILE = POCKET_FOLDER / "vae.safetensors", POCKET_FOLDER / "transformer.safetensors"
 PHOTO_CLIPS = 80
 """Clips made of pictures for the autoencoder."""
-DEPTH_FILE, COMPOSITOR_FILE = POCKET_FOLDER / "depth.safetensors", POCKET_FOLDER / "compositor.safetensors"
+DEPTH_FILE, SWEEP_FILE = POCKET_FOLDER / "depth.safetensors", POCKET_FOLDER / "sweep.safetensors"
+COMPOSITOR_FILE = POCKET_FOLDER / "compositor.safetensors"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -239,6 +242,25 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
         say(str(depth.export_depth(run, head, checksum, verdict, DEPTH_FILE)))
 
 
+def train_sweep(options: argparse.Namespace, say: Say) -> None:
+    """Stage 2b: depth from several views."""
+    head, about = load_depth(DEPTH_FILE)
+    sources = _each(_pairs(options), lambda pair: depth.load_samples(*pair))
+    held_out = depth.load_samples(*_held_out(options))
+    model = Sweep(SweepConfig())
+    run = Run(model, _run_config(options, 0.995, ("stem.", "head.")), say)
+    if options.resume and not run.resume() and SWEEP_FILE.is_file():
+        model.load_state_dict(load_sweep(SWEEP_FILE)[0].state_dict())
+    rng = random.Random(options.seed + run.step)
+    verdict = run.train(
+        lambda generator: sweep.loss_of(head, model, rng.choice(sources), rng, options.batch, generator),
+        lambda: sweep.evaluate_sweep(run, head, model, held_out),
+        900,
+    )
+    if options.export:
+        say(str(sweep.export_sweep(run, model, about["sha256"], verdict, SWEEP_FILE)))
+
+
 def guide(options: argparse.Namespace, say: Say) -> None:
     """What play would show the network, for every training clip, once."""
     for frames, latents in _pairs(options):
@@ -341,6 +363,7 @@ STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "encode": encode,
     "decoder": train_decoder,
     "depth": train_depth,
+    "sweep": train_sweep,
     "guide": guide,
     "compositor": train_compositor,
     "base": train_base,

@@ -17,6 +17,7 @@ from engine.errors import WanderError
 from engine.memory import MemoryConfig
 from engine.memory import pocket as pocket_memory
 from engine.precision import cast_once, peak_gflops
+from engine.sweep import Sweep, SweepConfig
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
 
@@ -84,6 +85,14 @@ def load_depth(path: Path = POCKET_FOLDER / "depth.safetensors") -> tuple[DepthH
     head = DepthHead(_config(DepthConfig, manifest, path))
     load_weights(path, head)
     return head.eval().requires_grad_(False), manifest
+
+
+def load_sweep(path: Path = POCKET_FOLDER / "sweep.safetensors") -> tuple[Sweep, Json]:
+    """The network that corrects depth by other views, and its manifest. Raises `WanderError` as `load_vae`."""
+    manifest = read_manifest(path, "pocket-sweep")
+    sweep = Sweep(_config(SweepConfig, manifest, path))
+    load_weights(path, sweep)
+    return sweep.eval().requires_grad_(False), manifest
 
 
 def load_compositor(path: Path = POCKET_FOLDER / "compositor.safetensors") -> tuple[Compositor, Json]:

@@ -78,6 +78,8 @@ class Clip:
     keys: NDArray[np.uint8]
     mouse: NDArray[np.float32]
     depth: NDArray[np.float32] | None
+    passing: NDArray[np.bool_] | None
+    """[F, H, W]: pixels that don't show the place but who or what passes through it; kept where depth is."""
     about: dict[str, Any]
 
 
@@ -101,13 +103,12 @@ def film(
     walk = plan(rng, scene.obstacles, frames, start=start, bounds=scene.bounds, ahead=ahead)
     events = draw_events(rng, scene, walk.poses) if rng.random() < event_rate else []
     renderer.load(scene)
-    actor = walk.actor
-    shots = [
-        renderer.render(
-            pose, f / FPS, state_at(events, f / FPS), actor=(float(actor[f, 0]), float(actor[f, 1])), depth=depth
-        )
-        for f, pose in enumerate(walk.poses)
-    ]
+    shots, passing = [], []
+    for f, (pose, (facing, stride)) in enumerate(zip(walk.poses, walk.actor.tolist(), strict=True)):
+        moment = pose, f / FPS, state_at(events, f / FPS)
+        shots.append(renderer.render(*moment, actor=(facing, stride), depth=depth))
+        if depth:
+            passing.append(renderer.passing(*moment, actor=(facing, stride)))
     about = {
         "world": world,
         "biome": scene.biome,
@@ -124,6 +125,7 @@ def film(
         mouse=walk.mouse,
         about=about,
         depth=np.stack([z for _, z in shots if z is not None]) if depth else None,
+        passing=np.stack(passing) if depth else None,
     )
 
 

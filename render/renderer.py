@@ -31,6 +31,8 @@ _MOST_MOVING = 40_000
 """Vertices."""
 _RAIN, _SNOW = 170, 260
 """Drops and flakes in the box around the eye."""
+_SEEN_FALLING = 20
+"""Levels by which a drop or flake changes a pixel that it is seen in."""
 
 
 class Renderer:
@@ -54,7 +56,7 @@ class Renderer:
         self._ground_picture = PaintedGround(c)
         self._movers = c.buffer(reserve=STRIDE * 4 * _MOST_MOVING, dynamic=True)
         self._moving = c.vertex_array(self._solid, [(self._movers, *_LAYOUT)])
-        self._moving_count = 0
+        self._sky_count = self._moving_count = 0
         self._still: moderngl.VertexArray | None = None
         self._hero: Body | None = None
 
@@ -108,10 +110,30 @@ class Renderer:
         with self.ctx:
             self._drawn.use()
             self.draw(world_from_camera, time_s, events, actor=actor)
-            self.ctx.copy_framebuffer(self._shown, self._drawn)
-            rgb = np.frombuffer(self._shown.read(components=3, alignment=1), np.uint8)
-            along = self._read_depth(world_from_camera) if depth else None
-        return rgb.reshape(self.height, self.width, 3), along
+            rgb = self._read_colours()
+            along = self._read_depth(world_from_camera, self._moving_count) if depth else None
+        return rgb, along
+
+    def passing(
+        self,
+        world_from_camera: NDArray[np.float64],
+        time_s: float = 0.0,
+        events: EventState = CALM,
+        *,
+        actor: tuple[float, float] = (0.0, 0.0),
+    ) -> NDArray[np.bool_]:
+        """Pixels [H, W] of that picture which don't show the place: its character, visitors, flames and smoke, and
+        drops and flakes in the air."""
+        with self.ctx:
+            self._drawn.use()
+            self.draw(world_from_camera, time_s, events, actor=actor)
+            shown = self._read_colours().astype(np.int16)
+            with_all, place = (self._read_depth(world_from_camera, n) for n in (self._moving_count, self._sky_count))
+            if not (events.wet or events.snow):
+                return with_all < place
+            self._drawn.use()
+            self.draw(world_from_camera, time_s, events, actor=actor, airborne=False)
+            return (with_all < place) | (np.abs(shown - self._read_colours()).max(-1) > _SEEN_FALLING)
 
     def draw(
         self,
@@ -120,8 +142,12 @@ class Renderer:
         events: EventState,
         *,
         actor: tuple[float, float] = (0.0, 0.0),
+        airborne: bool = True,
     ) -> None:
-        """Draws into the framebuffer in use, which has `width` x `height` pixels and a depth buffer; top row first."""
+        """Draws into the framebuffer in use, which has `width` x `height` pixels and a depth buffer; top row first.
+
+        Without `airborne`, rain and snow are a light and no drops.
+        """
         if self.scene is None:
             raise ValueError("no scene is loaded; call load(scene) first")
         self.ctx.viewport = (0, 0, self.width, self.height)
@@ -131,11 +157,12 @@ class Renderer:
         look = look_under(self.scene.look, events, time_s)
         self._set_uniforms(self._values(world_from_camera, time_s, events, look))
         self._write_movers(world_from_camera, time_s, events, look, actor)
-        self._draw_solids(world_from_camera)
+        self._draw_solids(world_from_camera, self._moving_count)
         self._sky_quad.render(moderngl.TRIANGLE_STRIP)
         self.ctx.enable(moderngl.BLEND)
         self._draw_water(self.scene, events)
-        self._draw_airborne(events, look)
+        if airborne:
+            self._draw_airborne(events, look)
         self.ctx.disable(moderngl.BLEND)
 
     def _values(self, camera: NDArray[np.float64], time_s: float, events: EventState, look: Look) -> dict[str, Any]:
@@ -189,8 +216,9 @@ class Renderer:
     def _write_movers(
         self, camera: NDArray[np.float64], time_s: float, events: EventState, look: Look, actor: tuple[float, float]
     ) -> None:
-        """Sends what is placed anew for each picture: clouds, stars, the character, fire and visitors."""
+        """Sends what is placed anew for each picture: clouds and stars, then the character, fire and visitors."""
         parts = self._clouds(look, events.cover) + self._stars(look, camera[:3, 3])
+        self._sky_count = sum(len(part) for part in parts)
         if self._hero is not None:
             yaw, (x, z) = math.atan2(camera[0, 2], camera[2, 2]), self._hero_spot(camera)
             parts.append(pose(self._hero, x, z, heading=yaw + actor[0], phase=time_s * 9.5, stride=actor[1]))
@@ -201,12 +229,13 @@ class Renderer:
         if parts:
             self._movers.write(np.concatenate(parts, dtype=np.float32).tobytes())
 
-    def _draw_solids(self, world_from_camera: NDArray[np.float64]) -> None:
+    def _draw_solids(self, world_from_camera: NDArray[np.float64], moving: int) -> None:
+        """The place, and the first `moving` vertices of what is placed anew."""
         assert self._still is not None
         for first, count in self._cells.seen(world_from_camera):
             self._still.render(vertices=count, first=first)
-        if self._moving_count:
-            self._moving.render(vertices=self._moving_count)
+        if moving:
+            self._moving.render(vertices=moving)
         self._ground_picture.texture.use(0)
         self._ground_plane.render()
 
@@ -235,10 +264,16 @@ class Renderer:
             self._air["tint"] = (bright, bright, bright, 0.9)
             self._drops.render(moderngl.TRIANGLE_STRIP, instances=int(_SNOW * events.snow))
 
-    def _read_depth(self, world_from_camera: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Depth along z of everything solid."""
+    def _read_colours(self) -> NDArray[np.uint8]:
+        """What was drawn, [H, W, 3]."""
+        self.ctx.copy_framebuffer(self._shown, self._drawn)
+        rgb = np.frombuffer(self._shown.read(components=3, alignment=1), np.uint8)
+        return rgb.reshape(self.height, self.width, 3)
+
+    def _read_depth(self, world_from_camera: NDArray[np.float64], moving: int) -> NDArray[np.float32]:
+        """Depth along z of everything solid, of what is placed anew of the first `moving` vertices."""
         self._depth_only.use()
         self.ctx.clear(depth=1.0)
-        self._draw_solids(world_from_camera)
+        self._draw_solids(world_from_camera, moving)
         window = np.frombuffer(self._depth.read(alignment=4), np.float32)
         return depth_from_window(window.reshape(self.height, self.width))

@@ -4,7 +4,8 @@ A shard is three files with one stem, `clips-00000`:
 
 - `clips-00000.safetensors`: `frames` uint8 [n, F, H, W, 3]; `poses` float32 [n, F, 4, 4] world_from_camera in OpenCV
   axes; `keys` uint8 [n, F] (bits w s d a right left up down); `mouse` float32 [n, F, 2] radians of yaw and pitch; and,
-  if asked for, `depth` float16 [n, F, H, W] along z (inf in the sky). Frame f follows from frame f - 1 by keys and
+  if asked for, `depth` float16 [n, F, H, W] along z (inf in the sky) and `passing` uint8 [n, F, H, W], 1 where a pixel
+  shows who or what passes through the place and not the place. Frame f follows from frame f - 1 by keys and
   mouse of f.
 - `clips-00000.json`: `{"format": 1, "split", "seed", "fps", "width", "height", "frames", "intrinsics" [3][3],
   "clips": [...]}`; a clip has `world` (seed), `biome`, `mood`, `hero` or null, `walk`, `captions` {en: [...],
@@ -47,6 +48,7 @@ class Shard:
     keys: NDArray[np.uint8]
     mouse: NDArray[np.float32]
     depth: NDArray[np.float16] | None
+    passing: NDArray[np.uint8] | None
 
 
 def make(
@@ -96,7 +98,8 @@ def make(
 
 
 def halve(source: Path, out: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
-    """The same clips at half the size: pictures box-filtered, of depth the nearest of four pixels; resumes like `make`.
+    """The same clips at half the size: pictures box-filtered, of depth the nearest of four pixels, passing where one of
+    them is; resumes like `make`.
 
     Raises:
         ValueError: there are no complete shards, or their sides are odd.
@@ -115,7 +118,9 @@ def halve(source: Path, out: Path, progress: Callable[[int, int], None] = lambda
             arrays: dict[str, NDArray] = {"frames": np.stack([_halved(clip) for clip in shard.frames])}
             arrays |= {"poses": shard.poses, "keys": shard.keys, "mouse": shard.mouse}
             if shard.depth is not None:
-                arrays["depth"] = np.stack([_nearest(clip) for clip in shard.depth])
+                arrays["depth"] = np.stack([np.minimum.reduce(_quarters(clip)) for clip in shard.depth])
+            if shard.passing is not None:
+                arrays["passing"] = np.stack([np.maximum.reduce(_quarters(clip)) for clip in shard.passing])
             _write_shard(path, arrays, shard.meta | {"width": width // 2, "height": height // 2})
         progress(done + 1, len(shards))
     return paths
@@ -131,10 +136,6 @@ def _halved(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     for part in _quarters(frames):
         total += part
     return (total // 4).astype(np.uint8)
-
-
-def _nearest(depth: NDArray[np.float16]) -> NDArray[np.float16]:
-    return np.minimum.reduce(_quarters(depth))
 
 
 def _complete(path: Path, count: int) -> bool:
@@ -156,6 +157,7 @@ def write_shard(path: Path, clips: list[Clip], about: dict[str, Any]) -> None:
     depths = [clip.depth for clip in clips if clip.depth is not None]
     if depths:
         arrays["depth"] = np.stack(depths).astype(np.float16)
+        arrays["passing"] = np.stack([clip.passing for clip in clips if clip.passing is not None]).astype(np.uint8)
     _write_shard(path, arrays, {"format": FORMAT, **about, "fps": FPS, "clips": [clip.about for clip in clips]})
 
 
@@ -201,7 +203,7 @@ def read_shard(path: Path) -> Shard:
     with safe_open(path, framework="numpy") as names:
         present = set(names.keys())
     arrays = {name: _mapped(path, name) for name in present}
-    return Shard(meta=meta, depth=arrays.pop("depth", None), **arrays)
+    return Shard(meta=meta, depth=arrays.pop("depth", None), passing=arrays.pop("passing", None), **arrays)
 
 
 _DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16}

@@ -33,6 +33,8 @@ class TrueClip:
     depth: NDArray[np.float16] | None
     """`[F, H, W]` metres along z, inf in the sky."""
     about: dict[str, Any]
+    passing: NDArray[np.bool_] | None = None
+    """`[F, H, W]`: pixels that show who or what passes through the place."""
 
     @property
     def caption(self) -> str:
@@ -65,11 +67,13 @@ def read_clips(folder: Path) -> Iterator[TrueClip]:
                 stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
                 for index, facts in enumerate(about):
                     depth = stored["depth"][index] if "depth" in stored else None
+                    passing = stored["passing"][index].astype(bool) if "passing" in stored else None
                     yield TrueClip(
                         name=f"{sidecar.parent.name} {path.stem.removeprefix('clips-')}-{index:02d}",
                         frames=stored["frames"][index],
                         poses=stored["poses"][index].astype(np.float64),
                         depth=depth,
+                        passing=passing,
                         about=facts,
                     )
         except (OSError, ValueError, KeyError, SafetensorError) as error:

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from engine.errors import WanderError
@@ -35,10 +34,9 @@ from engine.reconstruction.truth import true_surface
 from engine.reconstruction.views import DepthViews
 from engine.scan import choose
 from engine.streamer import PocketWorld, Sampling
-from engine.training.depth import character
 from engine.training.latents import encode_frames
 from engine.vae import FRAMES_PER_LATENT
-from engine.weights import PocketWeights
+from engine.weights import PocketWeights, load_sweep
 from engine.world import WorldSpec
 
 FUSED, OPEN3D, NAIVE, TRUE_DEPTH = "fused", "open3d", "naive", "true_depth"
@@ -115,7 +113,7 @@ def scan_clip(
 ) -> ScanResult:
     """All clouds and depths of one walk."""
     assert weights.depth is not None
-    source, limits = by_network(weights.depth), SieveConfig(far=protocol.far)
+    source, limits = by_network(weights.depth, load_sweep()[0]), SieveConfig(far=protocol.far)
     poses = clip.poses[::FRAMES_PER_LATENT]
     picks = pick(poses)
     exact = true_views(clip, FRAMES_PER_LATENT * picks.chosen)
@@ -158,11 +156,9 @@ def pick(poses: Matrix) -> Picks:
 
 
 def true_views(clip: TrueClip, frames: NDArray[np.integer]) -> DepthViews:
-    """These frames of a clip with their true depth, sure of everything; a character that walks along is not static."""
+    """These frames of a clip with their true depth, sure of everything; what passes through the place isn't static."""
     depth, poses = true_depth(clip)[frames].astype(np.float32), clip.poses[frames]
-    static = np.ones(depth.shape, dtype=bool)
-    if clip.about.get("hero") is not None:
-        static = ~character(torch.from_numpy(depth), poses).numpy()
+    static = np.ones(depth.shape, dtype=bool) if clip.passing is None else ~clip.passing[frames]
     return DepthViews(
         rgb=clip.frames[frames], depth=depth, confidence=np.ones_like(depth), static=static, world_from_camera=poses,
         lens=POCKET_LENS, frame_ids=np.asarray(frames, dtype=np.int64) // FRAMES_PER_LATENT,

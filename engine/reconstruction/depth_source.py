@@ -22,10 +22,11 @@ from engine.reconstruction.views import DepthViews
 
 if TYPE_CHECKING:
     from engine.depth import DepthHead
+    from engine.sweep import Sweep
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "models" / "pocket" / "depth.safetensors"
-_AT_ONCE = 32
-"""Latents that the network is given together."""
+_AT_ONCE = 16
+"""Latents that the networks are given together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -53,35 +54,39 @@ def network(pictures: Pictures, advance: Advance) -> DepthViews:
             f"the depth network's weights {WEIGHTS} are missing (0 of 1 file); restore them with "
             "'git checkout -- models/pocket', or scan with --depth stereo"
         )
-    from engine.weights import load_depth
+    from engine.weights import load_depth, load_sweep
 
-    return by_network(load_depth(WEIGHTS)[0])(pictures, advance)
+    return by_network(load_depth(WEIGHTS)[0], load_sweep()[0])(pictures, advance)
 
 
-def by_network(head: DepthHead) -> DepthSource:
-    """Depth by this network, which looks at each view together with the one before."""
+def by_network(head: DepthHead, sweep: Sweep | None) -> DepthSource:
+    """Depth by the network that looks at each view alone, corrected, where there is a `sweep`, by other views."""
     import torch
 
-    from engine.depth import confidence
-    from engine.second_view import estimate_views
+    from engine.depth import confidence, estimate, ground_priors, signed
+    from engine.precision import autocast
+    from engine.sweep import others_of, swept
 
+    @torch.inference_mode()
     def source(pictures: Pictures, advance: Advance) -> DepthViews:
         depth, sure = (np.empty(pictures.rgb.shape[:3], dtype=np.float32) for _ in range(2))
-        static = np.empty(pictures.rgb.shape[:3], dtype=bool)
-        for start in range(0, len(pictures.latents), _AT_ONCE):
-            part = slice(max(start - 1, 0), start + _AT_ONCE)
-            latents, shown = pictures.latents[part].astype(np.float32), np.ascontiguousarray(pictures.rgb[part])
-            before = [None, *range(len(latents) - 1)]
-            found = estimate_views(
-                head, torch.from_numpy(latents), pictures.poses[part], torch.from_numpy(shown), before
-            )
-            seen, kept = found.seen().numpy(), slice(start - part.start, None)
-            part = slice(start, start + _AT_ONCE)
+        static, others = np.empty(pictures.rgb.shape[:3], dtype=bool), others_of(pictures.poses)
+        shown = torch.from_numpy(np.ascontiguousarray(pictures.rgb))
+        frames = signed(shown)
+        for start in range(0, len(depth), _AT_ONCE):
+            part = slice(start, min(start + _AT_ONCE, len(depth)))
+            latents, poses = torch.from_numpy(pictures.latents[part].astype(np.float32)), pictures.poses[part]
+            found = estimate(head, latents, poses, shown[part])
+            if sweep is not None:
+                ground, views = ground_priors(poses, latents), range(part.start, part.stop)
+                with autocast(latents.device):
+                    found = swept(sweep, found, ground, frames, pictures.poses, views, others[part])
+            seen = found.seen().numpy()
             with np.errstate(divide="ignore"):
-                depth[part] = np.where(seen > 0, 1 / seen, np.inf)[kept]
-            sure[part] = confidence(found).numpy()[kept]
-            static[part] = (found.stands().numpy() & (seen > 0))[kept]
-            advance(min(1.0, (start + _AT_ONCE) / len(pictures.latents)))
+                depth[part] = np.where(seen > 0, 1 / seen, np.inf)
+            sure[part] = confidence(found).numpy()
+            static[part] = found.stands().numpy() & (seen > 0)
+            advance(part.stop / len(depth))
         return DepthViews(rgb=pictures.rgb, depth=depth, confidence=sure, static=static,
                           world_from_camera=pictures.poses, lens=pictures.lens, frame_ids=pictures.ids)  # fmt: skip
 

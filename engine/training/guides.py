@@ -24,13 +24,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.checkpoint import write_atomically
-from engine.depth import DepthHead, signed
+from engine.depth import DepthHead, estimate, signed
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS, rigid_inverse
 from engine.guide import Guide, lifted, make_guide
 from engine.memory import pocket, select_context
 from engine.precision import autocast, default_device
-from engine.second_view import estimate_views, surfaces_of
+from engine.surfaces import surfaces_of
 from engine.training.latents import encode_frames
 from engine.transformer import COVERAGE, STALE
 from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, to_uint8
@@ -59,7 +59,7 @@ def guides_of(
     """
     T, _, Y, X = latents_TCYX.shape
     pictures = torch.from_numpy(pictures_THW3.copy())
-    depth = estimate_views(head, latents_TCYX, poses, pictures, [None] * T)
+    depth = estimate(head, latents_TCYX, poses, pictures)
     frames = signed(pictures).to(depth.disparity.device)
     surfaces = surfaces_of(depth, frames, poses)
     H, W = frames.shape[-2:]

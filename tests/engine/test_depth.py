@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-import render.renderer
 from engine.actions import KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
 from engine.depth import (
     DepthConfig,
@@ -21,7 +20,6 @@ from engine.depth import (
     level_camera,
 )
 from engine.geometry import POCKET_LENS
-from engine.training.depth import AHEAD, character
 
 
 def test_the_ground_below_a_camera_is_as_far_as_its_height_says():
@@ -73,23 +71,13 @@ def test_the_network_learns_a_wall():
     assert numbers["absrel"] < 0.1
 
 
-def test_a_character_and_what_is_next_to_it_do_not_stand():
+def test_what_passes_and_what_is_next_to_it_do_not_stand():
     found = estimate(DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8))), torch.zeros(1, 4, 1, 1), None)
     moving = torch.full((1, 16, 16), -4.0)
     moving[0, 8, 8] = 4.0
     stands = replace(found, moving=moving).stands()
     assert found.stands().all()
     assert not stands[0, 6:11, 6:11].any() and stands.sum() == 16 * 16 - 25
-
-
-def test_the_character_of_a_walk_is_what_fills_the_spot_before_the_camera():
-    assert AHEAD == render.renderer.AHEAD
-    pose = start_pose(POCKET)[None]
-    depth = torch.full((1, 48, 80), 50.0)
-    depth[0, 26:36, 38:42] = AHEAD
-    found = character(depth, pose)[0]
-    assert found[26:36, 38:42].all() and found.sum() == 40
-    assert not character(torch.full((1, 48, 80), AHEAD + 1.5), pose).any()
 
 
 def test_a_picture_is_seen_and_may_be_missing():

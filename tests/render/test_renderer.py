@@ -123,6 +123,39 @@ def test_the_character_of_a_third_person_world_walks_in_the_lower_middle(rendere
     assert abs(np.median(pictures[0][1][changed]) - AHEAD) < 0.5
 
 
+@pytest.mark.parametrize(("family", "levels"), [("fire", 60), ("visitor", 60), ("rain", 30), ("snow", 30)])
+def test_what_passes_is_what_changes_a_picture_of_a_place_that_stays_as_it_is(renderer, start, family, levels):
+    """By more than the light of the flames does."""
+    scene = make_world(11, biome="forest", mood="noon", third_person=False)
+    renderer.load(scene)
+    camera = start(scene)
+    event = at_place(family, np.random.default_rng(2), scene, camera, 0.0)
+    assert event is not None
+    moments = [(t, state_at([event], t)) for t in (3.0, 3.5)]
+    (first, second), (there, later) = (
+        [seen(camera, *moment) for moment in moments] for seen in (lambda *a: renderer.render(*a)[0], renderer.passing)
+    )
+    changed = np.abs(first.astype(int) - second).max(-1) > levels
+    assert 0.0005 < there.mean() < 0.3
+    assert changed.sum() > 10 and (there | later)[changed].mean() > 0.9
+
+
+def test_nothing_passes_through_a_calm_place_nor_are_its_clouds_that(renderer, stand):
+    scene = make_world(1, biome="meadow", mood="noon", third_person=False)
+    renderer.load(scene)
+    assert not renderer.passing(stand(0, 0, 0, 0.2)).any()
+
+
+def test_the_character_passes_and_hides_none_of_the_ground_behind_it(renderer, stand):
+    with_hero, without = (make_world(7, biome="meadow", mood="noon", third_person=third) for third in (True, False))
+    camera = stand(*with_hero.good_start(np.random.default_rng(3)))
+    depths = []
+    for scene in (without, with_hero):
+        renderer.load(scene)
+        depths.append(renderer.render(camera, depth=True)[1])
+    assert np.array_equal(renderer.passing(camera), depths[1] < depths[0])
+
+
 def test_the_characters_legs_move_while_it_walks_and_rest_while_it_stands(renderer, stand):
     scene = make_world(7, biome="meadow", mood="noon", third_person=True)
     renderer.load(scene)

@@ -23,7 +23,9 @@ def test_a_shard_holds_frames_poses_keys_and_mouse_of_every_clip(made):
     shard = read_shard(made[0])
     assert shard.frames.shape == (3, 9, 40, 64, 3) and shard.frames.dtype == np.uint8
     assert shard.poses.shape == (3, 9, 4, 4) and shard.keys.shape == (3, 9) and shard.mouse.shape == (3, 9, 2)
-    assert shard.depth is not None and shard.depth.shape == (3, 9, 40, 64)
+    assert shard.depth is not None and shard.passing is not None
+    assert shard.depth.shape == shard.passing.shape == (3, 9, 40, 64)
+    assert shard.passing.max() <= 1 and shard.passing.mean() < 0.5
     assert shard.frames.std() > 10
 
 
@@ -91,5 +93,6 @@ def test_halved_clips_are_the_box_filtered_ones_with_the_nearest_depth(made, tmp
     cells = whole.frames.reshape(3, 9, 20, 2, 32, 2, 3).astype(float).mean((3, 5))
     assert np.abs(half.frames - cells).max() <= 0.51
     assert np.array_equal(half.depth, whole.depth.reshape(3, 9, 20, 2, 32, 2).min((3, 5)))
+    assert np.array_equal(half.passing, whole.passing.reshape(3, 9, 20, 2, 32, 2).max((3, 5)))
     assert (half.meta["width"], half.meta["height"], half.meta["clips"]) == (32, 20, whole.meta["clips"])
     assert np.array_equal(half.poses, whole.poses)

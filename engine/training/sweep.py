@@ -1,0 +1,105 @@
+"""Stage 2b, depth from several views: the sweep's network learns to correct the frozen depth network (paper E.1)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.checkpoint import Json, save_weights
+from engine.depth import Depth, DepthHead, depth_loss, ground_disparity, signed
+from engine.geometry import POCKET_LENS, Matrix
+from engine.precision import autocast
+from engine.reconstruction.stereo import partners
+from engine.sweep import OTHERS, Sweep, SweepConfig, swept
+from engine.training.depth import BLUR, EVERY, DepthSamples, blurred, drawn, save_picture, worn
+from engine.training.loop import Run
+
+FEWER = 0.3
+"""Share of the samples that see fewer others than there are, or none."""
+CLIPS = 2
+"""Clips of a batch: pictures of one clip are looked up together."""
+
+
+def corrected(
+    head: DepthHead,
+    sweep: Sweep,
+    latents: Tensor,
+    pictures_N3HW: Tensor,
+    cameras: Matrix,
+    views: list[int],
+    others: list[NDArray[np.intp]],
+) -> tuple[Depth, Depth, Tensor]:
+    """Depth of some `views` of a walk from one view and from several, and the ground's disparity in them; `latents`
+    `[V, C, Y, X]` are those of the views, pictures and cameras those of the whole walk."""
+    H, W = pictures_N3HW.shape[-2:]
+    ground = ground_disparity(cameras[views], H, W, POCKET_LENS)
+    with torch.no_grad(), autocast(latents.device):
+        first = head(latents, ground, pictures_N3HW[views])
+    with autocast(latents.device):
+        return first, swept(sweep, first, ground, pictures_N3HW, cameras, views, others), ground
+
+
+def loss_of(
+    head: DepthHead, sweep: Sweep, samples: DepthSamples, rng: random.Random, batch: int, generator: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    """Mean loss of a batch, which is taken from few clips."""
+    losses, numbers = [], []
+    for clip in drawn(samples, rng, CLIPS)[0]:
+        T = samples.latents.shape[1]
+        times = sorted(rng.sample(range(T), min(T, batch // CLIPS)))
+        cameras, pictures = samples.poses[clip], signed(samples.pictures[clip])
+        if rng.random() < BLUR:
+            pictures = blurred(pictures)
+        others = [partners(cameras, t, OTHERS) for t in times]
+        others = [each[: rng.randint(0, len(each))] if rng.random() < FEWER else each for each in others]
+        latents = worn(samples.latents[clip, times].float(), generator)
+        _, found, ground = corrected(head, sweep, latents, pictures, cameras, times, others)
+        loss, found_numbers = depth_loss(
+            found, samples.depth[clip, times].float(), samples.passing[clip, times], ground
+        )
+        losses.append(loss)
+        numbers.append(found_numbers)
+    return torch.stack(losses).mean(), {key: float(np.nanmean([each[key] for each in numbers])) for key in numbers[0]}
+
+
+@torch.inference_mode()
+def evaluate_sweep(run: Run, head: DepthHead, sweep: Sweep, held_out: DepthSamples) -> Json:
+    """AbsRel, share within 1.25, sky and what passes on held-out worlds, from several views and from one; PNGs."""
+    averaged, several, one = run.averaged(Sweep(sweep.config)), [], []
+    n, T = held_out.latents.shape[:2]
+    times = list(range(0, T, EVERY))
+    for i in range(n):
+        cameras, pictures = held_out.poses[i], signed(held_out.pictures[i])
+        others = [partners(cameras, t, OTHERS) for t in times]
+        latents = held_out.latents[i, times].float()
+        first, found, ground = corrected(head, averaged, latents, pictures, cameras, times, others)
+        truth = held_out.depth[i, times].float(), held_out.passing[i, times], ground
+        several.append(depth_loss(found, *truth)[1])
+        one.append(depth_loss(first, *truth)[1])
+        if i < 6:
+            save_picture(found.seen()[-1], truth[0][-1], run.config.out / f"step{run.step:06d}-{i}.png")
+    return {
+        key + end: round(float(np.nanmean([each[key] for each in found])), 4)
+        for end, found in (("", several), ("_one_view", one))
+        for key in found[0]
+    }
+
+
+def export_sweep(run: Run, sweep: Sweep, depth_checksum: str, evaluation: Json, path: Path) -> Json:
+    """Writes the averaged weights and their manifest, which is returned."""
+    config = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(sweep.config).items()}
+    manifest = {
+        "kind": "pocket-sweep",
+        "config": config,
+        "depth_sha256": depth_checksum,
+        "recipe": {"steps": run.step, "seconds": round(run.trained_seconds), "lr": run.config.lr},
+        "evaluation": evaluation,
+    }
+    save_weights(path, run.averaged(Sweep(SweepConfig(**asdict(sweep.config)))).state_dict(), manifest)
+    return manifest
