@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.depth import FARTHEST, Depth, prior_of
+from engine.depth import FARTHEST, Depth, DepthHead, estimate, ground_disparity, prior_of, signed
 from engine.geometry import POCKET_LENS, Matrix, rigid_inverse
 from engine.guide import rays
+from engine.precision import autocast
 from engine.reconstruction.stereo import StereoConfig, partners
 from engine.vae import Down, Residual, Up
 
@@ -141,6 +142,11 @@ class Sweep(nn.Module):
         )
 
 
+def partners_of(camera: Matrix, others_N44: Matrix) -> NDArray[np.intp]:
+    """Which of the other cameras a view from `camera` `[4, 4]` is compared with, if any."""
+    return partners(np.concatenate([others_N44, camera[None]]), len(others_N44), OTHERS)
+
+
 def others_of(cameras: Matrix) -> list[NDArray[np.intp]]:
     """For each of `cameras` `[V, 4, 4]`, which of the others it is compared with, if any."""
     return [partners(cameras, index, OTHERS) for index in range(len(cameras))]
@@ -149,22 +155,36 @@ def others_of(cameras: Matrix) -> list[NDArray[np.intp]]:
 def swept(
     sweep: Sweep,
     first: Depth,
-    ground_VHW: Tensor,
-    pictures: Tensor,
+    pictures_NHW3: Tensor,
     cameras: Matrix,
     views: Sequence[int],
     others: Sequence[NDArray[np.intp]],
 ) -> Depth:
-    """First estimates `[V, H, W]` of some `views` of a walk corrected by `others` of it; `pictures` `[N, 3, H, W]` and
-    `cameras` `[N, 4, 4]` are of all its views."""
-    costs = [
-        differences(
-            pictures[view],
-            first.disparity[i],
-            pictures[other],
-            rigid_inverse(cameras[other]) @ cameras[view],
-            sweep.config,
-        )
-        for i, (view, other) in enumerate(zip(views, others, strict=True))
-    ]
-    return sweep(first, pictures[list(views)], ground_VHW, torch.stack(costs))
+    """First estimates `[V, H, W]` of some `views` of a walk corrected by `others` of it; pictures uint8 and `cameras`
+    `[N, 4, 4]` are of all its views."""
+    costs, rows = [], list(views)
+    for view, disparity, other in zip(rows, first.disparity, others, strict=True):
+        shown = signed(pictures_NHW3[[view, *other.tolist()]])
+        moves = rigid_inverse(cameras[other]) @ cameras[view]
+        costs.append(differences(shown[0], disparity, shown[1:], moves, sweep.config))
+    H, W = first.disparity.shape[-2:]
+    ground = ground_disparity(cameras[rows], H, W, POCKET_LENS).to(first.disparity.device)
+    with autocast(first.disparity.device):
+        return sweep(first, signed(pictures_NHW3[rows]), ground, torch.stack(costs))
+
+
+@torch.inference_mode()
+def estimate_views(
+    head: DepthHead,
+    sweep: Sweep | None,
+    latents_VCYX: Tensor,
+    pictures_NHW3: Tensor,
+    cameras: Matrix,
+    views: Sequence[int],
+    others: Sequence[NDArray[np.intp]],
+) -> Depth:
+    """Depth of some `views` of a walk, whose latents these are: from each alone, corrected, where there is a `sweep`,
+    by `others` of the walk; pictures uint8 and `cameras` `[N, 4, 4]` are of all its views."""
+    rows = list(views)
+    first = estimate(head, latents_VCYX, cameras[rows], pictures_NHW3[rows])
+    return first if sweep is None else swept(sweep, first, pictures_NHW3, cameras, views, others)

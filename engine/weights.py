@@ -45,6 +45,8 @@ class PocketWeights:
     checksum: str
     memory: MemoryConfig = field(default_factory=pocket_memory)
     """What the transformer was trained to remember with."""
+    sweep: Sweep | None = None
+    """Corrects depth by earlier pictures; None to take that of one view."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -95,6 +97,22 @@ def load_sweep(path: Path = POCKET_FOLDER / "sweep.safetensors") -> tuple[Sweep,
     return sweep.eval().requires_grad_(False), manifest
 
 
+def load_depth_of_views(folder: Path = POCKET_FOLDER) -> tuple[DepthHead, Sweep, Json]:
+    """The depth network, the one that corrects it by other views, and the former's manifest.
+
+    Raises `WanderError` as `load_vae`, and if the latter was trained on another depth network.
+    """
+    head, manifest = load_depth(folder / "depth.safetensors")
+    sweep, about = load_sweep(folder / "sweep.safetensors")
+    expected, found = str(about.get("depth_sha256", "?")), str(manifest["sha256"])
+    if expected != found:
+        raise WanderError(
+            f"the sweep corrects another depth network ({expected[:12]}..., found {found[:12]}...); "
+            f"restore the files with 'git checkout -- {folder}'"
+        )
+    return head, sweep, manifest
+
+
 def load_compositor(path: Path = POCKET_FOLDER / "compositor.safetensors") -> tuple[Compositor, Json]:
     """The compositor and its manifest. Raises `WanderError` as `load_vae`."""
     manifest = read_manifest(path, "pocket-compositor")
@@ -137,10 +155,10 @@ def load_pocket(
     """Everything `pocket` needs, checked to belong together, for pictures of `size` (see `chosen_size`)."""
     transformer = folder / "transformer.safetensors"
     vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(transformer)
-    depth = compositor = None
+    depth = compositor = sweep = None
     parts = {"transformer": manifest}
     if model.config.guided:
-        depth, parts["depth network"] = load_depth(folder / "depth.safetensors")
+        depth, sweep, parts["depth network"] = load_depth_of_views(folder)
         compositor, parts["compositor"] = load_compositor(folder / "compositor.safetensors")
     found = latents_of(folder / "vae.safetensors")
     for name, about in parts.items():
@@ -151,10 +169,10 @@ def load_pocket(
                 f"restore the files with 'git checkout -- {folder}'"
             )
     target = device or torch.device("cpu")
-    for network in (vae, depth, compositor, model):
+    for network in (vae, depth, sweep, compositor, model):
         if network is not None:
             cast_once(network.to(target))
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
     width, height = chosen_size(sizes, size, target)
     memory = _config(MemoryConfig, manifest, transformer, "memory") if "memory" in manifest else pocket_memory()
-    return PocketWeights(vae, depth, compositor, model, width, height, str(manifest["sha256"]), memory)
+    return PocketWeights(vae, depth, compositor, model, width, height, str(manifest["sha256"]), memory, sweep)

@@ -36,7 +36,7 @@ from engine.scan import choose
 from engine.streamer import PocketWorld, Sampling
 from engine.training.latents import encode_frames
 from engine.vae import FRAMES_PER_LATENT
-from engine.weights import PocketWeights, load_sweep
+from engine.weights import PocketWeights
 from engine.world import WorldSpec
 
 FUSED, OPEN3D, NAIVE, TRUE_DEPTH = "fused", "open3d", "naive", "true_depth"
@@ -113,7 +113,7 @@ def scan_clip(
 ) -> ScanResult:
     """All clouds and depths of one walk."""
     assert weights.depth is not None
-    source, limits = by_network(weights.depth, load_sweep()[0]), SieveConfig(far=protocol.far)
+    source, limits = by_network(weights.depth, weights.sweep), SieveConfig(far=protocol.far)
     poses = clip.poses[::FRAMES_PER_LATENT]
     picks = pick(poses)
     exact = true_views(clip, FRAMES_PER_LATENT * picks.chosen)

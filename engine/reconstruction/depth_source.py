@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from engine.depth import DepthHead
     from engine.sweep import Sweep
 
-WEIGHTS = Path(__file__).resolve().parent.parent.parent / "models" / "pocket" / "depth.safetensors"
+FOLDER = Path(__file__).resolve().parent.parent.parent / "models" / "pocket"
+WEIGHTS = "depth.safetensors", "sweep.safetensors"
 _AT_ONCE = 16
 """Latents that the networks are given together."""
 
@@ -49,38 +50,33 @@ DepthSource = Callable[[Pictures, Advance], DepthViews]
 
 def network(pictures: Pictures, advance: Advance) -> DepthViews:
     """Depth by the network of `engine.depth`. Raises `WanderError` if its weights are missing."""
-    if not WEIGHTS.exists():
+    there = [name for name in WEIGHTS if (FOLDER / name).exists()]
+    if len(there) < len(WEIGHTS):
         raise WanderError(
-            f"the depth network's weights {WEIGHTS} are missing (0 of 1 file); restore them with "
+            f"of the depth networks' {len(WEIGHTS)} files in {FOLDER} there are {len(there)}; restore them with "
             "'git checkout -- models/pocket', or scan with --depth stereo"
         )
-    from engine.weights import load_depth, load_sweep
+    from engine.weights import load_depth_of_views
 
-    return by_network(load_depth(WEIGHTS)[0], load_sweep()[0])(pictures, advance)
+    head, sweep, _ = load_depth_of_views(FOLDER)
+    return by_network(head, sweep)(pictures, advance)
 
 
 def by_network(head: DepthHead, sweep: Sweep | None) -> DepthSource:
     """Depth by the network that looks at each view alone, corrected, where there is a `sweep`, by other views."""
     import torch
 
-    from engine.depth import confidence, estimate, ground_priors, signed
-    from engine.precision import autocast
-    from engine.sweep import others_of, swept
+    from engine.depth import confidence
+    from engine.sweep import estimate_views, others_of
 
-    @torch.inference_mode()
     def source(pictures: Pictures, advance: Advance) -> DepthViews:
         depth, sure = (np.empty(pictures.rgb.shape[:3], dtype=np.float32) for _ in range(2))
         static, others = np.empty(pictures.rgb.shape[:3], dtype=bool), others_of(pictures.poses)
         shown = torch.from_numpy(np.ascontiguousarray(pictures.rgb))
-        frames = signed(shown)
         for start in range(0, len(depth), _AT_ONCE):
             part = slice(start, min(start + _AT_ONCE, len(depth)))
-            latents, poses = torch.from_numpy(pictures.latents[part].astype(np.float32)), pictures.poses[part]
-            found = estimate(head, latents, poses, shown[part])
-            if sweep is not None:
-                ground, views = ground_priors(poses, latents), range(part.start, part.stop)
-                with autocast(latents.device):
-                    found = swept(sweep, found, ground, frames, pictures.poses, views, others[part])
+            latents, views = torch.from_numpy(pictures.latents[part].astype(np.float32)), range(part.start, part.stop)
+            found = estimate_views(head, sweep, latents, shown, pictures.poses, views, others[part])
             seen = found.seen().numpy()
             with np.errstate(divide="ignore"):
                 depth[part] = np.where(seen > 0, 1 / seen, np.inf)

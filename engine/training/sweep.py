@@ -19,6 +19,7 @@ from engine.reconstruction.stereo import partners
 from engine.sweep import OTHERS, Sweep, SweepConfig, swept
 from engine.training.depth import BLUR, EVERY, DepthSamples, blurred, drawn, save_picture, worn
 from engine.training.loop import Run
+from engine.vae import to_uint8
 
 FEWER = 0.3
 """Share of the samples that see fewer others than there are, or none."""
@@ -30,19 +31,18 @@ def corrected(
     head: DepthHead,
     sweep: Sweep,
     latents: Tensor,
-    pictures_N3HW: Tensor,
+    pictures_NHW3: Tensor,
     cameras: Matrix,
     views: list[int],
     others: list[NDArray[np.intp]],
 ) -> tuple[Depth, Depth, Tensor]:
     """Depth of some `views` of a walk from one view and from several, and the ground's disparity in them; `latents`
-    `[V, C, Y, X]` are those of the views, pictures and cameras those of the whole walk."""
-    H, W = pictures_N3HW.shape[-2:]
+    `[V, C, Y, X]` are those of the views, pictures uint8 and cameras those of the whole walk."""
+    H, W = pictures_NHW3.shape[1:3]
     ground = ground_disparity(cameras[views], H, W, POCKET_LENS)
     with torch.no_grad(), autocast(latents.device):
-        first = head(latents, ground, pictures_N3HW[views])
-    with autocast(latents.device):
-        return first, swept(sweep, first, ground, pictures_N3HW, cameras, views, others), ground
+        first = head(latents, ground, signed(pictures_NHW3[views]))
+    return first, swept(sweep, first, pictures_NHW3, cameras, views, others), ground
 
 
 def loss_of(
@@ -53,9 +53,9 @@ def loss_of(
     for clip in drawn(samples, rng, CLIPS)[0]:
         T = samples.latents.shape[1]
         times = sorted(rng.sample(range(T), min(T, batch // CLIPS)))
-        cameras, pictures = samples.poses[clip], signed(samples.pictures[clip])
+        cameras, pictures = samples.poses[clip], samples.pictures[clip]
         if rng.random() < BLUR:
-            pictures = blurred(pictures)
+            pictures = to_uint8(blurred(signed(pictures)))
         others = [partners(cameras, t, OTHERS) for t in times]
         others = [each[: rng.randint(0, len(each))] if rng.random() < FEWER else each for each in others]
         latents = worn(samples.latents[clip, times].float(), generator)
@@ -75,7 +75,7 @@ def evaluate_sweep(run: Run, head: DepthHead, sweep: Sweep, held_out: DepthSampl
     n, T = held_out.latents.shape[:2]
     times = list(range(0, T, EVERY))
     for i in range(n):
-        cameras, pictures = held_out.poses[i], signed(held_out.pictures[i])
+        cameras, pictures = held_out.poses[i], held_out.pictures[i]
         others = [partners(cameras, t, OTHERS) for t in times]
         latents = held_out.latents[i, times].float()
         first, found, ground = corrected(head, averaged, latents, pictures, cameras, times, others)

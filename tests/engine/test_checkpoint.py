@@ -15,12 +15,13 @@ from engine.checkpoint import load_state, manifest_path, read_manifest, save_sta
 from engine.compositor import Compositor
 from engine.depth import DepthHead
 from engine.errors import WanderError
+from engine.sweep import Sweep
 from engine.transformer import Pocket
 from engine.weights import LARGE_GFLOPS, PocketWeights, load_pocket, load_transformer, load_vae
 from tests.engine.tiny import tiny_weights
 
-VAE, DEPTH, COMPOSITOR, TRANSFORMER = (
-    f"{name}.safetensors" for name in ("vae", "depth", "compositor", "transformer")
+VAE, DEPTH, SWEEP, COMPOSITOR, TRANSFORMER = (
+    f"{name}.safetensors" for name in ("vae", "depth", "sweep", "compositor", "transformer")
 )
 
 
@@ -33,13 +34,19 @@ def folder(tmp_path: Path) -> Path:
     for name, network in networks(weights).items():
         manifest = {"kind": f"pocket-{name}", "config": asdict(network.config)} | facts
         save_weights(tmp_path / f"{name}.safetensors", network.state_dict(), manifest)
+        facts |= {"depth_sha256": sha256_of(tmp_path / DEPTH)}
     return tmp_path
 
 
-def networks(weights: PocketWeights) -> dict[str, DepthHead | Compositor | Pocket]:
-    """Those that were trained on the frozen autoencoder."""
-    assert weights.depth is not None and weights.compositor is not None
-    return {"depth": weights.depth, "compositor": weights.compositor, "transformer": weights.model}
+def networks(weights: PocketWeights) -> dict[str, DepthHead | Sweep | Compositor | Pocket]:
+    """Those that were trained on the frozen autoencoder, the depth network first, which another corrects."""
+    assert weights.depth is not None and weights.sweep is not None and weights.compositor is not None
+    return {
+        "depth": weights.depth,
+        "sweep": weights.sweep,
+        "compositor": weights.compositor,
+        "transformer": weights.model,
+    }
 
 
 def flip(path: Path) -> None:
@@ -89,7 +96,7 @@ MUTATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", [VAE, DEPTH, COMPOSITOR, TRANSFORMER])
+@pytest.mark.parametrize("name", [VAE, DEPTH, SWEEP, COMPOSITOR, TRANSFORMER])
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_file_that_is_not_whole_and_right_is_refused_in_one_sentence(folder, name, mutation):
     change, expected = MUTATIONS[mutation]
@@ -114,6 +121,12 @@ def test_what_was_saved_is_loaded_in_bfloat16_precision(folder):
 def test_a_network_of_another_autoencoder_is_refused(folder, name):
     describe("vae_sha256", "0" * 64)(folder / name)
     with pytest.raises(WanderError, match="trained on another autoencoder"):
+        load_pocket(folder)
+
+
+def test_a_sweep_that_corrects_another_depth_network_is_refused(folder):
+    describe("depth_sha256", "0" * 64)(folder / SWEEP)
+    with pytest.raises(WanderError, match="the sweep corrects another depth network"):
         load_pocket(folder)
 
 

@@ -108,8 +108,8 @@ def test_what_cannot_be_scanned_is_said_in_a_sentence(tmp_path, walked, config, 
 
 
 def test_without_the_depth_networks_weights_the_sentence_names_the_file_and_the_way_round(tmp_path, monkeypatch):
-    monkeypatch.setattr(depth_source, "WEIGHTS", tmp_path / "depth.safetensors")
-    with pytest.raises(WanderError, match=r"depth\.safetensors are missing .* --depth stereo"):
+    monkeypatch.setattr(depth_source, "FOLDER", tmp_path)
+    with pytest.raises(WanderError, match=r"2 files in .* there are 0; .* --depth stereo"):
         scan(recording(), tmp_path / "a.ply", CONFIG)
 
 

@@ -16,6 +16,7 @@ from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.memory import MemoryConfig
 from engine.streamer import PocketWorld, Sampling
+from engine.sweep import Sweep, SweepConfig
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
 from engine.weights import PocketWeights
@@ -60,11 +61,12 @@ def tiny_weights(camera: Literal["split", "branch"] = "split") -> PocketWeights:
         torch.manual_seed(0)
         vae = Vae(VaeConfig(latent_channels=4, encoder_widths=(8, 8, 8), decoder_widths=(8, 8, 8)))
         head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8)))
+        sweep = Sweep(SweepConfig(widths=(8, 8, 8)))
         compositor = Compositor(CompositorConfig(width=8))
-    for network in (vae, head, compositor):
+    for network in (vae, head, sweep, compositor):
         wake(network)
         network.eval().requires_grad_(False)
-    return PocketWeights(vae, head, compositor, tiny_pocket(camera), 64, 32, "tiny")
+    return PocketWeights(vae, head, compositor, tiny_pocket(camera), 64, 32, "tiny", sweep=sweep)
 
 
 def tiny_world(

@@ -44,12 +44,16 @@ def write_tiny(folder: Path) -> Path:
         torch.manual_seed(0)
         model = Pocket(PocketConfig(width=48, heads=3, depth=2, latent_channels=4, guided=True))
     wake(model, 1.0)
-    networks = {"vae": tiny.vae, "depth": tiny.depth, "compositor": tiny.compositor, "transformer": model}
+    networks = {
+        "vae": tiny.vae, "depth": tiny.depth, "sweep": tiny.sweep, "compositor": tiny.compositor, "transformer": model,
+    }  # fmt: skip
     for name, network in networks.items():
         assert network is not None
         about: dict[str, Any] = {"kind": f"pocket-{name}", "config": json.loads(json.dumps(asdict(network.config)))}
         if name != "vae":
             about |= {"vae_sha256": sha256_of(folder / "vae.safetensors"), "sizes": [[tiny.width, tiny.height]]}
+        if name == "sweep":
+            about |= {"depth_sha256": sha256_of(folder / "depth.safetensors")}
         save_weights(folder / f"{name}.safetensors", network.state_dict(), about)
     return folder
 

@@ -1,0 +1,77 @@
+"""Training of depth: from shards with everything that is known of them, on one view or on several."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from engine.actions import KEY_D, POCKET, Step, frame_poses, start_pose
+from engine.depth import DepthConfig, DepthHead, level_camera
+from engine.errors import WanderError
+from engine.sweep import Sweep, SweepConfig
+from engine.training import depth, sweep
+from engine.training.loop import Run, RunConfig
+from tests.engine.tiny import wake
+
+H, W, T = 48, 80, 7
+POSES = frame_poses([Step(keys=KEY_D)] * (T - 1), POCKET, start_pose(POCKET))[::4]
+
+
+def samples(clips: int = 3) -> depth.DepthSamples:
+    generator = torch.Generator().manual_seed(0)
+    away = torch.rand(clips, T, H, W, generator=generator) * 20 + 2
+    away[:, :, :8] = math.inf
+    return depth.DepthSamples(
+        torch.randn(clips, T, 4, 3, 5, generator=generator).half(),
+        away.half(),
+        torch.rand(clips, T, H, W, generator=generator) < 0.1,
+        torch.randint(0, 256, (clips, T, H, W, 3), generator=generator, dtype=torch.uint8),
+        np.stack([POSES] * clips),
+    )
+
+
+def head() -> DepthHead:
+    torch.manual_seed(0)
+    found = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8)))
+    wake(found)
+    return found
+
+
+def test_a_moment_that_is_not_told_its_camera_stands_level_and_the_others_where_they_are():
+    now = samples().at([0, 1], [2, 3], [True, False])
+    assert np.array_equal(now.cameras, np.stack([POSES[2], level_camera()]))
+    assert torch.equal(now.passing, samples().passing[[0, 1], [2, 3]])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_view_and_several_learn_from_a_batch(seed):
+    network, correction = head(), Sweep(SweepConfig(widths=(8, 8, 8)))
+    for module, loss_of in ((network, depth.loss_of), (correction, lambda *rest: sweep.loss_of(head(), *rest))):
+        loss, numbers = loss_of(module, samples(), random.Random(seed), 4, torch.Generator().manual_seed(seed))
+        loss.backward()
+        assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in module.parameters())
+        assert 0 < numbers["absrel"] < 10 and 0 <= numbers["moving"] <= 1
+
+
+def test_an_untrained_correction_is_judged_as_good_as_one_view_alone(tmp_path):
+    correction = Sweep(SweepConfig(widths=(8, 8, 8)))
+    run = Run(correction, RunConfig(out=tmp_path, minutes=1, lr=1e-3), lambda line: None)
+    found = sweep.evaluate_sweep(run, head(), correction, samples())
+    assert found["absrel_30"] == pytest.approx(found["absrel_30_one_view"], abs=1e-3) and len(found) == 2 * 8
+    assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+def test_shards_without_all_that_is_needed_are_refused_in_a_sentence(tmp_path: Path):
+    frames = np.zeros((1, 5, H, W, 3), np.uint8)
+    save_file({"frames": frames, "depth": frames[..., 0].astype(np.float16)}, tmp_path / "clips-00000.safetensors")
+    (tmp_path / "latents-00000.safetensors").touch()
+    with pytest.raises(WanderError, match=r"holds no passing; make the clips anew with 'launch\.py data make --depth'"):
+        depth.load_samples(tmp_path, tmp_path)
+    with pytest.raises(WanderError, match="0 latent shards"):
+        depth.load_samples(tmp_path, tmp_path / "none")
