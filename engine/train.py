@@ -172,7 +172,7 @@ def train_vae(options: argparse.Namespace, say: Say) -> None:
     run = Run(model, _run_config(options, 0.995, ("encoder.layers.0.", "decoder.head.")), say)
     config = vae.VaeTraining()
     if options.resume and not run.resume() and VAE_FILE.is_file():
-        model.load_state_dict(load_vae(VAE_FILE).state_dict())
+        run.start_from(load_vae(VAE_FILE))
     rng = np.random.default_rng(options.seed + run.step)
     sources = [shard for folder in options.data for shard in vae.frame_shards(folder)]
     if options.photos:
@@ -239,7 +239,7 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
     head = DepthHead(DepthConfig(latent_channels=held_out.latents.shape[2]))
     run = Run(head, _run_config(options, 0.995, ("stem.", "look.", "look_last.", "head.")), say)
     if options.resume and not run.resume() and DEPTH_FILE.is_file():
-        head.load_state_dict(load_depth(DEPTH_FILE)[0].state_dict())
+        run.start_from(load_depth(DEPTH_FILE)[0])
     rng = random.Random(options.seed + run.step)
     verdict = run.train(
         lambda generator: depth.loss_of(head, rng.choice(sources), rng, options.batch, generator),
@@ -258,7 +258,7 @@ def train_sweep(options: argparse.Namespace, say: Say) -> None:
     model = Sweep(SweepConfig())
     run = Run(model, _run_config(options, 0.995, ("stem.", "head.")), say)
     if options.resume and not run.resume() and SWEEP_FILE.is_file():
-        model.load_state_dict(load_sweep(SWEEP_FILE)[0].state_dict())
+        run.start_from(load_sweep(SWEEP_FILE)[0])
     rng = random.Random(options.seed + run.step)
     verdict = run.train(
         lambda generator: sweep.loss_of(head, model, rng.choice(sources), rng, options.batch, generator),
@@ -293,7 +293,7 @@ def train_compositor(options: argparse.Namespace, say: Say) -> None:
     model = Compositor(CompositorConfig())
     run = Run(model, _run_config(options, 0.995, ("stem.", "head.")), say)
     if options.resume and not run.resume() and COMPOSITOR_FILE.is_file():
-        model.load_state_dict(load_compositor(COMPOSITOR_FILE)[0].state_dict())
+        run.start_from(load_compositor(COMPOSITOR_FILE)[0])
     rng, config = random.Random(options.seed + run.step), compositor.CompositorTraining(batch=options.batch)
     critic = Critic(config.sharpness, options.out)
 
@@ -321,7 +321,7 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     if options.resume and not run.resume() and TRANSFORMER_FILE.is_file():
         from engine.weights import load_transformer
 
-        model.load_state_dict(load_transformer(TRANSFORMER_FILE)[0].state_dict())
+        run.start_from(load_transformer(TRANSFORMER_FILE)[0])
 
     def load(folder: Path) -> base.GuidedClips:
         return base.guided_clips(folder, checksum)

@@ -92,8 +92,10 @@ def load_samples(frames: Path, latents: Path) -> DepthSamples:
         parts.append((latent, depth, passing.bool(), pictures, poses.numpy()))
     if not parts:
         raise WanderError(f"there are 0 latent shards in {latents}; make some with 'launch.py train encode'")
-    *tensors, poses = zip(*parts, strict=True)
-    return DepthSamples(*(torch.cat(each) for each in tensors), np.concatenate(poses))
+    clips, depths, masks, shown, cameras = zip(*parts, strict=True)
+    return DepthSamples(
+        torch.cat(clips), torch.cat(depths), torch.cat(masks), torch.cat(shown), np.concatenate(cameras)
+    )
 
 
 def drawn(samples: DepthSamples, rng: random.Random, batch: int) -> tuple[list[int], list[int]]:

@@ -92,6 +92,11 @@ class Run:
         copy.load_state_dict(self.model.state_dict() | self.ema.shadow)
         return copy.eval().requires_grad_(False)
 
+    def start_from(self, other: nn.Module) -> None:
+        """Takes over the weights of a network of the same sizes, into model and average."""
+        self.model.load_state_dict(other.state_dict())
+        self.ema = Ema(self.model, self.config.ema)
+
     def resume(self) -> bool:
         """Takes up the newest state of the folder; False if there is none.
 

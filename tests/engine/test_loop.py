@@ -76,6 +76,14 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert losses[0] < 1.2 * float(np.mean(train(started(tmp_path / "new"))[:8])) and resumed.step > 8
 
 
+def test_what_a_run_starts_from_is_its_average_before_the_first_step(tmp_path):
+    known = nn.Sequential(nn.Linear(8, 32), nn.SiLU(), nn.Linear(32, 32))
+    run = started(tmp_path)
+    run.start_from(known)
+    copy = run.averaged(nn.Sequential(nn.Linear(8, 32), nn.SiLU(), nn.Linear(32, 32)))
+    assert all(torch.equal(copy.state_dict()[name], tensor) for name, tensor in known.state_dict().items())
+
+
 def test_a_run_of_so_many_steps_ends_there_however_long_they_take_and_however_often_it_is_killed(tmp_path):
     whole = started(tmp_path / "whole", minutes=0.0, steps=12, cooldown=0.5)
     train(whole)
