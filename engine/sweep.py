@@ -2,8 +2,8 @@
 
 One view tells how far away a thing of that look mostly is. Other pictures, whose cameras are known, tell at which depth
 they agree with it: for every pixel some depths around the first estimate are tried, and how much the others differ
-there is kept. A small network reads these differences beside picture and estimate, and corrects depth, how sure it is,
-the sky, and what passes through the place, which agrees at no depth.
+there is kept. A small network reads these differences beside picture and estimate, and corrects depth and how sure it
+is; the sky and what passes through the place stay as one view says.
 
 Shape letters: V views that are estimated, K others of each, D depths that are tried, H W picture, h w half of it.
 """
@@ -99,7 +99,8 @@ def differences(
 
 
 class Sweep(nn.Module):
-    """First estimates `Depth [V, H, W]`, differences and pictures -> `Depth`; untrained it changes nothing."""
+    """First estimates `Depth [V, H, W]`, differences and pictures -> `Depth`: a share of the step that the differences
+    say, and what the network knows better. Untrained it changes nothing."""
 
     def __init__(self, config: SweepConfig) -> None:
         super().__init__()
@@ -115,7 +116,7 @@ class Sweep(nn.Module):
         self.middle_out = Residual(middle)
         self.up_fine = Up(middle, fine)
         self.fine_out = Residual(fine)
-        self.head = nn.Conv2d(fine, 4 * _HALF**2, 3, padding=1)
+        self.head = nn.Conv2d(fine, 3 * _HALF**2, 3, padding=1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -133,12 +134,13 @@ class Sweep(nn.Module):
         x = self.coarse(self.down_coarse(middle))
         x = self.middle_out(self.up_middle(x) + middle)
         x = self.fine_out(self.up_fine(x) + fine)
-        difference, error, sky, moving = F.pixel_shuffle(self.head(x), _HALF).float().unbind(1)
+        trust, difference, error = F.pixel_shuffle(self.head(x), _HALF).float().unbind(1)
+        believed = F.interpolate(costs_VDhw[:, self.config.depths, None], scale_factor=_HALF, mode="bilinear")[:, 0]
         return Depth(
-            first.disparity * torch.exp(difference.clamp(-3, 3)),
+            first.disparity * torch.exp((trust * believed + difference).clamp(-3, 3)),
             first.log_error + error,
-            first.sky + sky,
-            first.moving + moving,
+            first.sky,
+            first.moving,
         )
 
 
