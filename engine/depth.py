@@ -59,10 +59,6 @@ class Depth:
     sky: Tensor
     moving: Tensor
 
-    def of(self, views: slice) -> Depth:
-        """Some of the pictures."""
-        return Depth(self.disparity[views], self.log_error[views], self.sky[views], self.moving[views])
-
     def seen(self) -> Tensor:
         """Disparity with the sky at 0."""
         return torch.where(self.sky > 0, 0.0, self.disparity)
@@ -124,8 +120,8 @@ class Everywhere(nn.Module):
 class DepthHead(nn.Module):
     """Latents `[B, C, Y, X]` and ground disparity `[B, 16 Y, 16 X]` -> `Depth` of their last frames.
 
-    Picture and ground go down from a quarter of the picture's size to the latents' grid and, with what
-    the latent says, up again, beside what was seen on the way down; the last step is at half of the picture's size.
+    Picture and ground go down from a quarter of the picture's size to the latents' grid and, with what the latent says,
+    up again, beside what was seen on the way down; the last step is at half of the picture's size.
     """
 
     def __init__(self, config: DepthConfig) -> None:

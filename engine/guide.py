@@ -194,12 +194,6 @@ def look(
     return picture, origin
 
 
-def look_once(source: Surface, world_from_camera: NDArray[np.float64], lens: Lens) -> Seen:
-    """One source from one camera `[4, 4]`, what it doesn't show left bare: `[3, H, W]`, `[H, W]`, `[H, W]`."""
-    picture, origin, disparity = _look([source], world_from_camera[None], lens)
-    return picture[0], origin[0], disparity[0]
-
-
 def _look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> Seen:
     drawn = look_on_cpu if sources[-1].picture.device.type == "cpu" else look_through
     return drawn(sources, views_V44, lens)

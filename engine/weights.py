@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -175,4 +176,12 @@ def load_pocket(
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
     width, height = chosen_size(sizes, size, target)
     memory = _config(MemoryConfig, manifest, transformer, "memory") if "memory" in manifest else pocket_memory()
-    return PocketWeights(vae, depth, compositor, model, width, height, str(manifest["sha256"]), memory, sweep)
+    checksum = fingerprint(folder, guided=model.config.guided)
+    return PocketWeights(vae, depth, compositor, model, width, height, checksum, memory, sweep)
+
+
+def fingerprint(folder: Path, *, guided: bool) -> str:
+    """One checksum of all networks that a world's pictures follow from."""
+    names = ("vae", "transformer", "depth", "sweep", "compositor") if guided else ("vae", "transformer")
+    sums = (str(read_manifest(folder / f"{name}.safetensors", f"pocket-{name}")["sha256"]) for name in names)
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()

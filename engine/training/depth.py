@@ -17,6 +17,7 @@ from torch import Tensor
 from engine.checkpoint import Json, save_weights
 from engine.depth import DepthHead, depth_loss, ground_disparity, level_camera, signed
 from engine.errors import WanderError
+from engine.evaluation.metrics import nanmean
 from engine.geometry import POCKET_LENS
 from engine.precision import autocast
 from engine.training.loop import Run
@@ -146,7 +147,7 @@ def evaluate_depth(run: Run, head: DepthHead, held_out: DepthSamples) -> Json:
             if not name and i < 6:
                 save_picture(result.seen()[-1], now.depth[-1], run.config.out / f"step{run.step:06d}-{i}.png")
         for key in found[0]:
-            scores[key + name] = round(float(np.nanmean([f[key] for f in found])), 4)
+            scores[key + name] = round(nanmean([f[key] for f in found]), 4)
     return scores
 
 

@@ -1,4 +1,7 @@
-"""Stage 2b, depth from several views: the sweep's network learns to correct the frozen depth network (paper E.1)."""
+"""Stage 2b, depth from several views: the sweep's network learns to correct the frozen depth network (paper E.1).
+
+Its worlds must be others than those which that network has learnt from: on these there is hardly an error to correct.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from engine.checkpoint import Json, save_weights
 from engine.depth import Depth, DepthHead, depth_loss, ground_disparity, signed
+from engine.evaluation.metrics import nanmean
 from engine.geometry import POCKET_LENS, Matrix
 from engine.precision import autocast
 from engine.reconstruction.stereo import partners
@@ -65,7 +69,7 @@ def loss_of(
         )
         losses.append(loss)
         numbers.append(found_numbers)
-    return torch.stack(losses).mean(), {key: float(np.nanmean([each[key] for each in numbers])) for key in numbers[0]}
+    return torch.stack(losses).mean(), {key: nanmean([each[key] for each in numbers]) for key in numbers[0]}
 
 
 @torch.inference_mode()
@@ -85,7 +89,7 @@ def evaluate_sweep(run: Run, head: DepthHead, sweep: Sweep, held_out: DepthSampl
         if i < 6:
             save_picture(found.seen()[-1], truth[0][-1], run.config.out / f"step{run.step:06d}-{i}.png")
     return {
-        key + end: round(float(np.nanmean([each[key] for each in found])), 4)
+        key + end: round(nanmean([each[key] for each in found]), 4)
         for end, found in (("", several), ("_one_view", one))
         for key in found[0]
     }

@@ -17,7 +17,7 @@ from engine.depth import DepthHead
 from engine.errors import WanderError
 from engine.sweep import Sweep
 from engine.transformer import Pocket
-from engine.weights import LARGE_GFLOPS, PocketWeights, load_pocket, load_transformer, load_vae
+from engine.weights import LARGE_GFLOPS, PocketWeights, fingerprint, load_pocket, load_transformer, load_vae
 from tests.engine.tiny import tiny_weights
 
 VAE, DEPTH, SWEEP, COMPOSITOR, TRANSFORMER = (
@@ -122,6 +122,14 @@ def test_a_network_of_another_autoencoder_is_refused(folder, name):
     describe("vae_sha256", "0" * 64)(folder / name)
     with pytest.raises(WanderError, match="trained on another autoencoder"):
         load_pocket(folder)
+
+
+@pytest.mark.parametrize("name", [VAE, DEPTH, SWEEP, COMPOSITOR, TRANSFORMER])
+def test_the_checksum_of_the_weights_tells_any_other_network(folder, name):
+    before = fingerprint(folder, guided=True)
+    assert load_pocket(folder).checksum == before
+    describe("sha256", "0" * 64)(folder / name)
+    assert fingerprint(folder, guided=True) != before
 
 
 def test_a_sweep_that_corrects_another_depth_network_is_refused(folder):
