@@ -128,7 +128,7 @@ def test_a_network_of_another_autoencoder_is_refused(folder, name):
 def test_the_checksum_of_the_weights_tells_any_other_network(folder, name):
     before = fingerprint(folder, guided=True)
     assert load_pocket(folder).checksum == before
-    describe("sha256", "0" * 64)(folder / name)
+    rewrite(lambda tensors: tensors[min(tensors)].add_(1.0))(folder / name)
     assert fingerprint(folder, guided=True) != before
 
 
