@@ -1,8 +1,8 @@
 """Surfaces of past latents: pictures with depth, from which the guide of the next chunk is drawn.
 
 The picture of a chunk's last latent is the one that was shown, which its record keeps; that of any other latent is
-decoded anew (a frame of the decoder depends on its own latent and the two before it, nothing else). Depth is read from
-it together with pictures before it that are kept. All come back exactly from the journal, and so does the guide.
+decoded anew (a frame of the decoder depends on its own latent and the two before it, nothing else). Both come back
+exactly from the journal, and so does the guide.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.depth import Depth, confidence, signed
+from engine.depth import Depth, confidence, estimate, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.precision import autocast
-from engine.sweep import estimate_views, partners_of
 from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
 from engine.weights import PocketWeights
 
@@ -27,8 +26,6 @@ CAPACITY = 64
 """Surfaces kept: more than any context lifts."""
 _REACH = 2
 """Latents before its own that a frame depends on."""
-_BEFORE = 48
-"""Latents before its own whose pictures may be looked at for the depth of one."""
 
 
 def surfaces_of(depth: Depth, pictures_V3HW: Tensor, cameras: NDArray[np.float64]) -> list[Surface]:
@@ -99,14 +96,10 @@ class Surfaces:
     @torch.inference_mode()
     def _lift(self, index: int, path: NDArray[np.float64]) -> Surface:
         assert self.weights.depth is not None, "a guided transformer comes with a depth network"
-        kept = [i for i in range(max(0, index - _BEFORE), index) if self._picture(i) is not None]
-        others = [] if self.weights.sweep is None else [kept[i] for i in partners_of(path[index], path[kept])]
-        latents, seen = self._latent(index)[None], [index, *others]
-        pictures = torch.from_numpy(np.stack([self._shown(i) for i in seen])).to(latents.device)
-        depth = estimate_views(
-            self.weights.depth, self.weights.sweep, latents, pictures, path[seen], [0], [np.arange(1, len(seen))]
-        )
-        return surfaces_of(depth, signed(pictures[:1]), path[[index]])[0]
+        latents = self._latent(index)[None]
+        pictures = torch.from_numpy(self._shown(index)[None].copy()).to(latents.device)
+        depth = estimate(self.weights.depth, latents, path[[index]], pictures)
+        return surfaces_of(depth, signed(pictures), path[[index]])[0]
 
     def _shown(self, index: int) -> NDArray[np.uint8]:
         shown = self._picture(index)

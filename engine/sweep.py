@@ -144,11 +144,6 @@ class Sweep(nn.Module):
         )
 
 
-def partners_of(camera: Matrix, others_N44: Matrix) -> NDArray[np.intp]:
-    """Which of the other cameras a view from `camera` `[4, 4]` is compared with, if any."""
-    return partners(np.concatenate([others_N44, camera[None]]), len(others_N44), OTHERS)
-
-
 def others_of(cameras: Matrix) -> list[NDArray[np.intp]]:
     """For each of `cameras` `[V, 4, 4]`, which of the others it is compared with, if any."""
     return [partners(cameras, index, OTHERS) for index in range(len(cameras))]

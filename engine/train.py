@@ -39,15 +39,7 @@ from engine.training.stills import StillSampler, still_loss
 from engine.training.turns import TurnSampler, turn_loss
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
-from engine.weights import (
-    POCKET_FOLDER,
-    latents_of,
-    load_compositor,
-    load_depth,
-    load_depth_of_views,
-    load_sweep,
-    load_vae,
-)
+from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_sweep, load_vae
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -271,12 +263,10 @@ def train_sweep(options: argparse.Namespace, say: Say) -> None:
 
 def guide(options: argparse.Namespace, say: Say) -> None:
     """What play would show the network, for every training clip, once."""
-    head, correction, _ = load_depth_of_views()
     for frames, latents in _pairs(options):
         make_guides(
             load_vae(VAE_FILE),
-            head,
-            correction,
+            load_depth(DEPTH_FILE)[0],
             frames,
             latents,
             control=options.control,

@@ -47,7 +47,7 @@ class PocketWeights:
     memory: MemoryConfig = field(default_factory=pocket_memory)
     """What the transformer was trained to remember with."""
     sweep: Sweep | None = None
-    """Corrects depth by earlier pictures; None to take that of one view."""
+    """Corrects depth by other views in a scan; None to take that of one view. Play can't afford it."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -182,6 +182,6 @@ def load_pocket(
 
 def fingerprint(folder: Path, *, guided: bool) -> str:
     """One checksum of all networks that a world's pictures follow from."""
-    names = ("vae", "transformer", "depth", "sweep", "compositor") if guided else ("vae", "transformer")
+    names = ("vae", "transformer", "depth", "compositor") if guided else ("vae", "transformer")
     sums = (str(read_manifest(folder / f"{name}.safetensors", f"pocket-{name}")["sha256"]) for name in names)
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()

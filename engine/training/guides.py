@@ -24,14 +24,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.checkpoint import write_atomically
-from engine.depth import DepthHead, signed
+from engine.depth import DepthHead, estimate, signed
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS, rigid_inverse
 from engine.guide import Guide, lifted, make_guide
 from engine.memory import pocket, select_context
 from engine.precision import autocast, default_device
 from engine.surfaces import surfaces_of
-from engine.sweep import Sweep, estimate_views, partners_of
 from engine.training.latents import encode_frames
 from engine.transformer import COVERAGE, STALE
 from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, to_uint8
@@ -52,25 +51,17 @@ class Calm:
 
 @torch.inference_mode()
 def guides_of(
-    vae: Vae,
-    head: DepthHead,
-    sweep: Sweep | None,
-    latents_TCYX: Tensor,
-    pictures_THW3: NDArray[np.uint8],
-    poses: NDArray[np.float64],
+    vae: Vae, head: DepthHead, latents_TCYX: Tensor, pictures_THW3: NDArray[np.uint8], poses: NDArray[np.float64]
 ) -> Guide:
-    """Guides of one clip; `pictures` are what its latents' last frames are taken to show, of which play keeps the first
-    and those that end chunks. Latent 0 has none (zeros).
+    """Guides of one clip; `pictures` are what its latents' last frames are taken to show. Latent 0 has none (zeros).
 
     The latents are those that the depth network reads; `vae`, which may be another, encodes what is drawn.
     """
     T, _, Y, X = latents_TCYX.shape
     pictures = torch.from_numpy(pictures_THW3.copy())
-    kept = [np.array([i for i in range(t) if i == 0 or i % CHUNK == CHUNK - 1], np.intp) for t in range(T)]
-    others = [each[partners_of(poses[t], poses[each])] for t, each in enumerate(kept)]
-    found = estimate_views(head, sweep, latents_TCYX, pictures, poses, range(T), others)
-    frames = signed(pictures).to(found.disparity.device)
-    surfaces = surfaces_of(found, frames, poses)
+    depth = estimate(head, latents_TCYX, poses, pictures)
+    frames = signed(pictures).to(depth.disparity.device)
+    surfaces = surfaces_of(depth, frames, poses)
     H, W = frames.shape[-2:]
     parts = [
         Guide(
@@ -90,7 +81,6 @@ def guides_of(
 def make_guides(
     vae: Vae,
     head: DepthHead,
-    sweep: Sweep | None,
     frames: Path,
     latents: Path,
     *,
@@ -113,7 +103,7 @@ def make_guides(
     for done, path in enumerate(shards):
         target, name = path.with_name(path.name.replace(_LATENTS, _GUIDES)), path.name.replace(_LATENTS, _FRAMES)
         if not target.is_file():
-            found = list(_guides_of_shard(vae, head, sweep, path, frames / name))
+            found = list(_guides_of_shard(vae, head, path, frames / name))
             tensors = {"guides": torch.stack([_kept(guide) for guide in found])}
             if done in keep:
                 tensors["frames"] = torch.stack([to_uint8(guide.frames) for guide in found])
@@ -121,36 +111,29 @@ def make_guides(
             write_atomically(target, lambda part, tensors=tensors: save_file(tensors, part))
         target = path.with_name(path.name.replace(_LATENTS, _CALM))
         if control is not None and (control / name).is_file() and not target.is_file():
-            tensors = _calm(vae, head, sweep, path, control / name)
+            tensors = _calm(vae, head, path, control / name)
             write_atomically(target, lambda part, tensors=tensors: save_file(tensors, part))
         progress(done + 1, len(shards))
 
 
 @torch.inference_mode()
-def _guides_of_shard(vae: Vae, head: DepthHead, sweep: Sweep | None, latents: Path, frames: Path) -> Iterator[Guide]:
+def _guides_of_shard(vae: Vae, head: DepthHead, latents: Path, frames: Path) -> Iterator[Guide]:
     with safe_open(latents, framework="pt") as file:
         clips, poses = file.get_tensor("latents").float(), file.get_tensor("poses").numpy()
     shown = safe_open(frames, framework="np").get_slice("frames")
     for i, clip in enumerate(clips):
-        yield _guides_of_clip(vae, head, sweep, clip, shown[i], poses[i], through=not i % 2)
+        yield _guides_of_clip(vae, head, clip, shown[i], poses[i], through=not i % 2)
 
 
 def _guides_of_clip(
-    vae: Vae,
-    head: DepthHead,
-    sweep: Sweep | None,
-    clip: Tensor,
-    truth: NDArray[np.uint8],
-    poses: NDArray[np.float64],
-    *,
-    through: bool,
+    vae: Vae, head: DepthHead, clip: Tensor, truth: NDArray[np.uint8], poses: NDArray[np.float64], *, through: bool
 ) -> Guide:
     """Guides lifted from true frames `[F, H, W, 3]`, or from what went `through` the autoencoder."""
     seen = truth[::FRAMES_PER_LATENT]
     if through:
         with autocast(default_device()):
             seen = decode_clip(vae, clip[None])[0, ::FRAMES_PER_LATENT].numpy()
-    return guides_of(vae, head, sweep, clip, seen, poses)
+    return guides_of(vae, head, clip, seen, poses)
 
 
 def _kept(guide: Guide) -> Tensor:
@@ -159,7 +142,7 @@ def _kept(guide: Guide) -> Tensor:
 
 
 @torch.inference_mode()
-def _calm(vae: Vae, head: DepthHead, sweep: Sweep | None, latents: Path, control: Path) -> dict[str, Tensor]:
+def _calm(vae: Vae, head: DepthHead, latents: Path, control: Path) -> dict[str, Tensor]:
     """The tensors of a `calm-` file."""
     with safe_open(latents, framework="pt") as file:
         poses, about = file.get_tensor("poses").numpy(), json.loads(file.metadata()["about"])
@@ -171,7 +154,7 @@ def _calm(vae: Vae, head: DepthHead, sweep: Sweep | None, latents: Path, control
         truth = shown[i]
         clip = encode_frames(vae, truth[None])
         calm.append(clip)
-        guide = _guides_of_clip(vae, head, sweep, clip[0].float(), truth, poses[i], through=not i % 2)
+        guide = _guides_of_clip(vae, head, clip[0].float(), truth, poses[i], through=not i % 2)
         guides.append(_kept(guide)[None])
     return {"clips": torch.tensor(eventful, dtype=torch.long), "latents": torch.cat(calm), "guides": torch.cat(guides)}
 

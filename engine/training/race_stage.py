@@ -29,7 +29,7 @@ from engine.training.race import Racer, judge, racers
 from engine.training.rollout import export_base
 from engine.transformer import STALE, Pocket, PocketConfig
 from engine.vae import FRAMES_PER_LATENT, Vae, VaeConfig
-from engine.weights import POCKET_FOLDER, latents_of, load_depth_of_views, load_transformer, load_vae
+from engine.weights import POCKET_FOLDER, latents_of, load_depth, load_transformer, load_vae
 
 RACE_CHUNKS = (4, 4, 4, 2, 1)
 WEIGHTS, TRANSFORMER = "weights", "transformer.safetensors"
@@ -181,9 +181,9 @@ def _retrained(
 
 def _encoded(vae: Vae, known: LatentClips, frames: NDArray[np.uint8]) -> GuidedClips:
     """Clips in the latents of `vae`, with guides lifted from true pictures; depth is read off the shipped latents."""
-    (head, sweep, _), guides = load_depth_of_views(), []
+    depth, guides = load_depth()[0], []
     for i, pictures in enumerate(frames):
-        guide = guides_of(vae, head, sweep, known.latents[i].float(), pictures[::FRAMES_PER_LATENT], known.poses[i])
+        guide = guides_of(vae, depth, known.latents[i].float(), pictures[::FRAMES_PER_LATENT], known.poses[i])
         guides.append(guide.latents[:, :-STALE].half())
     clips = replace(
         known, latents=encode_frames(vae, frames), poses=known.poses[: len(frames)],

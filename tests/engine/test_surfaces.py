@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
@@ -26,21 +24,6 @@ def test_the_picture_that_was_shown_is_lifted_and_elsewhere_the_decoded_one():
     for index, picture in ((3, torch.from_numpy(SHOWN)), (4, decoded[4])):
         found = surfaces.get(index, PATH).picture
         assert torch.allclose((found.permute(1, 2, 0) + 1) * 127.5, picture.float(), atol=1e-3)
-
-
-def test_depth_is_corrected_by_kept_pictures_from_before_and_by_no_later_ones():
-    weights = tiny_weights()
-    other = np.random.default_rng(1).integers(0, 256, SHOWN.shape, dtype=np.uint8)
-
-    def disparity(kept: dict[int, np.ndarray]) -> torch.Tensor:
-        return Surfaces(weights, lambda i: LATENTS[i % 6], kept.get).get(4, PATH).disparity
-
-    alone = disparity({4: SHOWN})
-    seen = disparity({0: SHOWN, 2: SHOWN, 4: SHOWN})
-    assert not torch.equal(alone, seen) and not torch.equal(seen, disparity({0: SHOWN, 2: other, 4: SHOWN}))
-    assert torch.equal(alone, disparity({4: SHOWN, 5: other, 9: other}))
-    weights = replace(weights, sweep=None)
-    assert torch.equal(disparity({4: SHOWN}), disparity({0: SHOWN, 2: SHOWN, 4: SHOWN}))
 
 
 def test_what_was_forgotten_comes_back_the_same_and_rewinding_forgets():

@@ -41,9 +41,9 @@ def made(tmp_path: Path) -> Path:
     encode_shards(weights.vae, "sum", frames, tmp_path / "latents")
     with pytest.raises(WanderError, match=r"2 of 2 latent shards .* have no guides"):
         load_guides(tmp_path / "latents")
-    make_guides(weights.vae, weights.depth, weights.sweep, frames, tmp_path / "latents")
+    make_guides(weights.vae, weights.depth, frames, tmp_path / "latents")
     assert load_calm(tmp_path / "latents") is None
-    make_guides(weights.vae, weights.depth, weights.sweep, frames, tmp_path / "latents", control=control)
+    make_guides(weights.vae, weights.depth, frames, tmp_path / "latents", control=control)
     return tmp_path / "latents"
 
 
