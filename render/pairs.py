@@ -83,6 +83,7 @@ def _shoot(renderer: Renderer, stage: Stage, event: Event | None, latents: Seque
         keys=walk.keys[picks],
         mouse=walk.mouse[picks],
         depth=None,
+        passing=None,
         about=stage.about | {"events": events},
     )
 
