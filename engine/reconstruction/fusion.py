@@ -5,6 +5,7 @@ The sieve comes first and is the same for both, so they differ only in how survi
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -155,7 +156,8 @@ def run_limited(command: list[str], seconds: float, alive: Callable[[], None]) -
                 process.kill()
             process.wait()
         words.seek(0)
-        lines = words.read().decode(errors="replace").strip().splitlines()
+        plain = re.sub(r"\x1b?\[[0-9;]*m", "", words.read().decode(errors="replace"))  # without Open3D's colours
+        lines = plain.strip().splitlines()
     if process.returncode:
         raise Open3DFailed(f"status {process.returncode}: {lines[-1][:200] if lines else 'no word'}")
 

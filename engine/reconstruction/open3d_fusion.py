@@ -27,6 +27,8 @@ from engine.reconstruction.views import look_at
 Arrays = dict[str, NDArray[Any]]
 JOB, RESULT = "job.safetensors", "result.safetensors"
 _PR_SET_PDEATHSIG = 1
+_TOUCHED = 4
+"""Open3D looks for blocks at one of so many pixels, and fails where none of a view's has depth."""
 _SUPPORT = 4.0
 """Voxels from a vertex of the mesh to the nearest point, at most."""
 _BLOCK = 8
@@ -89,7 +91,7 @@ def integrate(o3d: Any, job: Job, arrays: Arrays) -> Any:
     intrinsic = core.Tensor(np.array(camera))
     for depth, weight, rgb, pose in zip(*(arrays[name] for name in ("depth", "weight", "rgb", "world_from_camera")),
                                         strict=True):  # fmt: skip
-        if not depth.any():
+        if not depth[::_TOUCHED, ::_TOUCHED].any():
             continue
         image = o3d.t.geometry.Image(core.Tensor(np.ascontiguousarray(depth[..., None])))
         extrinsic = core.Tensor(rigid_inverse(pose))

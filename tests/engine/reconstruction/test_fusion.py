@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,9 +65,10 @@ def test_cancelling_kills_the_subprocess():
     assert time.monotonic() - started < 20
 
 
-def test_a_failing_subprocess_is_reported_with_its_last_words():
-    with pytest.raises(Open3DFailed, match="status 3: out of paint"):
-        run_limited([sys.executable, "-c", "import sys; print('out of paint'); sys.exit(3)"], 60, lambda: None)
+def test_a_failing_subprocess_is_reported_with_its_last_words_without_their_colours():
+    words = "import sys; print('\\x1b[31mout of paint\\x1b[0;m'); sys.exit(3)"
+    with pytest.raises(Open3DFailed, match="^status 3: out of paint$"):
+        run_limited([sys.executable, "-c", words], 60, lambda: None)
 
 
 def test_open3d_gives_points_on_the_surfaces_with_normals_towards_the_cameras_and_a_mesh():
@@ -79,6 +81,17 @@ def test_open3d_gives_points_on_the_surfaces_with_normals_towards_the_cameras_an
     assert (np.einsum("nd,nd->n", to_camera, fused.cloud.normals) > 0).mean() > 0.95
     assert fused.mesh is not None and len(fused.mesh.triangles) > 100
     assert set(np.unique(fused.cloud.frame)) <= set(views.frame_ids)
+
+
+def test_a_view_with_a_single_point_of_surface_costs_no_more_than_itself():
+    """Open3D fails for a view in which it touches no block, and it looks at every fourth pixel."""
+    pytest.importorskip("open3d")
+    views = walk()
+    static = views.static.copy()
+    static[0] = False
+    static[0, 33, 41] = True
+    fused = fuse(replace(views, static=static), FusionConfig())
+    assert fused.method == "open3d", fused.notice
 
 
 def test_open3d_that_gets_too_little_memory_costs_nothing_but_itself():
