@@ -67,7 +67,7 @@ def test_cancelling_kills_the_subprocess():
 
 def test_a_failing_subprocess_is_reported_with_its_last_words_without_their_colours():
     words = "import sys; print('\\x1b[31mout of paint\\x1b[0;m'); sys.exit(3)"
-    with pytest.raises(Open3DFailed, match="^status 3: out of paint$"):
+    with pytest.raises(Open3DFailed, match=r"^status 3: out of paint$"):
         run_limited([sys.executable, "-c", words], 60, lambda: None)
 
 
