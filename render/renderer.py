@@ -129,8 +129,6 @@ class Renderer:
             self.draw(world_from_camera, time_s, events, actor=actor)
             shown = self._read_colours().astype(np.int16)
             with_all, place = (self._read_depth(world_from_camera, n) for n in (self._moving_count, self._sky_count))
-            if not (events.wet or events.snow):
-                return with_all < place
             self._drawn.use()
             self.draw(world_from_camera, time_s, events, actor=actor, airborne=False)
             return (with_all < place) | (np.abs(shown - self._read_colours()).max(-1) > _SEEN_FALLING)
