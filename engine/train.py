@@ -239,7 +239,7 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
         900,
     )
     if options.export:
-        say(str(depth.export_depth(run, head, checksum, verdict, DEPTH_FILE)))
+        say(str(run.export("depth", DepthHead(head.config), {"vae_sha256": checksum}, verdict, DEPTH_FILE)))
 
 
 def train_sweep(options: argparse.Namespace, say: Say) -> None:
@@ -258,7 +258,7 @@ def train_sweep(options: argparse.Namespace, say: Say) -> None:
         900,
     )
     if options.export:
-        say(str(sweep.export_sweep(run, model, about["sha256"], verdict, SWEEP_FILE)))
+        say(str(run.export("sweep", Sweep(model.config), {"depth_sha256": about["sha256"]}, verdict, SWEEP_FILE)))
 
 
 def guide(options: argparse.Namespace, say: Say) -> None:
@@ -296,7 +296,7 @@ def train_compositor(options: argparse.Namespace, say: Say) -> None:
 
     verdict = run.train(loss, evaluate, 300)
     if options.export:
-        say(str(compositor.export_compositor(run, model, checksum, verdict, COMPOSITOR_FILE)))
+        say(str(run.export("compositor", Compositor(model.config), {"vae_sha256": checksum}, verdict, COMPOSITOR_FILE)))
 
 
 def train_base(options: argparse.Namespace, say: Say) -> None:

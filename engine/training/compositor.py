@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from engine.checkpoint import Json, save_weights
+from engine.checkpoint import Json
 from engine.compositor import Compositor
 from engine.errors import WanderError
 from engine.precision import autocast
@@ -155,16 +155,3 @@ def evaluate_compositor(run: Run, model: Compositor, held_out: Samples) -> Json:
     sheet = torch.cat([torch.cat([x[i, -1] for i in picks], 2) for x in (truth, decoded, drawn, made)], 1)
     Image.fromarray(to_uint8(sheet).numpy()).save(run.config.out / f"step{run.step:06d}.png")
     return scores
-
-
-def export_compositor(run: Run, model: Compositor, vae_checksum: str, evaluation: Json, path: Path) -> Json:
-    """Writes the averaged weights and their manifest, which is returned."""
-    manifest = {
-        "kind": "pocket-compositor",
-        "config": asdict(model.config),
-        "vae_sha256": vae_checksum,
-        "recipe": {"steps": run.step, "seconds": round(run.trained_seconds), "lr": run.config.lr},
-        "evaluation": evaluation,
-    }
-    save_weights(path, run.averaged(Compositor(model.config)).state_dict(), manifest)
-    return manifest

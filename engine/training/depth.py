@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from engine.checkpoint import Json, save_weights
+from engine.checkpoint import Json
 from engine.depth import DepthHead, depth_loss, ground_disparity, level_camera, signed
 from engine.errors import WanderError
 from engine.evaluation.metrics import nanmean
@@ -155,17 +155,3 @@ def save_picture(found: Tensor, depth: Tensor, path: Path) -> None:
     """Disparity `[H, W]`, true above found."""
     both = torch.cat([torch.where(depth < 400, 1 / depth, 0.0), found], 1).clamp(0, 1).sqrt()
     Image.fromarray((both * 255).byte().numpy()).save(path)
-
-
-def export_depth(run: Run, head: DepthHead, vae_checksum: str, evaluation: Json, path: Path) -> Json:
-    """Writes the averaged weights and their manifest, which is returned."""
-    config = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(head.config).items()}
-    manifest = {
-        "kind": "pocket-depth",
-        "config": config,
-        "vae_sha256": vae_checksum,
-        "recipe": {"steps": run.step, "seconds": round(run.trained_seconds), "lr": run.config.lr},
-        "evaluation": evaluation,
-    }
-    save_weights(path, run.averaged(DepthHead(head.config)).state_dict(), manifest)
-    return manifest

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from engine.checkpoint import Json, load_state, save_state
+from engine.checkpoint import Json, load_state, save_state, save_weights
 from engine.errors import WanderError
 from engine.optim import Ema, Optimiser
 
@@ -91,6 +91,19 @@ class Run:
         """`copy`, a new model of the same sizes, with the averaged weights, for evaluation."""
         copy.load_state_dict(self.model.state_dict() | self.ema.shadow)
         return copy.eval().requires_grad_(False)
+
+    def export(self, kind: str, copy: nn.Module, learnt_on: Json, evaluation: Json, path: Path) -> Json:
+        """Writes the averaged weights as `copy`, a new model of the same sizes with a `config`, and their manifest,
+        which is returned; `learnt_on` names the networks that it needs by their checksums."""
+        manifest = {
+            "kind": f"pocket-{kind}",
+            "config": asdict(copy.config),  # type: ignore[arg-type]
+            **learnt_on,
+            "recipe": {"steps": self.step, "seconds": round(self.trained_seconds), "lr": self.config.lr},
+            "evaluation": evaluation,
+        }
+        save_weights(path, self.averaged(copy).state_dict(), manifest)
+        return manifest
 
     def start_from(self, other: nn.Module) -> None:
         """Takes over the weights of a network of the same sizes, into model and average."""

@@ -6,21 +6,19 @@ Its worlds must be others than those which that network has learnt from: on thes
 from __future__ import annotations
 
 import random
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.checkpoint import Json, save_weights
+from engine.checkpoint import Json
 from engine.depth import Depth, DepthHead, depth_loss, ground_disparity, signed
 from engine.evaluation.metrics import nanmean
 from engine.geometry import POCKET_LENS, Matrix
 from engine.precision import autocast
 from engine.reconstruction.stereo import partners
-from engine.sweep import OTHERS, Sweep, SweepConfig, swept
+from engine.sweep import OTHERS, Sweep, swept
 from engine.training.depth import BLUR, EVERY, DepthSamples, blurred, drawn, save_picture, worn
 from engine.training.loop import Run
 from engine.vae import to_uint8
@@ -93,17 +91,3 @@ def evaluate_sweep(run: Run, head: DepthHead, sweep: Sweep, held_out: DepthSampl
         for end, found in (("", several), ("_one_view", one))
         for key in found[0]
     }
-
-
-def export_sweep(run: Run, sweep: Sweep, depth_checksum: str, evaluation: Json, path: Path) -> Json:
-    """Writes the averaged weights and their manifest, which is returned."""
-    config = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(sweep.config).items()}
-    manifest = {
-        "kind": "pocket-sweep",
-        "config": config,
-        "depth_sha256": depth_checksum,
-        "recipe": {"steps": run.step, "seconds": round(run.trained_seconds), "lr": run.config.lr},
-        "evaluation": evaluation,
-    }
-    save_weights(path, run.averaged(Sweep(SweepConfig(**asdict(sweep.config)))).state_dict(), manifest)
-    return manifest

@@ -17,6 +17,7 @@ from engine.errors import WanderError
 from engine.sweep import Sweep, SweepConfig
 from engine.training import depth, sweep
 from engine.training.loop import Run, RunConfig
+from engine.weights import load_sweep
 from tests.engine.tiny import wake
 
 H, W, T = 48, 80, 7
@@ -75,3 +76,13 @@ def test_shards_without_all_that_is_needed_are_refused_in_a_sentence(tmp_path: P
         depth.load_samples(tmp_path, tmp_path)
     with pytest.raises(WanderError, match="0 latent shards"):
         depth.load_samples(tmp_path, tmp_path / "none")
+
+
+def test_what_is_exported_is_loaded_with_its_sizes_and_names_the_network_it_corrects(tmp_path):
+    config = SweepConfig(widths=(8, 8, 16))
+    run = Run(Sweep(config), RunConfig(out=tmp_path, minutes=1, lr=1e-3), lambda line: None)
+    run.export("sweep", Sweep(config), {"depth_sha256": "ab"}, {"absrel": 0.1}, tmp_path / "sweep.safetensors")
+    found, manifest = load_sweep(tmp_path / "sweep.safetensors")
+    assert found.config == config and manifest["depth_sha256"] == "ab" and manifest["evaluation"] == {"absrel": 0.1}
+    for name, tensor in run.model.state_dict().items():
+        assert torch.equal(found.state_dict()[name], tensor.bfloat16().float()), name
