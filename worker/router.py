@@ -6,6 +6,7 @@ queue has no room for wait in the `Outbox`, and the session stops the model long
 
 import contextlib
 import logging
+import math
 import shutil
 import sys
 import time
@@ -49,6 +50,7 @@ MAX_STRIKES = 3
 MAX_PEERS = 256
 TICK_MS = 250
 RETRY_MS = 20
+DOUBT_SECONDS = 1.0
 MAX_READS = 64
 """Most messages of one lane that are read before the others have their turn."""
 
@@ -88,6 +90,7 @@ class Router:
         self._monitor = transport.Monitor(self._sockets[Lane.REQUESTS])
         self._lease = Lease() if options.park is None else Lease(park=options.park)
         self._remote = options.park is not None
+        self._ask_again_at = math.inf
         self._strikes: Counter[bytes] = Counter()
         self._pictures = Outbox(thins=self._remote)
         self._models = self._turns = 0
@@ -155,8 +158,7 @@ class Router:
         self._director.read_model()
         self._director.watch()
         self._send_pictures()
-        if Happening.LOST in self._monitor.poll() and self._lease.window is not None and not self._welcome():
-            self._forget_window()
+        self._miss_window(time.monotonic())
         if self._lease.over(time.monotonic()):
             self._leave()
 
@@ -215,6 +217,19 @@ class Router:
         self._pictures.clear()
         self._welcome()
         self._director.welcome()
+
+    def _miss_window(self, now: float) -> None:
+        """Ask whether the window is still there when a connection was lost, and once more `DOUBT_SECONDS` later.
+
+        ZeroMQ tells of a loss before the socket refuses messages to who is gone: the first answer may be too early.
+        """
+        lost = Happening.LOST in self._monitor.poll()
+        if (lost or now >= self._ask_again_at) and self._lease.window is not None and not self._welcome():
+            self._forget_window()
+        if lost:
+            self._ask_again_at = now + DOUBT_SECONDS
+        elif now >= self._ask_again_at:
+            self._ask_again_at = math.inf
 
     def _welcome(self) -> bool:
         return self._tell(Welcome(schema=SCHEMA, token=self._lease.token))
