@@ -82,7 +82,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add_size(top)
     top.add_argument(
-        "--against", type=Path, metavar="DIR", help="long: another model's weight files, compared clip by clip"
+        "--against",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="DIR",
+        help="long: other models' weight files, compared clip by clip",
     )
     top.add_argument("--clips", type=int, default=0, metavar="N", help="how many clips (as the protocol says)")
     top.add_argument("--frames", type=int, default=0, metavar="F", help="drift: a rollout of at least F frames (2000)")
@@ -208,7 +213,7 @@ def _run(
         protocol,
         seed=seed,
         preset=preset,
-        other=_rival(options.against, weights, protocol),
+        others={f"{folder}/": _rival(folder, weights, protocol) for folder in options.against},
         films=CHOICES if options.choices else 0,
         done=done,
     )
@@ -218,10 +223,8 @@ def _run(
     ]
 
 
-def _rival(folder: Path | None, weights: PocketWeights, protocol: Protocol) -> PocketDreamer | None:
-    """The model to compare with. Raises `WanderError` if it makes no pictures of this size."""
-    if folder is None:
-        return None
+def _rival(folder: Path, weights: PocketWeights, protocol: Protocol) -> PocketDreamer:
+    """A model to compare with. Raises `WanderError` if it makes no pictures of this size."""
     other = load_pocket(folder, size=(weights.width, weights.height))
     return PocketDreamer(other, protocol.sampling_steps)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ from engine.geometry import POCKET_LENS
 from engine.memory import pocket as pocket_memory
 from engine.vae import FRAMES_PER_LATENT
 
-MODEL, TRUTH, WITHOUT, OTHER = "model", "truth", "no_memory", "other"
-BASELINES, FLOORS = (WITHOUT, OTHER, "repeat"), ("autoencoder", TRUTH)
+MODEL, TRUTH, WITHOUT, REPEAT = "model", "truth", "no_memory", "repeat"
+FLOORS = ("autoencoder", TRUTH)
 GRID_COLUMNS, STRIP_COLUMNS = 6, 8
 
 
@@ -62,28 +63,32 @@ def run_long(
     *,
     seed: int,
     preset: str,
-    other: Dreamer | None = None,
+    others: Mapping[str, Dreamer] = MappingProxyType({}),
     films: int = 0,
     done: Callable[[], None] = lambda: None,
 ) -> tuple[Json, list[LongResult]]:
-    """Generates and scores every clip, with memory, without, and by an `other` model if there is one to compare with.
+    """Generates and scores every clip, with memory, without, and by the `others` to compare with, by name.
 
     Returns the machine-readable report and the single results, the first `films` of them with moving pictures.
     """
     results = []
     for index, clip in enumerate(clips):
-        made = rollouts(dreamer, clip, seed + index, other)
+        made = rollouts(dreamer, clip, seed + index, others)
         results.append(score_clip(clip, made, protocol, films=index < films))
         done()
     return summarise(results, protocol, seed=seed, preset=preset), results
 
 
-def rollouts(dreamer: Dreamer, clip: TrueClip, seed: int, other: Dreamer | None) -> dict[str, Frames]:
+def rollouts(dreamer: Dreamer, clip: TrueClip, seed: int, others: Mapping[str, Dreamer]) -> dict[str, Frames]:
     """Method -> frames `[F, H, W, 3]`."""
     made = {MODEL: dreamer.generate(clip, seed), WITHOUT: dreamer.generate(clip, seed, remembers=False)}
-    if other is not None:
-        made[OTHER] = other.generate(clip, seed)
-    return made | {"repeat": repeat_first(clip), "autoencoder": dreamer.reconstruct(clip), TRUTH: clip.frames}
+    made |= {name: other.generate(clip, seed) for name, other in others.items()}
+    return made | {REPEAT: repeat_first(clip), "autoencoder": dreamer.reconstruct(clip), TRUTH: clip.frames}
+
+
+def rivals(methods: Iterable[str]) -> list[str]:
+    """Those of the methods that are other models."""
+    return [method for method in methods if method not in (MODEL, WITHOUT, REPEAT, *FLOORS)]
 
 
 def score_clip(
@@ -122,12 +127,10 @@ def score_clip(
                 method: values / np.maximum(energy[TRUTH], 1e-9) for method, values in energy.items()
             },
         },
-        track=track(clip, {MODEL: made[MODEL], WITHOUT: made[WITHOUT]}),
+        track=track(clip, {method: made[method] for method in (MODEL, WITHOUT, *rivals(made))}),
         grid=revisit_grid(made, pairs),
         strip=_strip(clip.frames, made[MODEL], made[WITHOUT]),
-        films={method: animation(frames) for method, frames in made.items() if method in (MODEL, WITHOUT, OTHER)}
-        if films
-        else {},
+        films={method: animation(made[method]) for method in (MODEL, WITHOUT, *rivals(made))} if films else {},
     )
 
 
@@ -188,7 +191,7 @@ def summarise(results: list[LongResult], protocol: LongProtocol, *, seed: int, p
             "curves": curves(results, protocol.dfd_every),
             "per_clip": [per_clip(result) for result in results],
         },
-        "baselines": {method: tables[method] for method in BASELINES if method in tables},
+        "baselines": {method: table for method, table in tables.items() if method not in (MODEL, *FLOORS)},
         "floors": {method: tables[method] for method in FLOORS} | {"motion_estimator": motion[TRUTH]},
     }
     shares = {whose: card.accuracy for whose, card in cards.items()}
@@ -213,19 +216,17 @@ def curves(results: list[LongResult], every: int) -> Json:
 
 def per_clip(result: LongResult) -> Json:
     """One clip's row: the model's scores, and those that claims pair it with."""
-    paired = ("return_psnr", "return_dfd", "return_truth_dfd", "dfd")
+    paired = ("return_psnr", "return_dfd", "return_truth_psnr", "return_truth_dfd", "psnr", "dfd")
     others = {
-        method: {metric: result.scores[method][metric] for metric in paired}
-        for method in BASELINES
-        if method in result.scores
+        method: {metric: scores[metric] for metric in paired}
+        for method, scores in result.scores.items()
+        if method not in (MODEL, *FLOORS)
     }
     about = {"name": result.name, "walk": result.walk, "biome": result.biome, "revisits": result.revisits}
     return about | dict(result.scores[MODEL]) | others
 
 
-def claims(
-    results: list[LongResult], tables: Mapping[str, Json], follows: float, protocol: LongProtocol
-) -> list[Json]:
+def claims(results: list[LongResult], tables: Mapping[str, Json], follows: float, protocol: LongProtocol) -> list[Json]:
     """One entry per statement of the protocol. A difference is worth the lower bound of its paired interval."""
     bounds, model, floor = protocol.bounds, tables[MODEL], tables[TRUTH]
 
@@ -238,11 +239,12 @@ def claims(
         better("return_better_than_no_memory", "return_dfd", WITHOUT),
         better("return_psnr_better_than_no_memory", "return_psnr", WITHOUT),
         better("return_truth_better_than_no_memory", "return_truth_dfd", WITHOUT),
-        better("return_truth_better_than_repeat", "return_truth_dfd", "repeat"),
+        better("return_truth_better_than_repeat", "return_truth_dfd", REPEAT),
     ]
-    if OTHER in tables:
-        leads.append(better("return_better_than_other", "return_dfd", OTHER))
-        leads.append(better("dfd_better_than_other", "dfd", OTHER))
+    for rival in rivals(tables):
+        leads.append(better(f"return_better_than_{rival}", "return_dfd", rival))
+        leads.append(better(f"psnr_better_than_{rival}", "psnr", rival))
+        leads.append(better(f"dfd_better_than_{rival}", "dfd", rival))
     honest = [
         claim("gradient_energy_ratio", model["gradient_energy_ratio"], bounds.gradient_energy_ratio),
         claim("return_gradient_energy_ratio", model["return_gradient_energy_ratio"], bounds.gradient_energy_ratio),

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.evaluation.drift import MEASURES, DriftResult
-from engine.evaluation.long import MODEL, OTHER, TRUTH, WITHOUT, LongResult
+from engine.evaluation.long import MODEL, TRUTH, WITHOUT, LongResult, rivals
 from engine.evaluation.markup import chosen, claims_table, document, image, plot, table
 
-METHODS = (MODEL, WITHOUT, OTHER, "repeat", "autoencoder", TRUTH)
 RETURN = (
     "return_psnr", "return_ssim", "return_dfd", "return_truth_psnr", "return_truth_psnr_shown", "return_truth_ssim",
     "return_truth_dfd", "return_gradient_energy_ratio",
@@ -36,7 +35,7 @@ def long_page(report: Mapping[str, Any], results: Sequence[LongResult]) -> str:
     """The page of a report of `run_long`; revisit grids of the best, median and worst clips by the return's DFD."""
     scores = report["scores"]
     sides = {MODEL: scores, **report["baselines"], **report["floors"]}
-    methods = [method for method in METHODS if method in sides]
+    methods = [method for method in sides if method in results[0].scores]
     parts = ["<h2>Claims</h2>", claims_table(report["claims"]), f"<p><small>{NOTES}</small></p>"]
     parts += [f"<h2>The return: {scores['revisits']} counted frames of {report['clips']} clips</h2>"]
     parts += [table(["", *RETURN], [[method, *(sides[method][metric] for metric in RETURN)] for method in methods])]
@@ -45,7 +44,10 @@ def long_page(report: Mapping[str, Any], results: Sequence[LongResult]) -> str:
     paper = ", ".join(f"{name} {value}" for name, value in PAPER.items())
     parts += [f"<p><small>The paper's long-term figures on its own data and scales: {paper}.</small></p>"]
     parts += ["<h2>By walk</h2>", _by_walk(scores["by_walk"])]
-    parts += ["<h2>Camera motion</h2>", _motion({name: sides[name] for name in (MODEL, WITHOUT, TRUTH)})]
+    parts += [
+        "<h2>Camera motion</h2>",
+        _motion({name: sides[name] for name in (MODEL, WITHOUT, *rivals(methods), TRUTH)}),
+    ]
     parts += ["<h2>Over time</h2>", *_curves(scores["curves"], ("psnr", "dfd", "gradient_energy_ratio"))]
     parts += ["<h2>Revisits</h2>", "<p>Rows: first visit, return, return without memory, true return.</p>"]
     picked = chosen([r for r in results if r.revisits], lambda result: result.scores[MODEL]["return_dfd"])
