@@ -55,7 +55,7 @@ class Sampling:
     steps: int = 4
     shift: float = SHIFT
     lead: float = LEAD
-    emphasis: float = 0.3
+    emphasis: float = 1.0
     """While words are new: how much further the velocity goes in the direction from the old words to the new ones."""
     first: StillSampling = field(default_factory=StillSampling)
     """How the picture is made that a world from words begins with."""

@@ -82,7 +82,9 @@ def taught(folder: Path, protocol: EventsProtocol, say: Callable[[str], None] = 
     known = recogniser.load_recogniser(path, about)
     if known is None:
         begun, plan = time.perf_counter(), protocol.recogniser
-        known = recogniser.learn(read_examples(folder), protocol.families, decay=plan.decay, blur=plan.blur)
+        known = recogniser.learn(
+            read_examples(folder), protocol.families, decay=plan.decay, false_alarms=plan.false_alarms
+        )
         recogniser.save_recogniser(path, known, about)
         say(f"the classifier has learnt {len(known.classes)} classes in {time.perf_counter() - begun:.0f} s")
     return known

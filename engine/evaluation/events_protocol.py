@@ -34,8 +34,8 @@ class RecogniserPlan:
     """The first is shown before the event begins, the others while it lasts."""
     decay: float
     """Weight of the squared weights in its loss."""
-    blur: float
-    """Largest radius in pixels of the blur that every second example wears: blur is no event."""
+    false_alarms: float
+    """Share of the true pictures without an event, in worlds kept aside, that it may take for one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,13 +2,14 @@
 
 Logistic regression over frozen features of photographs (`engine.evaluation.features`) and plain statistics of colour,
 of the later picture and of what is different in the earlier one: a dark picture is no nightfall if it was dark before.
-The classes are the families and "nothing", balanced; the likeliest is what was recognised.
+The classes are the families and "nothing", balanced; the likeliest is what was recognised, but "nothing" is preferred
+so far that in worlds kept aside for this hardly any calm walk is taken for an event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ NOTHING = "nothing"
 BANDS = 3
 """Horizontal bands of a picture, described apart: sky, distance, ground."""
 ITERATIONS = 200
+ASIDE = 5
+"""One world in so many is kept aside."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,36 +91,64 @@ def change(before: Vectors, after: Vectors) -> Vectors:
     return np.concatenate([after, after - before], 1)
 
 
-def soften(frames: Frames, radii: Iterable[float]) -> Frames:
-    """Each frame blurred by its own radius in pixels."""
-    return np.stack(
-        [
-            np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(float(radius))))
-            for frame, radius in zip(frames, radii, strict=True)
-        ]
-    )
+def hazed(frames: Frames, rng: np.random.Generator) -> Frames:
+    """Pictures `[F, H, W, 3]` with the faults that a model's have when nothing happens: softer, and in patches a smear
+    of what is beside them, brighter or darker. They cover up to nine tenths, as much of each picture."""
+    share, found = rng.uniform(0, 0.9), []
+    for frame in frames:
+        height, width = frame.shape[:2]
+        moved = np.roll(frame, int(rng.integers(-width // 12, width // 12 + 1)), axis=1)
+        smear = blurred(moved, rng.uniform(1, width / 20)) * rng.uniform(0.85, 1.15)
+        coarse = Image.fromarray(rng.random((4, 4)).astype(np.float32))
+        field = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+        inside = np.clip((field - np.quantile(field, 1 - share)) * 8 + 0.5, 0, 1)[..., None]
+        found.append(blurred(frame, rng.uniform(0, width / 100)) * (1 - inside) + smear * inside)
+    return np.clip(np.stack(found), 0, 255).astype(np.uint8)
 
 
-def learn(examples: Iterable[Example], families: Sequence[str], *, decay: float, blur: float) -> Recogniser:
-    """Learns from the examples, each of them as it is and once more with its pictures blurred by up to `blur` pixels,
-    the one before and those after by different radii. The same examples give the same weights.
+def blurred(frame: NDArray[np.uint8], radius: float) -> NDArray[np.float32]:
+    """A picture blurred by `radius` pixels."""
+    return np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(radius)), np.float32)
 
-    Raises `WanderError` if a class has no example.
+
+def learn(examples: Iterable[Example], families: Sequence[str], *, decay: float, false_alarms: float) -> Recogniser:
+    """Learns from the examples, each of them as it is and once more with the faults of a model's pictures (`hazed`).
+
+    `decay` is the weight of the squared weights in its loss. Examples come world by world, the one in which nothing
+    happens first; every `ASIDE`-th world is kept aside, and "nothing" is preferred until at most a share of
+    `false_alarms` of the calm pictures there is taken for an event. The same examples give the same weights.
+
+    Raises `WanderError` if a class has no example, or no world is kept aside.
     """
-    classes = (NOTHING, *families)
-    rng, inputs, labels = np.random.default_rng(0), [], []
+    classes, rng, worlds = (NOTHING, *families), np.random.default_rng(0), 0
+    inputs, labels, kept_aside = [], [], []
     for example in examples:
-        for frames in (example.frames, soften(example.frames, rng.uniform(0, blur, len(example.frames)))):
+        worlds += example.family == NOTHING
+        for frames in (example.frames, hazed(example.frames, rng)):
             seen = describe(frames)
             inputs.append(change(seen[0], seen[1:]))
             labels += [classes.index(example.family)] * (len(seen) - 1)
-    counts = np.bincount(np.array(labels, np.int64), minlength=len(classes))
+            kept_aside += [worlds % ASIDE == 0] * (len(seen) - 1)
+    known, aside = np.array(labels, np.int64), np.array(kept_aside, np.bool_)
+    counts = np.bincount(known[~aside], minlength=len(classes))
     if not counts.all():
         raise WanderError(
             f"the classifier has {counts.min()} examples of {classes[int(counts.argmin())]}, it needs at least 1; "
             "let it learn from more worlds"
         )
-    return _fit(np.concatenate(inputs), np.array(labels, np.int64), classes, decay)
+    if not aside.any():
+        raise WanderError(f"the classifier has {worlds} worlds, it needs at least {ASIDE}; let it learn from more")
+    every = np.concatenate(inputs)
+    found = _fit(every[~aside], known[~aside], classes, decay)
+    return _preferring_nothing(found, every[aside & (known == 0)], false_alarms)
+
+
+def _preferring_nothing(recogniser: Recogniser, calm: Vectors, false_alarms: float) -> Recogniser:
+    """The recogniser with "nothing" preferred so far that `false_alarms` of `calm` `[n, 2 D']` are left."""
+    logits = (calm - recogniser.mean) / recogniser.scale @ recogniser.weight + recogniser.bias
+    bias = recogniser.bias.copy()
+    bias[0] += max(np.quantile(logits[:, 1:].max(1) - logits[:, 0], 1 - false_alarms), 0)
+    return replace(recogniser, bias=bias)
 
 
 def _fit(inputs: Vectors, labels: NDArray[np.int64], classes: tuple[str, ...], decay: float) -> Recogniser:

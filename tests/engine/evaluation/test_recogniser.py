@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 from engine.errors import WanderError
+from engine.evaluation.metrics import gradient_energy
 from engine.evaluation.recogniser import (
     NOTHING,
     Example,
     describe,
+    hazed,
     learn,
     load_recogniser,
     save_recogniser,
-    soften,
 )
 
 FAMILIES = ("nightfall", "fire")
-teach = partial(learn, families=FAMILIES, decay=0.001, blur=1.0)
+teach = partial(learn, families=FAMILIES, decay=0.001, false_alarms=0.05)
 
 
 def places(seed, count):
@@ -93,7 +94,28 @@ def test_a_family_without_a_lesson_is_said():
         teach([lesson for lesson in lessons(count=1) if lesson.family != "fire"])
 
 
-def test_a_radius_of_nothing_leaves_a_picture_as_it_is():
-    pictures = places(0, 2)
-    softened = soften(pictures, (0.0, 1.5))
-    assert np.array_equal(softened[0], pictures[0]) and not np.array_equal(softened[1], pictures[1])
+def test_a_model_that_smears_pictures_raises_no_alarm(known):
+    rng = np.random.default_rng(5)
+    calls = [call(known, picture, hazed(np.stack([picture] * 3), rng)) for picture in places(21, 12)]
+    assert calls.count(NOTHING) >= 11
+
+
+def test_nothing_is_preferred_until_hardly_any_calm_picture_is_taken_for_an_event(known):
+    strict = teach(lessons(), false_alarms=0.0)
+    assert strict.bias[0] >= known.bias[0] and np.array_equal(strict.bias[1:], known.bias[1:])
+    lax = teach(lessons(), false_alarms=1.0)
+    assert np.array_equal(lax.weight, known.weight) and lax.bias[0] <= known.bias[0]
+
+
+def test_a_haze_softens_every_picture_and_leaves_the_place_what_it_was():
+    pictures = places(0, 8)
+    found = hazed(pictures, np.random.default_rng(3))
+    assert (gradient_energy(found) < gradient_energy(pictures)).all()
+    assert all(np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.7 for one, other in zip(found, pictures, strict=True))
+
+
+def test_fewer_worlds_than_can_be_kept_aside_are_said():
+    few = [lesson for lesson in lessons(count=1) if lesson.family != NOTHING]
+    calm = next(lesson for lesson in lessons(count=1) if lesson.family == NOTHING)
+    with pytest.raises(WanderError, match="1 worlds, it needs at least 5"):
+        teach([calm, *few])
