@@ -14,7 +14,7 @@ from engine.errors import WanderError
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer
 from engine.stills import StillSampling
-from engine.streamer import Sampling
+from engine.streamer import NEWS, Sampling
 from engine.weights import PocketWeights
 from engine.world import WorldSpec, open_world
 from tests.engine.tiny import play, tiny_weights, tiny_world
@@ -202,6 +202,30 @@ def test_words_are_news_for_two_seconds_of_film_and_again_after_a_rebuild(weight
     rebuilt = tiny_world(weights, world.records, image=PICTURE, chunk=chunk)
     play(rebuilt, lasts)
     assert seen == [False] * chunk + [True] * chunk * lasts + [False] * chunk * 2
+
+
+def test_new_words_are_as_loud_as_asked(weights):
+    def latents(emphasis: float) -> np.ndarray:
+        world = tiny_world(weights, sampling=Sampling(steps=1, lead=0.0, emphasis=emphasis))
+        play(world, 1)
+        world.prompt("it starts to rain")
+        play(world, 1)
+        return np.asarray(world.records[-1].latents, np.float64)
+
+    said, louder, loudest = (latents(emphasis) for emphasis in (0.0, 1.0, 2.0))
+    assert np.abs(louder - said).max() > 1e-3
+    assert np.allclose(loudest - louder, louder - said, atol=4e-3)
+
+
+def test_words_are_read_beside_the_old_ones_while_they_are_news_and_no_longer(weights, passes):
+    world, counts = tiny_world(weights, sampling=Sampling(steps=2)), []
+    play(world, 1)
+    world.prompt("it starts to rain")
+    for _ in range(NEWS // world.chunk + 1):
+        passes.clear()
+        play(world, 1)
+        counts.append(sum(not commits for commits, _ in passes))
+    assert counts == [2 * 2] * (NEWS // world.chunk) + [2]
 
 
 def test_while_the_camera_stands_the_picture_is_kept_more_firmly(weights, monkeypatch):
