@@ -86,9 +86,14 @@ def rollouts(dreamer: Dreamer, clip: TrueClip, seed: int, others: Mapping[str, D
     return made | {REPEAT: repeat_first(clip), "autoencoder": dreamer.reconstruct(clip), TRUTH: clip.frames}
 
 
+def baselines(methods: Iterable[str]) -> list[str]:
+    """Those of the methods that the model is compared with."""
+    return [method for method in methods if method not in (MODEL, *FLOORS)]
+
+
 def rivals(methods: Iterable[str]) -> list[str]:
     """Those of the methods that are other models."""
-    return [method for method in methods if method not in (MODEL, WITHOUT, REPEAT, *FLOORS)]
+    return [method for method in baselines(methods) if method not in (WITHOUT, REPEAT)]
 
 
 def score_clip(
@@ -191,7 +196,7 @@ def summarise(results: list[LongResult], protocol: LongProtocol, *, seed: int, p
             "curves": curves(results, protocol.dfd_every),
             "per_clip": [per_clip(result) for result in results],
         },
-        "baselines": {method: table for method, table in tables.items() if method not in (MODEL, *FLOORS)},
+        "baselines": {method: tables[method] for method in baselines(tables)},
         "floors": {method: tables[method] for method in FLOORS} | {"motion_estimator": motion[TRUTH]},
     }
     shares = {whose: card.accuracy for whose, card in cards.items()}
@@ -218,9 +223,7 @@ def per_clip(result: LongResult) -> Json:
     """One clip's row: the model's scores, and those that claims pair it with."""
     paired = ("return_psnr", "return_dfd", "return_truth_psnr", "return_truth_dfd", "psnr", "dfd")
     others = {
-        method: {metric: scores[metric] for metric in paired}
-        for method, scores in result.scores.items()
-        if method not in (MODEL, *FLOORS)
+        method: {metric: result.scores[method][metric] for metric in paired} for method in baselines(result.scores)
     }
     about = {"name": result.name, "walk": result.walk, "biome": result.biome, "revisits": result.revisits}
     return about | dict(result.scores[MODEL]) | others
