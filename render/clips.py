@@ -129,6 +129,10 @@ def film(
     )
 
 
+HOURS = {"nightfall": "night", "dusk": "dusk", "dawn": "dawn"}
+"""Events that bring an hour, and the mood in which it is that hour already."""
+
+
 def draw_events(rng: Rng, scene: Scene, poses: NDArray[np.float64]) -> list[Event]:
     """One event, seldom two, that suits the place; one in five was there from the start, some of those end. In a clip
     too short for an event to unfold all were there from the start."""
@@ -151,7 +155,7 @@ def at_place(
     family: str, rng: Rng, scene: Scene, world_from_camera: NDArray[np.float64], start: float, stop: float | None = None
 ) -> Event | None:
     """An event of the family where the camera can see it, or None where the place or the hour has no room for it."""
-    if family == "nightfall" and scene.mood == "night":
+    if HOURS.get(family) == scene.mood:
         return None
     x, z = world_from_camera[(0, 2), 3]
     yaw = math.atan2(world_from_camera[0, 2], world_from_camera[2, 2])

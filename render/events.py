@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from render.meshes import Colour, blend, rgb
-from render.moods import NIGHT, Look, mix
+from render.moods import DAWN, DUSK, NIGHT, Look, mix
 
 ONSET: dict[str, float] = {
     "rain": 1.0, "snow": 1.4, "fog": 1.4, "storm": 1.0, "nightfall": 1.8, "fire": 0.9, "flood": 1.8, "autumn": 1.2,
-    "visitor": 0.35,
+    "visitor": 0.35, "dusk": 1.6, "dawn": 1.6,
 }  # fmt: skip
 """Families, and the seconds that each takes to be fully there."""
 
@@ -52,6 +52,8 @@ class EventState:
     flood: float = 0.0
     autumn: float = 0.0
     visitor: float = 0.0
+    dusk: float = 0.0
+    dawn: float = 0.0
     places: tuple[Event, ...] = ()
 
     @property
@@ -99,8 +101,9 @@ def flash(state: EventState, time_s: float) -> float:
 
 
 def look_under(look: Look, state: EventState, time_s: float) -> Look:
-    """The look of a place under weather, nightfall and lightning."""
-    look = mix(look, NIGHT, state.nightfall)
+    """The look of a place at the hour that came, under weather and lightning."""
+    for hour, amount_of_it in ((DAWN, state.dawn), (DUSK, state.dusk), (NIGHT, state.nightfall)):
+        look = mix(look, hour, amount_of_it)
     dim = min(1.0, max(0.42, 1.7 * sum(look.light) / 3 - 0.6))
     look = mix(look, _grey(look, dim, 0.80, haze=0.014), 0.85 * state.rain)
     look = mix(look, _grey(look, dim, 0.95, haze=0.018), 0.75 * state.snow)

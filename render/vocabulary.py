@@ -286,4 +286,28 @@ EVENTS: dict[str, dict[str, Wordings]] = {
             heldout=("突然来了{one}",),
         ),
     },
+    "dusk": {
+        "en": Wordings(
+            begins=("dusk falls", "the sun sets", "evening comes", "the sky turns orange at sunset", "sunset"),
+            ends=("dusk is over", "the evening light is gone", "the sunset is over"),
+            heldout=("the sky glows red in the evening", "golden hour begins"),
+        ),
+        "zh": Wordings(
+            begins=("黄昏来临", "夕阳西下", "傍晚到了", "日落时天空变成橙色", "日落"),
+            ends=("黄昏过去了", "晚霞消失了"),
+            heldout=("天边泛起晚霞",),
+        ),
+    },
+    "dawn": {
+        "en": Wordings(
+            begins=("dawn breaks", "the sun rises", "morning comes", "soft morning light fills the sky", "sunrise"),
+            ends=("dawn is over", "the morning is over", "the sunrise is over"),
+            heldout=("the first light of the day appears", "a new day begins with pink light"),
+        ),
+        "zh": Wordings(
+            begins=("黎明到来", "太阳升起来了", "早晨来了", "天空泛起柔和的晨光", "日出"),
+            ends=("黎明过去了", "早晨过去了"),
+            heldout=("清晨的第一缕光出现了",),
+        ),
+    },
 }

@@ -8,6 +8,7 @@ from a picture) or generated (from text).
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -58,16 +59,20 @@ class BaseTraining:
     """Share of clips that see no guide; chunks of 16 never do."""
     soft: float = 0.4
     """Share of clips whose context and guides are soft in places, as what was made as haze is when it is seen again."""
-    unheard: float = 0.4
-    """Share of clips with events whose context and guides show the calm place: the words alone tell what happens."""
+    unheard: float = 0.5
+    """Share of clips with events whose guides show the calm place, as pictures from before the words do."""
+    alone: float = 0.4
+    """Share of those whose context shows it too, after the event began as before: the words alone tell what happens."""
+    caught_up: float = 0.4
+    """Share of the others whose guides show the event once the words are no news."""
     ended: float = 0.15
     """Share of them whose context and guides show the events and whose words and targets don't: all is over."""
     untouched: float = 0.25
     """Share of them in which nothing happens and nothing is said: without words everything stays as it is. So do those
     whose text is dropped."""
-    stills: float = 0.25
+    stills: float = 0.15
     """Share of steps that learn from single latents of many worlds (engine/training/stills.py)."""
-    turns: float = 0.5
+    turns: float = 0.3
     """Share of steps that learn from their first latents, of which less and less is known (engine/training/turns.py).
     """
     unguided: float = 0.5
@@ -175,7 +180,7 @@ class BatchSampler:
         told = [rng.random() >= config.text_drop for _ in chosen]
         latents = clips.latents[chosen, span].float()
         context, shown = latents.clone(), None if guides is None else guides[chosen, span].float()
-        quiet, since = [False] * len(chosen), [config.latents] * len(chosen)
+        quiet, dated = [False] * len(chosen), torch.zeros(len(chosen), config.latents, dtype=torch.bool)
         for b, i in enumerate(chosen):
             calm, fate = self.source.calm, rng.random()
             if calm is None or i not in calm.row:
@@ -185,17 +190,21 @@ class BatchSampler:
             unheard = fate < config.unheard and not untouched
             ended = config.unheard <= fate < config.unheard + config.ended and not untouched
             quiet[b] = untouched or ended
+            alone, until = rng.random() < config.alone, config.latents
             if ended:
-                since[b] = 0
+                dated[b] = True
             elif unheard:
                 named = (t for t in range(config.latents) if len(lines_at(clips.about[i], t, "en", 0)) > 1)
-                since[b] = next(named, config.latents)
+                since = next(named, config.latents)
+                if not alone and rng.random() < config.caught_up:
+                    until = min(CHUNK * math.ceil((since + NEWS) / CHUNK), until)
+                dated[b, since:until] = True
             if quiet[b]:
                 latents[b] = without
-            if unheard or untouched:
+            if untouched or (unheard and alone):
                 context[b] = without
-                if shown is not None:
-                    shown[b] = calm.guides[calm.row[i], span].float()
+            if shown is not None and (unheard or untouched):
+                shown[b, :until] = calm.guides[calm.row[i], :until].float()
         texts = [self._texts(clips.about[i], told[b], quiet[b], rng) for b, i in enumerate(chosen)]
         longest = max(len(rows) for both, _ in texts for rows in both)
         rows = torch.zeros(len(chosen), VERSIONS, longest, text.TEXT_WIDTH)
@@ -206,7 +215,7 @@ class BatchSampler:
                 lengths[b, v] = len(found)
         versions = torch.stack([version for _, version in texts])
         if shown is not None:
-            shown = torch.cat([shown, _stale(shown, versions, torch.tensor(since))], 2)
+            shown = torch.cat([shown, _stale(shown, versions, dated)], 2)
         poses, actions = clips.poses[chosen, span], clips.actions[chosen, span]
         return Batch(latents, actions, poses, rows, lengths, versions, shown, context)
 
@@ -225,13 +234,13 @@ class BatchSampler:
         return rows, (torch.arange(T) >= change).long()
 
 
-def _stale(guides: Tensor, versions_BT: Tensor, since_B: Tensor) -> Tensor:
+def _stale(guides: Tensor, versions_BT: Tensor, dated_BT: Tensor) -> Tensor:
     """How much of each cell of guides `[B, T, C + 4, Y, X]` is drawn from pictures older than the words, `[B, T, 1, Y,
-    X]`: as in play, those made before `NEWS` latents after the text changed, and from latent `since` on all of them.
+    X]`: as in play, those made before `NEWS` latents after the text changed, and all of those that are `dated`.
     """
     time, new = torch.arange(versions_BT.shape[1]), versions_BT > versions_BT[:, :1]
     newest = time // CHUNK * CHUNK - 1
-    stale = (time >= since_B[:, None]) | (new & (newest - NEWS < (~new).sum(1, keepdim=True)))
+    stale = dated_BT | (new & (newest - NEWS < (~new).sum(1, keepdim=True)))
     return stale[..., None, None, None] * guides[:, :, -COVERAGE:].mean(2, keepdim=True)
 
 

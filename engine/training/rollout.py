@@ -117,7 +117,7 @@ def _scores(run: Run, averaged: Pocket, frozen: Frozen, source: GuidedClips, con
 def _hearing(averaged: Pocket, source: GuidedClips, config: BaseTraining) -> dict[str, float]:
     """Loss where words alone tell what happens, and the same with the words withheld: how well it listens."""
     told = replace(
-        config, unheard=1.0, ended=0.0, untouched=0.0, text_drop=0.0, batch=2 * config.batch, given_first=1.0
+        config, unheard=1.0, alone=1.0, ended=0.0, untouched=0.0, text_drop=0.0, batch=2 * config.batch, given_first=1.0
     )
     batch = BatchSampler(source, told).draw(random.Random(0))
     deaf = replace(batch, lengths=torch.zeros_like(batch.lengths))

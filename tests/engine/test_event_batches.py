@@ -70,12 +70,28 @@ def stale(batch: Batch) -> list[bool]:
     return found[0].tolist()
 
 
-def test_an_unheard_event_shows_in_the_targets_alone():
-    batch = drawn(ABOUT, unheard=1.0)
+def test_an_event_that_words_alone_tell_of_shows_in_the_targets_alone():
+    batch = drawn(ABOUT, unheard=1.0, alone=1.0)
     assert (only(batch.latents), only(batch.seen), shown(batch)) == (HAPPENING, CALM, CALM)
     assert (batch.lengths[:, 0] == 1).all() and (batch.lengths[:, 1] == 2).all()
     assert (batch.versions == (torch.arange(20) >= 5)).all()
     assert stale(batch) == [False] * 5 + [True] * 15
+
+
+def test_an_unheard_event_shows_in_context_as_soon_as_it_was_made_and_in_pictures_not_at_all():
+    batch = drawn(ABOUT, unheard=1.0, alone=0.0, caught_up=0.0)
+    assert (only(batch.latents), only(batch.seen), shown(batch)) == (HAPPENING, HAPPENING, CALM)
+    assert (batch.versions == (torch.arange(20) >= 5)).all()
+    assert stale(batch) == [False] * 5 + [True] * 15
+
+
+def test_pictures_catch_up_with_an_event_once_its_words_are_no_news():
+    """Said at latent 1, so no news at 13, in the midst of a chunk: pictures are those of the place as it is from 16."""
+    early = drawn({**ABOUT, "events": [{**EVENT, "start_frame": 4}]}, unheard=1.0, alone=0.0, caught_up=1.0)
+    assert early.guides is not None
+    assert only(early.guides[:, :16, :8]) == CALM and only(early.guides[:, 16:, :8]) == HAPPENING
+    assert only(early.latents) == only(early.seen) == HAPPENING
+    assert stale(early) == [False] + [True] * 15 + [False] * 4
 
 
 def test_an_ended_event_shows_everywhere_but_in_words_and_targets():
@@ -108,7 +124,7 @@ def test_clips_in_which_nothing_happens_are_left_as_they_are():
 
 
 def test_shares_are_those_asked_for():
-    config = BaseTraining(batch=2000, latents=20, unheard=0.4, ended=0.15, untouched=0.25, text_drop=0.0)
+    config = BaseTraining(batch=2000, latents=20, unheard=0.4, alone=1.0, ended=0.15, untouched=0.25, text_drop=0.0)
     batch = BatchSampler(source(ABOUT, QUIET), config).draw(random.Random(0))
     seen, made = (x[:, 0, 0, 0, 0] == CALM for x in (batch.seen, batch.latents))
     shares = [float(each.float().mean()) for each in (seen & ~made, made & ~seen, seen & made)]
@@ -117,7 +133,7 @@ def test_shares_are_those_asked_for():
 
 def test_a_given_first_picture_is_the_one_that_context_shows():
     """The loss of a network without guide or memory doesn't depend on what its own given latent would have become."""
-    config = BaseTraining(batch=16, latents=20, given_first=1.0, **{**NOTHING, "unheard": 1.0})
+    config = BaseTraining(batch=16, latents=20, given_first=1.0, alone=1.0, **{**NOTHING, "unheard": 1.0})
     batch = BatchSampler(source(ABOUT), config).draw(random.Random(0))
     torch.manual_seed(0)
     model = Pocket(PocketConfig(width=32, heads=2, depth=1, latent_channels=4))

@@ -71,11 +71,11 @@ def test_a_damaged_protocol_is_one_sentence(tmp_path):
 
 
 def test_it_asks_for_training_worlds_to_learn_from_and_held_out_worlds_to_judge():
-    options = parser().parse_args(["--protocol", "events", "--clips", "18", "--seed", "3"])
+    options = parser().parse_args(["--protocol", "events", "--clips", "22", "--seed", "3"])
     _, protocol, (lessons, walks) = prepare(options)
     assert lessons.split == "train" and walks.split == "heldout" and protocol.seed == 3
-    assert [worlds for _, _, worlds, _ in walks.sets] == [2] * 9
-    assert len({seed for *_, seed in (*lessons.sets, *walks.sets)}) == 10
+    assert [worlds for _, _, worlds, _ in walks.sets] == [2] * 11
+    assert len({seed for *_, seed in (*lessons.sets, *walks.sets)}) == 12
 
 
 @pytest.fixture(scope="module")
