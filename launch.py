@@ -118,14 +118,14 @@ def data(arguments: list[str]) -> int | None:
 def make_clips(options: argparse.Namespace) -> int:
     """Render the clips that `options` ask for: drawing comes from render/, the walks from engine/."""
     from engine.trajectories import plan
+    from render.apart import apart
     from render.shards import make
 
     width, height = options.size
-    written = make(
-        options.out, clips=options.clips, split=options.split, seed=options.seed, plan=plan, frames=options.frames,
-        width=width, height=height, biomes=options.biome, event_rate=options.events, depth=options.depth,
-        progress=bar("clips"),
-    )  # fmt: skip
+    written = apart(
+        make, bar("clips"), out=options.out, clips=options.clips, split=options.split, seed=options.seed, plan=plan,
+        frames=options.frames, width=width, height=height, biomes=options.biome, event_rate=options.events,
+        depth=options.depth)  # fmt: skip
     print(f"{options.clips} clips in {len(written)} shards under {options.out}")
     return 0
 

@@ -33,7 +33,7 @@ QUICK_EVENTS = tuple(
         ("Storm", "a thunderstorm breaks out"),
         ("Autumn", "autumn colours the trees"),
         ("Flood", "the water rises and floods the ground"),
-        ("Clear", "the sky clears and the sun comes out"),
+        ("It stops", "it stops"),
     )
 )
 """Events on the keys 1 to 9."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from render.apart import apart
 from render.clips import Planner
 from render.pairs import make_pairs
 from render.shards import make
@@ -33,8 +34,10 @@ def clips_for(
     """The held-out clips of a `ClipRequest`, rendered once: a folder for each kind of walk, which `planner` plans."""
     folder = folder_for(request, root, walks)
     for kind, clips, seed in request.sets:
-        make(
-            folder / kind,
+        apart(
+            make,
+            bar(f"{kind} clips rendered"),
+            out=folder / kind,
             clips=clips,
             split="heldout",
             seed=seed,
@@ -44,7 +47,6 @@ def clips_for(
             height=request.height,
             event_rate=request.event_rate,
             depth=request.depth,
-            progress=bar(f"{kind} clips rendered"),
         )
     return folder
 
@@ -53,8 +55,10 @@ def pairs_for(request: Any, root: Path, plan: Planner, bar: Bar) -> Path:
     """The walks with and without events of a `PairRequest`, rendered once: a folder for each set."""
     folder = folder_for(request, root)
     for name, families, worlds, seed in request.sets:
-        make_pairs(
-            folder / name,
+        apart(
+            make_pairs,
+            bar(f"{name} worlds rendered"),
+            out=folder / name,
             families=families,
             worlds=worlds,
             split=request.split,
@@ -64,6 +68,5 @@ def pairs_for(request: Any, root: Path, plan: Planner, bar: Bar) -> Path:
             start_frame=request.start_frame,
             width=request.width,
             height=request.height,
-            progress=bar(f"{name} worlds rendered"),
         )
     return folder
