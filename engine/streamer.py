@@ -33,7 +33,7 @@ from engine.surfaces import Surfaces
 from engine.text import encode, lines_of
 from engine.transformer import Mixer, TextCache, known_by
 from engine.vae import DecoderState, group_frames, to_uint8
-from engine.walls import stopped
+from engine.walls import keep_clear
 from engine.weights import PocketWeights
 from engine.world import ChunkRecord, WorldSpec
 
@@ -130,7 +130,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         path = super()._path(steps)
         if any(step.walls for step in steps) and self.weights.depth and (self._records or self._first is not None):
             walked = self._poses if len(self._poses) else self.pose[None]
-            path = stopped(self._surfaces.get(len(walked) - 1, walked), path)
+            if np.diff(path[:, [0, 2], 3], axis=0).any():
+                path = keep_clear(self._surfaces.walls(walked, np.union1d(0, self._ends)), path)
         return path
 
     def _restore(self, records: Sequence[ChunkRecord]) -> None:
@@ -298,10 +299,14 @@ class PocketWorld(RecordedWorld[DecoderState]):
         geometry = network.geometry(torch.zeros(1), self.weights.grid, pocket_frustums(pose, pose[0]))
         return make_still(network, geometry, self._noise(1, attempt)[0], words, self.sampling.first, self._shared)
 
+    @property
+    def _ends(self) -> NDArray[np.int64]:
+        """The last latents of the chunks, whose pictures are kept; of a world without any the given one."""
+        return np.cumsum([len(record.latents) for record in self._records] or [1], dtype=np.int64) - 1
+
     def _pictures(self, path: Poses, chosen: list[int], current: int) -> tuple[list[int], int]:
         """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale."""
-        ends = np.cumsum([len(record.latents) for record in self._records], dtype=np.int64) - 1
-        return pictures(path, current, chosen, self._worth(), ends, self.memory)
+        return pictures(path, current, chosen, self._worth(), self._ends, self.memory)
 
     def _shared(self, mixer: Mixer) -> Mixer:
         """A mixer of this rank's heads where several ranks share them."""

@@ -20,6 +20,7 @@ from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.precision import autocast
 from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
+from engine.walls import Plan, lookouts, plan_of
 from engine.weights import PocketWeights
 
 CAPACITY = 64
@@ -49,11 +50,12 @@ class Surfaces:
     ) -> None:
         self.weights, self._latent, self._picture = weights, latent, picture
         self._kept: OrderedDict[int, Surface] = OrderedDict()
+        self._plans: dict[int, Plan] = {}
 
     def forget_from(self, index: int) -> None:
         """Drops this latent and all later ones (rewind)."""
         for i in [i for i in self._kept if i >= index]:
-            del self._kept[i]
+            self._drop(i)
 
     def get(self, index: int, path: NDArray[np.float64]) -> Surface:
         """The surface of latent `index` of a walk along cameras `[T, 4, 4]`, of those up to it."""
@@ -61,8 +63,22 @@ class Surfaces:
             self._kept[index] = self._lift(index, path)
         self._kept.move_to_end(index)
         while len(self._kept) > CAPACITY:
-            self._kept.popitem(last=False)
+            self._drop(next(iter(self._kept)))
         return self._kept[index]
+
+    def _drop(self, index: int) -> None:
+        del self._kept[index]
+        self._plans.pop(index, None)
+
+    def walls(self, path: NDArray[np.float64], ends: NDArray[np.int64]) -> Plan:
+        """What is solid around the last camera of a walk `[T, 4, 4]`, as far as the latents `ends` show it
+        (engine/walls.py)."""
+        chosen = lookouts(path, ends)
+        for i in chosen:
+            surface = self.get(i, path)
+            if i not in self._plans:
+                self._plans[i] = plan_of(surface)
+        return np.concatenate([self._plans[i] for i in chosen])
 
     @torch.inference_mode()
     def guide(self, path: NDArray[np.float64], chosen: Sequence[int], current: int, stale: int = 0) -> Guide:

@@ -1,10 +1,13 @@
 """Walking stops at walls: which of the wanted places a camera may take, given the depth of what it sees.
 
-The newest picture's depth becomes a plan of what stands on the ground: pixels that are sure, not sky, nor a character,
-and between knee and head height are gathered in small cells, and a cell is solid if enough surface is seen in it. What
-is low (the ground), thin (a blade of grass) or uncertain stops nobody. Then the way is gone again in short steps: a
-step that would come too near to something solid loses its part towards it, so that one slides along a wall and stops
-before it.
+The depth of pictures becomes a plan of what stands on the ground: pixels that are sure, not sky, nor a character, and
+between knee and head height are gathered in small cells, and a cell is solid if enough surface is seen in it. What is
+low (the ground), thin (a blade of grass) or uncertain stops nobody. Then the way is gone again in short steps: a step
+that would come too near to something solid loses its part towards it, so that one slides along a wall and stops before
+it.
+
+The newest picture alone is not enough: a wall that fills it shows nothing of how far it is. So the plan is drawn from
+several places where the walk was, the newest of them that lie apart, however long one has stood there.
 
 Only places change; where the camera looks is what was wanted. The model gets these poses, and so does the journal.
 """
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.geometry import POCKET_LENS, Lens
 from engine.guide import Surface
+from engine.sources import away
 
 Plan = NDArray[np.float64]
 """Places on the ground `[N, 2]`: x and z."""
@@ -27,15 +31,15 @@ Plan = NDArray[np.float64]
 class WallRule:
     """What is solid, and how near one may come; lengths in units."""
 
-    clearance: float = 0.5
+    clearance: float = 0.7
     knee: float = 0.4
     """What is lower above the ground is stepped over."""
     head: float = 2.2
     """What is higher above the ground is passed under. Above the eye, or who looks up would see no wall."""
     nearest: float = 0.15
     """Depth that is not believed to be anything."""
-    farthest: float = 5.0
-    """Depth beyond what a chunk can reach."""
+    farthest: float = 6.0
+    """Depth that is too far to be exact; also how far the places are that are looked from."""
     sure: float = 0.2
     """Least confidence of a pixel."""
     cell: float = 0.2
@@ -46,6 +50,10 @@ class WallRule:
     """Longest short step."""
     slide: float = 0.3
     """Least share of a short step that must be left, or the walk stops there."""
+    places: int = 8
+    """Most pictures that the plan is drawn from."""
+    apart: float = 0.5
+    """How far the places are from each other: units, and one for every radian that they look elsewhere."""
 
 
 RULE = WallRule()
@@ -71,6 +79,18 @@ def obstacles(
     total = np.bincount(cell, area)
     middle = np.stack([np.bincount(cell, area * points[:, axis]) for axis in (0, 1)], -1) / total[:, None]
     return middle[total >= rule.surface]
+
+
+def lookouts(path: NDArray[np.float64], among: NDArray[np.int64], rule: WallRule = RULE) -> list[int]:
+    """Which of the cameras `[T, 4, 4]` of a walk, `among` those numbers, show what may stand in the way of the last
+    one: newest first, those that lie apart and near enough."""
+    found: list[int] = []
+    left = np.zeros(len(path), dtype=bool)
+    left[among] = np.linalg.norm((path[among] - path[-1])[:, [0, 2], 3], axis=1) <= rule.farthest
+    while left.any() and len(found) < rule.places:
+        found.append(int(np.flatnonzero(left)[-1]))
+        left &= away(path, path[found[-1]]) >= rule.apart
+    return found
 
 
 def keep_clear(plan: Plan, poses: NDArray[np.float64], rule: WallRule = RULE) -> NDArray[np.float64]:
@@ -103,11 +123,9 @@ def _slid(plan: Plan, place: NDArray[np.float64], step: NDArray[np.float64], rul
     return np.zeros(2)
 
 
-def stopped(surface: Surface, poses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`keep_clear` of poses `[1 + T, 4, 4]` before what the newest picture shows from the first of them."""
-    if surface.sure is None or not np.diff(poses[:, [0, 2], 3], axis=0).any():
-        return poses
+def plan_of(surface: Surface) -> Plan:
+    """What a lifted picture shows to be solid; nothing where nobody knows how sure its depth is."""
+    if surface.sure is None:
+        return np.zeros((0, 2))
     sure = surface.sure if surface.stands is None else surface.sure * surface.stands
-    return keep_clear(
-        obstacles(surface.disparity.cpu().numpy(), sure.cpu().numpy(), surface.world_from_camera, POCKET_LENS), poses
-    )
+    return obstacles(surface.disparity.cpu().numpy(), sure.cpu().numpy(), surface.world_from_camera, POCKET_LENS)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from engine.actions import KEY_W, POCKET, Step, frame_poses, start_pose
+from engine.guide import Surface
 from engine.precision import autocast
 from engine.surfaces import CAPACITY, Surfaces
 from engine.vae import decode_clip
@@ -13,6 +14,7 @@ from tests.engine.tiny import tiny_weights
 
 LATENTS = torch.randn(6, 4, 2, 4, generator=torch.Generator().manual_seed(0))
 PATH = frame_poses([Step(keys=KEY_W)] * (CAPACITY + 8), POCKET, start_pose(POCKET))[1:]
+STRIDE = float(PATH[0, 2, 3])
 SHOWN = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
 
 
@@ -45,3 +47,20 @@ def test_what_was_forgotten_comes_back_the_same_and_rewinding_forgets():
     surfaces.forget_from(2)
     surfaces.get(2, PATH)
     assert asked
+
+
+def test_a_wall_seen_from_afar_still_stands_when_the_newest_picture_shows_nothing_of_it(monkeypatch):
+    seen: list[int] = []
+
+    def plan_of(surface: Surface) -> np.ndarray:
+        seen.append(round(float(surface.world_from_camera[2, 3]) / STRIDE))
+        return np.array([[0.0, 3.0]]) if len(seen) > 1 else np.zeros((0, 2))
+
+    monkeypatch.setattr("engine.surfaces.plan_of", plan_of)
+    surfaces = Surfaces(tiny_weights(), lambda i: LATENTS[i % 6], lambda i: None)
+    for _ in range(2):
+        assert surfaces.walls(PATH[:8], np.array([1, 7])).tolist() == [[0.0, 3.0]]
+    assert seen == [8, 2]  # newest first, each once
+    surfaces.forget_from(7)
+    surfaces.walls(PATH[:8], np.array([1, 7]))
+    assert seen == [8, 2, 8]

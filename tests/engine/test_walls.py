@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.actions import KEY_D, KEY_RIGHT, KEY_S, KEY_W, POCKET, Step, heading, latent_poses, start_pose, turn
 from engine.depth import ground_disparity
 from engine.geometry import POCKET_LENS
-from engine.walls import RULE, keep_clear, obstacles
+from engine.walls import RULE, keep_clear, lookouts, obstacles
 
 H, W = 96, 160
 SURE = np.ones((H, W))
@@ -50,11 +50,11 @@ def wanted(pose: np.ndarray, keys: int, latents: int = 4) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pitch", [-25, 0, 25])
-@pytest.mark.parametrize("distance", [0.7, 1.0, 1.5, 2.0, 2.4])
-def test_a_wall_in_the_way_is_met_half_a_unit_before_it(distance, pitch):
+@pytest.mark.parametrize("distance", [0.9, 1.2, 1.5, 2.0, 2.4])
+def test_a_wall_in_the_way_is_met_at_arms_length(distance, pitch):
     pose = camera(pitch=pitch)
     reached = walked(wall(pose, (0, 1), distance), pose, KEY_W)[-1, 2, 3]
-    assert distance - 0.6 <= reached <= distance - 0.45
+    assert distance - RULE.clearance - 0.1 <= reached <= distance - RULE.clearance + 0.05
 
 
 @pytest.mark.parametrize("pitch", [-25, -10, 0, 10, 25])
@@ -103,8 +103,8 @@ def obstacle_rows(picture: np.ndarray, pose: np.ndarray, least: float) -> np.nda
 def test_a_wall_met_at_an_angle_is_slid_along(side):
     across = (side * math.sin(math.radians(50)), math.cos(math.radians(50)))
     pose = camera()
-    last = walked(wall(pose, across, 1.2), pose, KEY_W, latents=8)[-1, [0, 2], 3]
-    assert 0.4 <= 1.2 - float(np.dot(across, last)) <= 0.6  # beside the wall
+    last = walked(wall(pose, across, 1.4), pose, KEY_W, latents=8)[-1, [0, 2], 3]
+    assert RULE.clearance - 0.1 <= 1.4 - float(np.dot(across, last)) <= RULE.clearance + 0.1  # beside the wall
     assert np.linalg.norm(last) > 1.2 and last[0] * side < 0  # and well along it, away from where it comes nearer
 
 
@@ -125,6 +125,25 @@ def test_who_stands_too_near_already_may_only_not_come_nearer():
     picture = wall(pose, (0, 1), 0.3)
     assert np.allclose(walked(picture, pose, KEY_W)[-1, :3, 3], pose[:3, 3], atol=1e-6)
     assert np.allclose(walked(picture, pose, KEY_S), wanted(pose, KEY_S))
+
+
+def path(*places: tuple[float, float], yaw: float = 0.0) -> np.ndarray:
+    poses = np.stack([camera(yaw)] * len(places))
+    poses[:, [0, 2], 3] = places
+    return poses
+
+
+def test_walls_are_seen_from_where_one_stands_and_from_places_apart_however_long_one_has_stood():
+    walk = path((0, -9), (0, 0), (0, 0.2), (0, 2), *[(0, 4)] * 500)
+    everywhere = np.arange(len(walk))
+    assert lookouts(walk, everywhere) == [len(walk) - 1, 3, 2]  # one place is too far, one too near to another
+    assert lookouts(walk, np.array([1, 3, 100])) == [100, 3, 1]
+    assert lookouts(path((0, 0)), np.array([0])) == [0]
+
+
+def test_a_look_elsewhere_counts_as_another_place_and_there_are_only_so_many():
+    walk = np.concatenate([path((0, 0), yaw=degrees) for degrees in range(0, 360, 30)])
+    assert lookouts(walk, np.arange(12)) == [11, 10, 9, 8, 7, 6, 5, 4][: RULE.places]
 
 
 plans = st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), max_size=30)
