@@ -125,7 +125,7 @@ def make_clips(options: argparse.Namespace) -> int:
     written = apart(
         make, bar("clips"), out=options.out, clips=options.clips, split=options.split, seed=options.seed, plan=plan,
         frames=options.frames, width=width, height=height, biomes=options.biome, event_rate=options.events,
-        depth=options.depth)  # fmt: skip
+        depth=options.depth, near=options.near)  # fmt: skip
     print(f"{options.clips} clips in {len(written)} shards under {options.out}")
     return 0
 

@@ -94,12 +94,15 @@ def film(
     biomes: Sequence[str] = (),
     event_rate: float = 0.5,
     depth: bool = False,
+    near: float = 0.0,
 ) -> Clip:
-    """Clip `number` of the data set `seed`: the same arguments give the same pixels."""
+    """Clip `number` of the data set `seed`: the same arguments give the same pixels. A share `near` of all begins close
+    to something solid."""
     rng = np.random.default_rng([SPLITS[split], seed, number])
     world = int(rng.integers(1 << 62))
     scene = make_world(world, split=split, biome=str(rng.choice(list(biomes))) if biomes else None)
-    start, ahead = scene.good_start(rng), AHEAD if scene.third_person else 0.0
+    ahead = AHEAD if scene.third_person else 0.0
+    start = scene.near_start(rng, ahead) if near and rng.random() < near else scene.good_start(rng)
     walk = plan(rng, scene.obstacles, frames, start=start, bounds=scene.bounds, ahead=ahead)
     events = draw_events(rng, scene, walk.poses) if rng.random() < event_rate else []
     renderer.load(scene)

@@ -19,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--clips", type=at_least_one, default=32, help="how many clips (32)")
     make.add_argument("--frames", type=whole_latents, default=93, help="frames a clip, 4 k + 1 (93)")
     make.add_argument("--events", type=share, default=0.5, help="share of clips in which something happens (0.5)")
+    make.add_argument("--near", type=share, default=0.0, help="share of clips that begin close to something solid (0)")
     make.add_argument("--depth", action="store_true", help="keep true depth as well")
     make.add_argument("--biome", action="append", default=[], choices=tuple(BIOMES), help="only this; may be repeated")
     half = actions.add_parser("halve", help="the clips of a folder at half the size")

@@ -25,6 +25,8 @@ BOUNDS = 42.0
 
 SPLITS = {"train": 0, "heldout": 1}
 
+SOLID = 0.8
+"""Least radius of something that fills the view of who stands before it."""
 Rng = np.random.Generator
 
 
@@ -79,6 +81,19 @@ class Scene:
             if score > 7:
                 break
         return best
+
+    def near_start(self, rng: Rng, ahead: float = 0.0) -> tuple[float, float, float]:
+        """(x, z, yaw) of a spot that looks at something solid from a few steps away, or a good start where there is
+        none; with a character so many metres `ahead`, from a few steps before that one."""
+        solid = self.obstacles[self.obstacles[:, 2] >= SOLID]
+        for _ in range(40 if len(solid) else 0):
+            x, z, radius = solid[rng.integers(len(solid))]
+            yaw, away = rng.uniform(-math.pi, math.pi), radius + ahead + rng.uniform(0.7, 3.5)
+            x, z = x - away * math.sin(yaw), z - away * math.cos(yaw)
+            gap = np.hypot(*(self.obstacles[:, :2] - (x, z)).T) - self.obstacles[:, 2]
+            if gap.min() >= 0.6 and max(abs(x), abs(z)) < self.bounds - 2:
+                return float(x), float(z), float(yaw + rng.normal(0, 0.3))
+        return self.good_start(rng)
 
     def _view_room(self, x: float, z: float, yaw: float) -> float:
         """Free metres ahead over a fan of directions (at most 8); very negative where one cannot stand."""

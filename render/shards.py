@@ -64,12 +64,14 @@ def make(
     biomes: Sequence[str] = (),
     event_rate: float = 0.5,
     depth: bool = False,
+    near: float = 0.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Renders `clips` clips into shards under `out` and returns the paths of their safetensors files.
 
     `plan` plans the walk of a clip (`engine.trajectories.plan`). `biomes` limits the kinds of place; `event_rate`
-    is the share of clips in which something happens. `progress(done, total)` is told after every clip.
+    is the share of clips in which something happens, `near` of those that begin close to something solid.
+    `progress(done, total)` is told after every clip.
 
     Raises:
         ValueError: no clips, or a clip length that is not a whole number of latents (4 k + 1 frames).
@@ -89,7 +91,7 @@ def make(
             for number in range(first, first + count):
                 made.append(
                     film(renderer, plan, seed=seed, number=number, split=split, frames=frames, biomes=biomes,
-                         event_rate=event_rate, depth=depth)
+                         event_rate=event_rate, depth=depth, near=near)
                 )  # fmt: skip
                 progress(number + 1, clips)
             write_shard(path, made, {"split": split, "seed": seed, "width": width, "height": height, "frames": frames})

@@ -1,13 +1,14 @@
 """Worlds from seeds."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from render.biomes import BIOMES
 from render.moods import MOODS
-from render.scene import make_world
+from render.scene import SOLID, make_world
 
 
 def test_a_seed_gives_the_same_world_every_time():
@@ -65,3 +66,21 @@ def test_moods_and_biomes_are_drawn_when_not_given():
 def test_an_unknown_name_is_refused_with_the_known_ones(wrong):
     with pytest.raises(ValueError, match="choose one of"):
         make_world(1, **wrong)
+
+
+@pytest.mark.parametrize("ahead", [0.0, 4.3])
+def test_a_near_start_stands_free_a_few_steps_before_something_solid(ahead):
+    for seed in range(12):
+        scene = make_world(seed, biome="village")
+        x, z, yaw = scene.near_start(np.random.default_rng(seed), ahead)
+        gaps = np.hypot(*(scene.obstacles[:, :2] - (x, z)).T) - scene.obstacles[:, 2]
+        assert 0.6 <= gaps.min() <= ahead + 3.5
+        turned = np.arctan2(scene.obstacles[:, 0] - x, scene.obstacles[:, 1] - z) - yaw
+        facing = np.abs((turned + np.pi) % (2 * np.pi) - np.pi) < 1.2
+        assert gaps[facing & (scene.obstacles[:, 2] >= SOLID)].min() <= ahead + 3.5
+
+
+def test_a_world_with_nothing_solid_is_started_as_any_other():
+    scene = make_world(3, biome="village")
+    bare = replace(scene, obstacles=scene.obstacles[:0])
+    assert bare.near_start(np.random.default_rng(1)) == bare.good_start(np.random.default_rng(1))
