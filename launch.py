@@ -297,7 +297,7 @@ VERBS = {
         "launch.py train base --data data/latents --heldout data/heldout-latents --out runs/base --resume",
     ), environment=STEADY_MEMORY),
     "evaluate": Verb(evaluate, "the paper's tables at our scale, on held-out worlds", (
-        "launch.py evaluate --protocol short --html out.html", "launch.py evaluate --clips 12 --seed 5 --json out.json",
+        "launch.py evaluate --protocol short --html out.html", "launch.py evaluate --protocol walls --seed 5",
         "launch.py evaluate --protocol long --json long.json --html long.html --choices choices.html",
         "launch.py evaluate --protocol long --weights runs/distilled --against models/pocket --clips 16",
         "launch.py evaluate --protocol drift --html drift.html", "launch.py evaluate --protocol scan --html scan.html",

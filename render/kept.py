@@ -47,6 +47,7 @@ def clips_for(
             height=request.height,
             event_rate=request.event_rate,
             depth=request.depth,
+            near=request.near,
         )
     return folder
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.checkpoint import write_atomically
 from engine.errors import WanderError
-from engine.evaluation import autoencoder
+from engine.evaluation import autoencoder, walls
 from engine.evaluation.choices import choices_page
 from engine.evaluation.claims import Json
 from engine.evaluation.clips import TrueClip, read_clips
@@ -28,11 +28,13 @@ from engine.evaluation.protocol import (
     Protocol,
     ScanProtocol,
     ShortProtocol,
+    WallsProtocol,
     autoencoder_protocol,
     drift_protocol,
     long_protocol,
     scan_protocol,
     short_protocol,
+    walls_protocol,
 )
 from engine.evaluation.report import page
 from engine.evaluation.report_long import drift_page, long_page
@@ -48,7 +50,10 @@ PROTOCOLS: Mapping[str, Callable[[], Protocol]] = {
     "drift": drift_protocol,
     "scan": scan_protocol,
     "autoencoder": autoencoder_protocol,
+    "walls": walls_protocol,
 }
+PAGELESS = ("autoencoder", "walls")
+"""Protocols without pictures to show."""
 CHOICES = 12
 """Most pairs on the page for people."""
 Draw = Callable[[Sequence[Any]], NDArray[np.uint8]]
@@ -68,6 +73,7 @@ class ClipRequest:
     height: int
     event_rate: float
     depth: bool
+    near: float = 0.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -123,8 +129,10 @@ def prepare(options: argparse.Namespace) -> tuple[PocketWeights, Protocol, ClipR
     user can mend."""
     if options.preset not in PRESETS:
         raise WanderError(f"there is no preset {options.preset!r} to evaluate; choose one of {', '.join(PRESETS)}")
-    if options.html and options.protocol == "autoencoder":
-        raise WanderError("--html shows walks and --protocol autoencoder makes none; write its tables with --json")
+    if options.html and options.protocol in PAGELESS:
+        raise WanderError(
+            f"--html shows walks and --protocol {options.protocol} has none; write its tables with --json"
+        )
     if options.clips < 0:
         raise WanderError(f"--clips {options.clips} is below 1; ask for at least 1")
     for name, given, belongs in (
@@ -150,6 +158,7 @@ def prepare(options: argparse.Namespace) -> tuple[PocketWeights, Protocol, ClipR
             height=weights.height,
             event_rate=protocol.event_rate,
             depth=True,
+            near=protocol.near,
         ),
     )
 
@@ -199,6 +208,8 @@ def _run(
     if isinstance(protocol, ShortProtocol):
         report, results = run_short(weights, clips, protocol, seed=seed, preset=preset, done=done)
         return report, [(options.html, lambda: page(report, results))]
+    if isinstance(protocol, WallsProtocol):
+        return walls.run_walls(weights, clips, protocol, seed=seed, preset=preset, done=done), []
     dreamer = PocketDreamer(weights, protocol.sampling_steps)
     if isinstance(protocol, AutoencoderProtocol):
         made = autoencoder.run_autoencoder(dreamer.reconstruct, clips, protocol, seed=seed, preset=preset, done=done)
@@ -237,6 +248,8 @@ def summary(report: Json) -> str:
         return scan_command.summary(report)
     if report["protocol"] == "autoencoder":
         return f"{claim_lines(report)}\n{autoencoder.lines(report)}"
+    if report["protocol"] == "walls":
+        return f"{claim_lines(report)}\n{walls.lines(report)}"
     return claim_lines(report)
 
 

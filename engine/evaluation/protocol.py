@@ -86,6 +86,18 @@ class AutoencoderBounds:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WallsBounds:
+    """What the claims of the walls protocol are held against."""
+
+    walls: int
+    """Walks that begin before one."""
+    stopped: float
+    """Share of them that end before it."""
+    lost: float
+    """Share of a true way, in metres, that is taken from it without need."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
     """One given frame, `frames` frames along the true cameras of held-out worlds."""
 
@@ -96,6 +108,8 @@ class Protocol:
     seed: int
     sampling_steps: int
     bootstrap: Bootstrap
+    near: float = 0.0
+    """Share of the clips that begin close to something solid."""
 
     def scaled(self, clips: int) -> dict[str, int]:
         """`clips` clips shared among the kinds of walk as the protocol does (largest remainders)."""
@@ -175,6 +189,17 @@ class AutoencoderProtocol(Protocol):
     bounds: AutoencoderBounds
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WallsProtocol(Protocol):
+    """Whether walking stops before what is solid, and before nothing else."""
+
+    chunks: int
+    """How long the key for forward is held."""
+    ahead: tuple[float, float]
+    """Units to a wall that is walked up to."""
+    bounds: WallsBounds
+
+
 def short_protocol(path: Path = PROTOCOL) -> ShortProtocol:
     """Reads the short protocol. Raises `WanderError` if the file is damaged."""
     return _read(path, "short", ShortProtocol, Bounds)
@@ -198,6 +223,11 @@ def scan_protocol(path: Path = PROTOCOL) -> ScanProtocol:
 def autoencoder_protocol(path: Path = PROTOCOL) -> AutoencoderProtocol:
     """Reads the autoencoder's protocol. Raises `WanderError` if the file is damaged."""
     return _read(path, "autoencoder", AutoencoderProtocol, AutoencoderBounds)
+
+
+def walls_protocol(path: Path = PROTOCOL) -> WallsProtocol:
+    """Reads the walls protocol. Raises `WanderError` if the file is damaged."""
+    return _read(path, "walls", WallsProtocol, WallsBounds)
 
 
 def _read(path: Path, name: str, protocol: type[P], bounds: type) -> P:
