@@ -29,7 +29,7 @@ def apart(task: Callable[..., Any], progress: Progress, **arguments: Any) -> Any
         process.start()
         there.close()
         try:
-            found = _listen(here, progress)
+            found = _listen(here.recv, progress)
         finally:
             here.close()
             process.join()
@@ -45,11 +45,11 @@ def apart(task: Callable[..., Any], progress: Progress, **arguments: Any) -> Any
     )
 
 
-def _listen(here: Connection, progress: Progress) -> tuple[str, Any] | None:
+def _listen(heard: Callable[[], Any], progress: Progress) -> tuple[str, Any] | None:
     """How the task came out ("returned" or "raised", and what), or None if its process ended without a word."""
     while True:
         try:
-            kind, value = here.recv()
+            kind, value = heard()
         except EOFError:
             return None
         if kind != "progress":
