@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from render.captions import LANGUAGES, event_caption
 from render.characters import VISITORS
 from render.events import FAMILIES, Event, state_at
+from render.moods import MOODS
 from render.renderer import AHEAD, Renderer
 from render.scene import SPLITS, Scene, make_world
 
@@ -132,8 +133,12 @@ def film(
     )
 
 
-HOURS = {"nightfall": "night", "dusk": "dusk", "dawn": "dawn"}
-"""Events that bring an hour, and the mood in which it is that hour already."""
+HOURS = {
+    "nightfall": ("noon", "dawn", "dusk", "overcast"),
+    "dusk": ("noon", "dawn", "overcast"),
+    "dawn": ("night",),
+}
+"""Events that bring an hour, and the moods that it comes after."""
 
 
 def draw_events(rng: Rng, scene: Scene, poses: NDArray[np.float64]) -> list[Event]:
@@ -158,7 +163,7 @@ def at_place(
     family: str, rng: Rng, scene: Scene, world_from_camera: NDArray[np.float64], start: float, stop: float | None = None
 ) -> Event | None:
     """An event of the family where the camera can see it, or None where the place or the hour has no room for it."""
-    if HOURS.get(family) == scene.mood:
+    if scene.mood not in HOURS.get(family, MOODS):
         return None
     x, z = world_from_camera[(0, 2), 3]
     yaw = math.atan2(world_from_camera[0, 2], world_from_camera[2, 2])

@@ -88,7 +88,8 @@ def test_the_nearest_corner_of_the_world_projects_to_a_pixel_with_its_depth(rend
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_event_changes_the_picture_from_its_start_and_not_before(renderer, start, family):
-    scene = make_world(11, biome="forest", mood="noon", third_person=False)
+    mood = "night" if family == "dawn" else "noon"
+    scene = make_world(11, biome="forest", mood=mood, third_person=False)
     camera = start(scene)
     event = at_place(family, np.random.default_rng(2), scene, camera, 1.0)
     assert event is not None
