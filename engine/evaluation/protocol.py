@@ -90,9 +90,9 @@ class WallsBounds:
     """What the claims of the walls protocol are held against."""
 
     walls: int
-    """Walks that begin before one."""
+    """Walks that have something solid in their way."""
     stopped: float
-    """Share of them that end before it."""
+    """Share of them that touch nothing of it."""
     lost: float
     """Share of a true way, in metres, that is taken from it without need."""
 
@@ -195,8 +195,6 @@ class WallsProtocol(Protocol):
 
     chunks: int
     """How long the key for forward is held."""
-    ahead: tuple[float, float]
-    """Units to a wall that is walked up to."""
     bounds: WallsBounds
 
 

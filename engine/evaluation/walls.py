@@ -1,8 +1,8 @@
 """`evaluate --protocol walls`: does walking stop before what is solid (engine/walls.py), and before nothing else?
 
-A walk that begins before a wall, by the true depth of its first frame, is walked on by the model with the key for
-forward held: it should end before the wall. True walks go through nothing: of their metres only so much may be taken
-as the same rule takes that sees the true depth.
+Where something solid is in the way of who walks on from a clip's first frame, by its true depth, the model walks on
+with the key for forward held: it should touch nothing of it. True walks go through nothing: of their metres only so
+much may be taken as the same rule takes that sees the true depth.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.actions import KEY_W, Step
+from engine.actions import KEY_W, POCKET, Step, latent_poses
 from engine.evaluation.claims import Json, at_least, at_most
 from engine.evaluation.clips import TrueClip
 from engine.evaluation.metrics import nanmean, plain
@@ -26,14 +27,16 @@ from engine.streamer import PocketWorld, Sampling
 from engine.surfaces import Surfaces
 from engine.training.latents import encode_frames
 from engine.vae import FRAMES_PER_LATENT
-from engine.walls import Plan, keep_clear, lookouts, obstacles
+from engine.walls import RULE, Plan, keep_clear, lookouts, obstacles
 from engine.weights import PocketWeights
 from engine.world import WorldSpec
 
 CHUNK = 4
 """Latents that are walked at once."""
-_EVEN = 0.25
-"""How much of its depth a wall straight ahead may vary by."""
+TOUCH = 0.25
+"""Units from something solid at which it is walked into."""
+_FINE = 0.05
+"""Units between the places of a way that are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,35 +44,38 @@ class Walked:
     """One clip, scored; units."""
 
     name: str
-    ahead: float
-    """True distance to a wall straight ahead of the first frame; NaN if there is none to walk up to."""
-    left: float
-    """What was left of that when the model had walked; below 0 it went through."""
+    gap: float
+    """How near the model's walk came to what the first frame shows to be solid; NaN if nothing was in the way."""
     metres: float
     """Length of the true walk."""
     lost: float
     """What of it was taken without need."""
 
 
-def ahead(depth_HW: NDArray[np.floating]) -> float:
-    """Distance to what stands straight ahead, NaN if that is no wall: too uneven, or with a way beside it."""
-    H, W = depth_HW.shape
-    middle = depth_HW[round(0.44 * H) : round(0.54 * H), round(0.4 * W) : round(0.6 * W)].astype(np.float64)
-    if not np.isfinite(middle).all() or np.ptp(middle) > _EVEN * np.median(middle):
-        return np.nan
-    return float(np.median(middle))
+def nearest(path_T44: NDArray[np.float64], plan: Plan) -> float:
+    """How near the way along cameras `[T, 4, 4]` comes to what is solid, infinite if nothing is."""
+    places = path_T44[:, [0, 2], 3]
+    fine = [np.linspace(a, b, max(2, int(np.linalg.norm(b - a) / _FINE) + 1)) for a, b in pairwise(places)]
+    apart = np.linalg.norm(np.concatenate(fine)[:, None] - plan, axis=-1)
+    return float(apart.min(initial=np.inf))
 
 
 def walk_up(weights: PocketWeights, clip: TrueClip, protocol: WallsProtocol, seed: int) -> float:
-    """How far the model walks from the clip's first frame with the key for forward held, units."""
+    """How near the model comes, walking on from the clip's first frame with the key for forward held, to what that
+    shows to be solid; NaN if nothing is in the way, or something is touched already."""
     spec = WorldSpec(seed=seed, prompt=clip.caption, image=clip.frames[0], chunk=CHUNK)
-    world, start = PocketWorld(weights, spec, sampling=Sampling(steps=protocol.sampling_steps)), None
+    world = PocketWorld(weights, spec, sampling=Sampling(steps=protocol.sampling_steps))
+    plan, steps = _true_plan(true_depth(clip)[0], world.pose), (Step(keys=KEY_W, walls=True),) * CHUNK
+    straight = latent_poses(
+        [Step(keys=KEY_W)] * round(RULE.farthest / (POCKET.move * POCKET.steps_per_latent)), POCKET, world.pose
+    )
+    if nearest(straight[:2], plan) < TOUCH or nearest(straight, plan) >= TOUCH:
+        return np.nan
+    path = [world.pose[None]]
     for _ in range(protocol.chunks):
-        deque(world.step((Step(keys=KEY_W, walls=True),) * CHUNK), maxlen=0)
-        record = world.commit()
-        start = record.poses[0] if start is None else start
-    assert start is not None
-    return float(np.linalg.norm((world.pose - start)[[0, 2], 3]))
+        deque(world.step(steps), maxlen=0)
+        path.append(world.commit().poses.astype(np.float64))
+    return nearest(np.concatenate(path), plan)
 
 
 def lost_on(weights: PocketWeights, clip: TrueClip) -> tuple[float, float]:
@@ -97,15 +103,10 @@ def _missing(wanted: NDArray[np.float64], plan: Plan) -> float:
 
 
 def walk_clip(weights: PocketWeights, clip: TrueClip, protocol: WallsProtocol, seed: int) -> Walked:
-    """Both questions of one clip; a character that walks ahead hides the wall, so none is walked up to there."""
-    distance, left = ahead(true_depth(clip)[0]), np.nan
-    nearest, farthest = protocol.ahead
-    if clip.about.get("hero") or not nearest <= distance <= farthest:
-        distance = np.nan
-    else:
-        left = distance - walk_up(weights, clip, protocol, seed)
+    """Both questions of one clip; a character that walks ahead hides what is in the way, so none is walked up to."""
+    gap = np.nan if clip.about.get("hero") else walk_up(weights, clip, protocol, seed)
     metres, lost = lost_on(weights, clip)
-    return Walked(name=clip.name, ahead=distance, left=left, metres=metres, lost=lost)
+    return Walked(name=clip.name, gap=gap, metres=metres, lost=lost)
 
 
 def run_walls(
@@ -127,15 +128,15 @@ def run_walls(
 
 def summarise(results: list[Walked], protocol: WallsProtocol, *, seed: int, preset: str) -> Json:
     """The report that DESIGN section 9 fixes; distances in units."""
-    met = [each for each in results if not np.isnan(each.ahead)]
-    stopped = nanmean([float(each.left > 0) for each in met])
+    met = [each.gap for each in results if not np.isnan(each.gap)]
+    stopped = nanmean([float(gap >= TOUCH) for gap in met])
     lost = sum(each.lost for each in results) / max(sum(each.metres for each in results), 1e-9)
     scores = {
         "stopped": stopped,
-        "left_median": median([each.left for each in met]) if met else np.nan,
+        "gap_median": median(met) if met else np.nan,
         "lost": lost,
         "metres": sum(each.metres for each in results),
-        "per_clip": {each.name: {"ahead": each.ahead, "left": each.left, "lost": each.lost} for each in results},
+        "per_clip": {each.name: {"gap": each.gap, "lost": each.lost} for each in results},
     }
     bounds = protocol.bounds
     claims = [
@@ -154,5 +155,5 @@ def summarise(results: list[Walked], protocol: WallsProtocol, *, seed: int, pres
 def lines(report: Json) -> str:
     """The scores in a line of text."""
     scores = report["scores"]
-    left = "-" if scores["left_median"] is None else f"{scores['left_median']:.2f}"
-    return f"  {left} units left before a wall (median); {scores['metres']:.0f} metres of true walks"
+    gap = "-" if scores["gap_median"] is None else f"{scores['gap_median']:.2f}"
+    return f"  {gap} units left before a wall (median); {scores['metres']:.0f} metres of true walks"
