@@ -31,7 +31,7 @@ Plan = NDArray[np.float64]
 class WallRule:
     """What is solid, and how near one may come; lengths in units."""
 
-    clearance: float = 0.5
+    clearance: float = 0.7
     knee: float = 0.4
     """What is lower above the ground is stepped over."""
     head: float = 2.2
