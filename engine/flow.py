@@ -33,15 +33,6 @@ def sample_levels(shape: tuple[int, ...], shift: float, generator: torch.Generat
     return shift_levels(torch.sigmoid(torch.randn(shape, generator=generator)), shift)
 
 
-def levels_of_play(levels: Tensor, share: float, played: Tensor, generator: torch.Generator) -> Tensor:
-    """`levels`, a `share` of them replaced by some of those `played` `[S]` at which the sampler asks the network.
-
-    The first of these, all noise, is where it is decided what there will be, and drawn levels hardly ever come near it.
-    """
-    chosen = played[torch.randint(len(played), levels.shape, generator=generator)]
-    return torch.where(torch.rand(levels.shape, generator=generator) < share, chosen, levels)
-
-
 def corrupt(clean: Tensor, noise: Tensor, levels: Tensor) -> Tensor:
     """The point of the path at `levels`, which broadcast from the left."""
     t = levels.reshape(levels.shape + (1,) * (clean.ndim - levels.ndim))

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import text
-from engine.flow import SHIFT, corrupt, levels_of_play, sample_levels, schedule
+from engine.flow import corrupt, sample_levels
 from engine.geometry import rigid_inverse
 from engine.memory import MemoryConfig, select_context
 from engine.precision import autocast
-from engine.streamer import NEWS, Sampling, pocket_frustums
+from engine.streamer import NEWS, pocket_frustums
 from engine.training.guides import CHUNK, Calm, has_guides, load_calm, load_guides
 from engine.training.latents import LatentClips, batch_of, events_at, load_latents
 from engine.training.mixer import Layout, TrainingMixer
@@ -48,8 +48,6 @@ class BaseTraining:
     chunks: tuple[int, ...] = (4, 4, 4, 4, 4, 2, 1, 16)
     """Chunk lengths; each step draws one."""
     shift: float = 2.5
-    played: float = 0.6
-    """Share of chunks at one of the levels that play samples at."""
     text_drop: float = 0.1
     given_first: float = 0.8
     """Share of clips whose first latent is given."""
@@ -332,10 +330,7 @@ def base_loss(
     first = layout.targets[0][0]
     count = len(layout.targets)
     clean = batch.latents[:, first:]
-    levels = sample_levels((B, count), config.shift, generator)
-    if config.played:
-        levels = levels_of_play(levels, config.played, schedule(Sampling().steps, SHIFT)[:-1], generator)
-    levels = levels.repeat_interleave(chunk, 1)
+    levels = sample_levels((B, count), config.shift, generator).repeat_interleave(chunk, 1)
     given = torch.rand(B, generator=generator) < config.given_first
     if first == 0:
         levels[:, 0] = levels[:, 0].masked_fill(given, 0.0)

@@ -143,9 +143,7 @@ def _start_from(race: Path, model: Pocket) -> None:
 
 
 def _training(options: argparse.Namespace) -> BaseTraining:
-    return BaseTraining(
-        batch=options.batch, latents=options.latents, chunks=tuple(options.chunks or RACE_CHUNKS), played=0.0
-    )
+    return BaseTraining(batch=options.batch, latents=options.latents, chunks=tuple(options.chunks or RACE_CHUNKS))
 
 
 def _run_config(options: argparse.Namespace, adam_only: tuple[str, ...]) -> RunConfig:

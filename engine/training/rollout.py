@@ -86,7 +86,7 @@ def held_out_losses(
     memory: MemoryConfig | None = None,
 ) -> dict[str, float]:
     """Mean loss over the same batches and noise for each chunk length, of clips as they are."""
-    config, scores = replace(config, hidden=0.0, soft=0.0, played=0.0), {}
+    config, scores = replace(config, hidden=0.0, soft=0.0), {}
     for chunk in sorted(set(config.chunks)):
         sampler, rng, generator = BatchSampler(source, config), random.Random(0), torch.Generator().manual_seed(0)
         losses = [
@@ -98,7 +98,7 @@ def held_out_losses(
 
 
 def _scores(run: Run, averaged: Pocket, frozen: Frozen, source: GuidedClips, config: BaseTraining) -> Json:
-    held_out, config = source.clips, replace(config, hidden=0.0, soft=0.0, played=0.0)
+    held_out, config = source.clips, replace(config, hidden=0.0, soft=0.0)
     scores: Json = held_out_losses(averaged, source, config, batches=2)
     with torch.inference_mode():
         if source.calm is not None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from engine.flow import LEAD, corrupt, euler, levels_of_play, sample, sample_levels, schedule, shift_levels
+from engine.flow import LEAD, corrupt, euler, sample, sample_levels, schedule, shift_levels
 
 CLEAN, NOISE = torch.randn(2, 3, 4, 2, 2, generator=torch.Generator().manual_seed(0))
 
@@ -113,13 +113,3 @@ def test_the_lead_is_a_share_of_the_second_order_term_of_uneven_steps():
 
     expected = NOISE + 0.5 * (0.8 - 0.0) / (1.0 - 0.8) * (NOISE - CLEAN)
     torch.testing.assert_close(sample(velocity, [x, x], levels, 0.5), expected)
-
-
-def test_a_share_of_levels_is_of_those_that_play_samples_at_noise_alone_among_them():
-    drawn, played = sample_levels((4000,), 2.5, torch.Generator().manual_seed(5)), schedule(4, 5.0)[:-1]
-    mixed = levels_of_play(drawn, 0.6, played, torch.Generator().manual_seed(6))
-    replaced = mixed != drawn
-    assert torch.isin(mixed[replaced], played).all()
-    assert float(replaced.float().mean()) == pytest.approx(0.6, abs=0.03)
-    assert float((mixed == 1).float().mean()) == pytest.approx(0.6 / 4, abs=0.03) and not (drawn == 1).any()
-    assert torch.equal(levels_of_play(drawn, 0.0, played, torch.Generator().manual_seed(6)), drawn)
