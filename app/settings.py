@@ -31,7 +31,7 @@ QUICK_EVENTS = tuple(
         ("Night", "night falls"),
         ("Fire", "a house catches fire"),
         ("Storm", "a thunderstorm breaks out"),
-        ("Sunset", "the sun sets"),
+        ("Autumn", "autumn colours the trees"),
         ("Flood", "the water rises and floods the ground"),
         ("It stops", "it stops"),
     )
