@@ -75,6 +75,11 @@ class ContinuedWorld:
         return self._world.lines
 
     @property
+    def remark(self) -> str:
+        """See `engine.world.World.remark`."""
+        return self._world.remark
+
+    @property
     def pose(self) -> NDArray[np.float64]:
         """Current world_from_camera `[4, 4]`."""
         return self._world.pose

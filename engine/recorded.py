@@ -60,6 +60,7 @@ class RecordedWorld(ABC, Generic[DecoderT]):
         self._poses: Poses = np.zeros((0, 4, 4))
         self._actions: Actions = np.zeros(0, dtype=np.int64)
         self._lines: tuple[str, ...] = ()
+        self._remark = ""
         self._pending: Pending[DecoderT] | None = None
         self._recalled: tuple[int, ...] = ()
         """By the chunk in the making: see `ChunkRecord.recalled`."""
@@ -89,6 +90,11 @@ class RecordedWorld(ABC, Generic[DecoderT]):
         return self._lines
 
     @property
+    def remark(self) -> str:
+        """See `engine.world.World.remark`."""
+        return self._remark
+
+    @property
     def pose(self) -> Poses:
         """Current world_from_camera `[4, 4]`."""
         return self._poses[-1] if len(self._poses) else start_pose(self.table)
@@ -113,7 +119,9 @@ class RecordedWorld(ABC, Generic[DecoderT]):
 
     def prompt(self, text: str) -> int:
         """See `engine.world.World.prompt`."""
-        self._set_lines(revise(self._lines, text))
+        lines = self._revised(text)
+        self._remark = self._remark_on([line for line in lines[1:] if line not in self._lines])
+        self._set_lines(lines)
         return self.chunks + (self._pending is not None)
 
     def rewind(self, chunks: int) -> None:
@@ -168,6 +176,14 @@ class RecordedWorld(ABC, Generic[DecoderT]):
         self._poses = np.concatenate([self._poses, *(record.poses.astype(np.float64) for record in records)])
         self._actions = np.concatenate([self._actions, *(record.actions.astype(np.int64) for record in records)])
         self._records += records
+
+    def _revised(self, text: str) -> tuple[str, ...]:
+        """The lines after the user typed `text`."""
+        return revise(self._lines, text)
+
+    def _remark_on(self, events: Sequence[str]) -> str:
+        """What a person should know of new events."""
+        return ""
 
     def _set_lines(self, lines: tuple[str, ...]) -> None:
         if lines != self._lines:

@@ -149,6 +149,17 @@ class PocketWorld(RecordedWorld[DecoderState]):
             _, state = self._decoded(self._latent(index), state)
         return state
 
+    def _revised(self, text: str) -> tuple[str, ...]:
+        """In words that the network has learnt, as rank 0 understands them."""
+        phrases = self.weights.phrases
+        if phrases is None:
+            return super()._revised(text)
+        said = self.ranks.lead_bytes(lambda: "\n".join(phrases.revise(self._lines, text)).encode())
+        return lines_of(said.decode())
+
+    def _remark_on(self, events: Sequence[str]) -> str:
+        return self.weights.phrases.remark(events) if self.weights.phrases else ""
+
     def _read(self, lines: tuple[str, ...]) -> None:
         """Context made under the old text is recomputed when it is next selected."""
         self._prompt_version += 1

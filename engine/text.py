@@ -8,7 +8,7 @@ languages), so that "it starts to rain" and "开始下雨" are nearly the same r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -89,15 +89,17 @@ def _row(text: str) -> NDArray[np.float32]:
     return _known[text]
 
 
-def read_ahead(texts: Iterable[Iterable[str]], batch: int = 64) -> None:
-    """Reads the lines of many texts at once and keeps them all, in a third of the time that `encode` takes for each.
+def vectors(sentences: Sequence[str], batch: int = 64) -> NDArray[np.float32]:
+    """Vectors `[n, 512]` of unit length of many sentences, in a third of the time that `encode` takes for each; in the
+    last bits they aren't those of `encode`."""
+    encoded = [_encoder().encode([*sentences[start : start + batch]]) for start in range(0, len(sentences), batch)]
+    return np.concatenate(encoded).astype(np.float32) if encoded else np.zeros((0, TEXT_WIDTH), dtype=np.float32)
 
-    For training: in the last bits the rows aren't those of `encode`.
-    """
+
+def read_ahead(texts: Iterable[Iterable[str]]) -> None:
+    """Reads the lines of many texts at once and keeps them all; for training (see `vectors`)."""
     new = [row for row in dict.fromkeys(row for lines in texts for row in rows_of(lines)) if row not in _known]
-    for start in range(0, len(new), batch):
-        rows = new[start : start + batch]
-        _known.update(zip(rows, np.asarray(_encoder().encode(rows), dtype=np.float32), strict=True))
+    _known.update(zip(new, vectors(new), strict=True))
 
 
 def encode(lines: Iterable[str]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
 from engine.memory import MemoryConfig
 from engine.memory import pocket as pocket_memory
+from engine.phrases import Phrasebook, load_phrases
 from engine.precision import cast_once, peak_gflops
 from engine.sweep import Sweep, SweepConfig
 from engine.transformer import Pocket, PocketConfig
@@ -48,6 +49,8 @@ class PocketWeights:
     """What the transformer was trained to remember with."""
     sweep: Sweep | None = None
     """Corrects depth by other views in a scan; None to take that of one view. Play can't afford it."""
+    phrases: Phrasebook | None = None
+    """The words that the transformer has learnt; None to read what is typed as it is."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -176,12 +179,18 @@ def load_pocket(
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
     width, height = chosen_size(sizes, size, target)
     memory = _config(MemoryConfig, manifest, transformer, "memory") if "memory" in manifest else pocket_memory()
-    checksum = fingerprint(folder, guided=model.config.guided)
-    return PocketWeights(vae, depth, compositor, model, width, height, checksum, memory, sweep)
+    phrases = pocket_phrases(folder)
+    checksum = fingerprint(folder, phrases, guided=model.config.guided)
+    return PocketWeights(vae, depth, compositor, model, width, height, checksum, memory, sweep, phrases)
 
 
-def fingerprint(folder: Path, *, guided: bool) -> str:
-    """One checksum of all networks that a world's pictures follow from."""
+def pocket_phrases(folder: Path = POCKET_FOLDER) -> Phrasebook | None:
+    """The phrasebook beside the weights, None if there is none. Raises `WanderError` if it is damaged."""
+    return load_phrases(folder / "phrases.json")
+
+
+def fingerprint(folder: Path, phrases: Phrasebook | None = None, *, guided: bool) -> str:
+    """One checksum of all networks that a world's pictures follow from, and of how words are read."""
     names = ("vae", "transformer", "depth", "compositor") if guided else ("vae", "transformer")
     sums = (str(read_manifest(folder / f"{name}.safetensors", f"pocket-{name}")["sha256"]) for name in names)
-    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*sums, *([phrases.checksum] if phrases else [])]).encode()).hexdigest()

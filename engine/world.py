@@ -98,6 +98,11 @@ class World(Protocol):
         ...
 
     @property
+    def remark(self) -> str:
+        """What a person should know of the words that were given last, as a sentence; empty if all is well."""
+        ...
+
+    @property
     def pose(self) -> NDArray[np.float64]:
         """Current world_from_camera `[4, 4]`."""
         ...
@@ -168,11 +173,14 @@ def _pocket(size: tuple[int, int] | None, *, draws: bool) -> PocketWeights:
     from engine.text import load_encoder
     from engine.weights import load_pocket
 
+    weights = load_pocket(size=size)
     if draws:
         load_encoder()
         drawing.warm_up()
         joining.warm_up()
-    return load_pocket(size=size)
+        if weights.phrases is not None:
+            weights.phrases.load()
+    return weights
 
 
 def size_of(records: Sequence[ChunkRecord]) -> tuple[int, int] | None:

@@ -282,7 +282,8 @@ class Director:
         if self._opened.generation != generation:
             self._all_well()
         self._tell(self._opened.world)
-        self._reply(at_hand.request, data={"chunk": message.chunk, "generation": self._opened.generation})
+        data: wire.Data = {"chunk": message.chunk, "generation": self._opened.generation}
+        self._reply(at_hand.request, data=data | ({"notice": message.remark} if message.remark else {}))
 
     def _failed(self, sentence: str, at_hand: Undertaking) -> None:
         self._drop(at_hand, sentence)

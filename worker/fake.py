@@ -47,6 +47,8 @@ class FakeConfig:
     """Chunk in which the device is lost, once the world has been opened freshly."""
     unstable_at: int | None = None
     """Chunk that is not finite when it is made for the first time."""
+    remark: str = ""
+    """Sentence that the person is told about any words."""
     refuse: str | None = None
     """Sentence with which opening fails."""
     crash: bool = False
@@ -78,7 +80,7 @@ class FakeWorld:
 
     def __init__(self, spec: WorldSpec, records: Sequence[ChunkRecord], config: FakeConfig) -> None:
         self.spec = spec
-        self.config = config
+        self.config, self.remark = config, config.remark
         self._records = list(records)
         self._prompt = records[-1].prompt if records else spec.prompt
         self._pending: ChunkRecord | None = None

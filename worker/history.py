@@ -33,6 +33,8 @@ class Said:
     text: str
     chunk: int
     """The first chunk that reads it."""
+    read: str = ""
+    """The line that the model reads for it; empty where it added none."""
     ended: str = ""
     """What "it stops" has stopped; empty for an event."""
 
@@ -76,7 +78,8 @@ class Branch:
         reads = f"{self.reads}\n{entry.text}" if entry.reads is None else entry.reads
         before, after = (text.split("\n")[1:] for text in (self.reads, reads))
         ended = "; ".join(line for line in before if line not in after) if len(after) < len(before) else ""
-        said = Said(text=entry.text, chunk=len(self.chunks), ended=ended)
+        read = after[-1] if len(after) >= len(before) and after != before else ""
+        said = Said(text=entry.text, chunk=len(self.chunks), read=read, ended=ended)
         return replace(self, said=(*self.said, said), reads=reads)
 
     def grown(self, entry: ChunkEntry) -> "Branch":

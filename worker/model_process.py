@@ -111,7 +111,8 @@ class Model:
             case model.Generate():
                 self._generate(job, before)
             case model.ApplyPrompt():
-                self._done(self._world.prompt(job.text))
+                chunk = self._world.prompt(job.text)
+                self._done(chunk, self._world.remark)
             case model.ApplyRewind():
                 self._world.rewind(job.chunks)
                 self._done(self._world.chunks)
@@ -119,8 +120,8 @@ class Model:
                 self._world.reset(seed=job.seed)
                 self._done(0)
 
-    def _done(self, chunk: int) -> None:
-        self._send(model.Done(chunk=chunk, reads="\n".join(self._world.lines)))
+    def _done(self, chunk: int, remark: str = "") -> None:
+        self._send(model.Done(chunk=chunk, reads="\n".join(self._world.lines), remark=remark))
 
     def _tell(self, fraction: float, sentence: str) -> None:
         """Something takes long: a sign of life, at most ten a second."""
@@ -254,8 +255,10 @@ def reader_of(preset: str) -> Callable[[str], object]:
     if preset != "pocket":  # a released model's encoders take a process of their own, once the chunk is made
         return len
     from engine.text import encode
+    from engine.weights import pocket_phrases
 
-    return lambda words: encode(("", words))
+    phrases = pocket_phrases()
+    return lambda words: encode(("", phrases.read(words) if phrases else words))
 
 
 def user_errors() -> tuple[type[Exception], ...]:

@@ -132,6 +132,8 @@ class Done(Message, frozen=True, kw_only=True, tag="done"):
 
     chunk: Count
     reads: Text
+    remark: Sentence = ""
+    """What the person should know of the words that were given."""
 
 
 class Failed(Message, frozen=True, kw_only=True, tag="failed"):

@@ -15,7 +15,7 @@ def happenings(branch: history.Branch) -> tuple[Happening, ...]:
             text=said.text.strip()[:MAX_WORDS],
             chunk=said.chunk,
             latent=sum(len(chunk.steps) for chunk in branch.chunks[: said.chunk]),
-            active=not said.ended and said.text.strip() in lines,
+            active=bool(said.read) and said.read in lines,
             ended=said.ended[:MAX_WORDS],
         )
         for said in branch.said[-MAX_TOLD:]

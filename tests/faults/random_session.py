@@ -238,7 +238,8 @@ class Person:
         if said:
             found["undo event"] = lambda: walk.rewind(rng.choice(said).chunk)
         if others := [branch.number for branch in world.branches if branch.number != world.branch]:
-            found["switch"] = lambda: walk.switch(rng.choice(others))
+            if self.answered():  # what is still asked for may leave one of them without a chunk, which is forgotten
+                found["switch"] = lambda: walk.switch(rng.choice(others))
         if left := [path for path in self.tap.told if path != world.session]:
             found["start session"] = lambda: self._resume(rng.choice(left))
         return found

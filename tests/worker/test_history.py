@@ -71,6 +71,18 @@ def test_switching_to_a_branch_that_is_not_there_is_refused_with_the_numbers():
         FRESH.then(SwitchEntry(branch=5))
 
 
+def test_an_event_that_is_read_in_other_words_is_told_in_those_that_were_typed_and_lasts_as_long_as_it_is_read():
+    history = grown(asked(grown(FRESH, 1), "cats and dogs", "it starts to rain"), 1)
+    (rain,) = happenings(history.branch)
+    assert (rain.text, rain.active) == ("cats and dogs", True)
+    ended = asked(history, "no more of this rain")
+    rain, stop = happenings(ended.branch)
+    assert (rain.active, stop.ended) == (False, "it starts to rain")
+    nothing = asked(history, "the snow melts", "it starts to rain")
+    rain, snow = happenings(nothing.branch)
+    assert rain.active and not snow.active, "words that change nothing are no event that lasts"
+
+
 def test_words_that_stop_an_event_are_told_as_what_they_ended_never_as_an_event():
     history = grown(asked(grown(FRESH, 1), "it rains", "it rains"), 2)
     history = asked(history, "it stops")

@@ -65,6 +65,14 @@ def test_a_prompt_applies_from_the_chunk_that_its_reply_names(walker):
     assert session.chunks[at].prompt == "a meadow\nit rains"
 
 
+def test_what_a_world_remarks_on_words_comes_back_with_their_reply(tmp_path):
+    remarking = Walker.launch(tmp_path, fake={"remark": "It knows no rain."})
+    remarking.open()
+    assert remarking.ask(SetPrompt(text="it rains")).data["notice"] == "It knows no rain."
+    assert "notice" not in remarking.ask(Rewind(chunks=0)).data
+    remarking.close()
+
+
 def test_undo_goes_back_to_the_chunk_and_to_the_text_of_then_in_a_new_generation(walker):
     generation = walker.generation
     walker.until_chunk(3)
