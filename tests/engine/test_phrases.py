@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from engine.phrases import Phrasebook, load_phrases
 from engine.weights import POCKET_FOLDER
 from render.phrases import OTHER, PARAPHRASES, phrasebook, written
 from render.vocabulary import EVENTS
+from tests.engine.tiny import play, tiny_weights, tiny_world
 
 PATH = POCKET_FOLDER / "phrases.json"
 SUBJECTS = {"en": {"thing": "house", "one": "a deer"}, "zh": {"thing": "房子", "one": "一只鹿"}}
@@ -125,6 +127,26 @@ def test_several_lines_replace_everything_and_a_text_without_caption_keeps_none(
     assert book.revise(("",), "night falls") == ("", "night falls") and book.revise(LINES, "a desert\n") == (
         "a desert",
     )
+
+
+def test_a_world_reads_words_as_its_weights_have_learnt_them_and_end_the_event_that_they_name(book):
+    worded = replace(tiny_weights(), phrases=book)
+    world = tiny_world(worded)
+    world.prompt("rain is coming down")
+    world.prompt("浓浓的大雾")
+    rain, fog = world.lines[1:]
+    assert {rain, fog} <= {*EVENTS["rain"]["en"].begins, *EVENTS["fog"]["zh"].begins}
+    play(world, 1)
+    assert world.records[0].prompt == f"a village at dusk\n{rain}\n{fog}", "what is read is what is kept"
+    assert tiny_world(worded, world.records).lines == world.lines
+    world.prompt("no more rain")
+    assert (world.lines, world.remark) == (("a village at dusk", fog), "")
+    world.prompt("a castle appears")
+    assert world.lines[-1] == "a castle appears" and world.remark.startswith(
+        'The model never read anything like "a castle appears": little may happen. It knows rain, snow, fog'
+    )
+    world.prompt("it stops")
+    assert world.remark == ""
 
 
 def test_without_a_book_there_is_none_and_a_damaged_one_is_a_sentence(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,9 +15,8 @@ from engine.images import fit_image
 from engine.kv_cache import CommitMixer
 from engine.stills import StillSampling
 from engine.streamer import NEWS, Sampling
-from engine.weights import PocketWeights, pocket_phrases
+from engine.weights import PocketWeights
 from engine.world import WorldSpec, open_world
-from render.vocabulary import EVENTS
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
@@ -278,26 +276,6 @@ def test_an_event_that_stops_gives_back_the_text_before_it(weights):
     assert world.lines == ("a village at dusk", "it starts to rain")
     world.prompt("it stops")
     assert np.array_equal(play(world, 1), play(tiny_world(weights), 1))
-
-
-def test_words_are_read_as_the_weights_have_learnt_them_and_end_the_event_that_they_name(weights):
-    worded = replace(weights, phrases=pocket_phrases())
-    world = tiny_world(worded)
-    world.prompt("rain is coming down")
-    world.prompt("浓浓的大雾")
-    rain, fog = world.lines[1:]
-    assert {rain, fog} <= {*EVENTS["rain"]["en"].begins, *EVENTS["fog"]["zh"].begins}
-    play(world, 1)
-    assert world.records[0].prompt == f"a village at dusk\n{rain}\n{fog}", "what is read is what is kept"
-    assert tiny_world(worded, world.records).lines == world.lines
-    world.prompt("no more rain")
-    assert (world.lines, world.remark) == (("a village at dusk", fog), "")
-    world.prompt("a castle appears")
-    assert world.lines[-1] == "a castle appears" and world.remark.startswith(
-        'The model never read anything like "a castle appears": little may happen. It knows rain, snow, fog'
-    )
-    world.prompt("it stops")
-    assert world.remark == ""
 
 
 def test_a_chunk_records_the_text_that_it_was_made_under(weights):
