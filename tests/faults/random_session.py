@@ -237,9 +237,9 @@ class Person:
             found["end event"] = lambda: self._say(without(world, rng.choice(active)))
         if said:
             found["undo event"] = lambda: walk.rewind(rng.choice(said).chunk)
-        if others := [branch.number for branch in world.branches if branch.number != world.branch]:
-            if self.answered():  # what is still asked for may leave one of them without a chunk, which is forgotten
-                found["switch"] = lambda: walk.switch(rng.choice(others))
+        others = [branch.number for branch in world.branches if branch.number != world.branch]
+        if others and self.answered():  # what is still asked for may leave one of them without a chunk: forgotten
+            found["switch"] = lambda: walk.switch(rng.choice(others))
         if left := [path for path in self.tap.told if path != world.session]:
             found["start session"] = lambda: self._resume(rng.choice(left))
         return found
