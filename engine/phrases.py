@@ -28,6 +28,16 @@ STOP = "stop"
 STOPS = ("it stops", "stop", "it is over", "停了", "停下来", "结束了")
 QUOTED = 80
 """Most characters of a person's words that a sentence about them repeats."""
+SAME = 0.98
+"""Cosine from which two sentences are one."""
+NEAR_END = 0.7
+"""Cosine to the end of an event from which words with a word for an end mean that."""
+_ENDS = re.compile(
+    r"\b(no more|no longer|any ?more|stop(s|ped)?|end(s|ed)?|over|gone|away|(put|go|goes) out|disappear(s|ed)?|lifts?"
+    r"|lifted|clear(s|ed)?|recede(s|d)?|leaves|melt(s|ed)?|dr(ies|y)|pass(es|ed)?|finish(es|ed)?)\b"
+    r"|不再|不\w*了|停|散|退|没了|过去|消失|灭|化了|走了|干了|结束",
+    re.IGNORECASE,
+)
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 LEARNT, ALSO, ENDS, OTHER = "learnt", "also", "ends", "other"
 
@@ -63,26 +73,22 @@ class Phrasebook:
         if "\n" in text:
             first, *others = lines_of(text)
             return (first, *(self.read(event) for event in others))
+        if not text.strip():
+            return lines
         families = [self.family(event) for event in events]
-        ends = {STOP, *families} if events else set()
-        over, others = (
-            [k for k in self._of(ENDS) if (self.phrases[k].family in ends) == active] for active in (True, False)
-        )
-        meant = self._meant(text, over if is_stop(text) else [*over, *self._of(LEARNT, ALSO, OTHER), *others])
-        if is_stop(text) or (meant and meant.role == ENDS):
-            if not events or (meant and meant.family not in ends):
-                return lines
-            place = len(events) - 1
-            if meant and meant.family != STOP:
-                place = max(i for i, family in enumerate(families) if family == meant.family)
-            return (caption, *events[:place], *events[place + 1 :])
-        words = self.read(text)
-        return revise((caption, *(event for event in events if event != words)), words)
+        over = self._ended(text.strip(), families)
+        if over is None:
+            words = self.read(text)
+            return revise((caption, *(event for event in events if event != words)), words)
+        places = [place for place, family in enumerate(families) if over in (STOP, family)]
+        return tuple(line for place, line in enumerate(lines) if place != places[-1] + 1) if places else lines
 
     def read(self, words: str) -> str:
         """The words of an event as the network reads them."""
-        meant, words = self._meant(words, self._of(LEARNT, ALSO, OTHER)), words.strip()
-        if meant is None or meant.role == OTHER:
+        words = words.strip()
+        best, how_near = self._nearest(words, self._of(LEARNT, ALSO, OTHER))
+        meant = self.phrases[best]
+        if how_near < self.nearest or meant.role == OTHER:
             return words
         chinese = bool(_CHINESE.search(words))
         learnt = [k for k in self._of(LEARNT) if self.phrases[k].family == meant.family]
@@ -102,12 +108,22 @@ class Phrasebook:
     def _of(self, *roles: str) -> list[int]:
         return [k for k, phrase in enumerate(self.phrases) if phrase.role in roles]
 
-    def _meant(self, words: str, among: Sequence[int]) -> Phrase | None:
-        """The nearest phrase among some, the first of equals, if it is near enough."""
-        if not words.strip() or not among:
-            return None
-        best, how_near = self._nearest(words.strip(), among)
-        return self.phrases[best] if how_near >= self.nearest else None
+    def _ended(self, words: str, families: Sequence[str | None]) -> str | None:
+        """The family that the words end, `STOP` for whatever is newest; None if they end nothing.
+
+        Sentences that say the opposite are near to one another, so an end needs a word for it, or to be a phrase of the
+        book. Ends of the active `families` come first among equals.
+        """
+        stops, ends = is_stop(words), self._of(ENDS)
+        lasting = [k for k in ends if self.phrases[k].family in (*families, STOP)]
+        best, how_near = self._nearest(words, lasting if stops else [*lasting, *ends])
+        family = self.phrases[best].family
+        if stops:
+            return family if how_near >= self.nearest else STOP
+        begins = self._nearest(words, self._of(LEARNT, ALSO))[1]
+        if how_near >= SAME and (begins < SAME or family in families):
+            return family
+        return family if _ENDS.search(words) and how_near >= max(begins, NEAR_END) else None
 
     def _nearest(self, words: str, among: Sequence[int]) -> tuple[int, float]:
         near = self._vectors[among] @ encode(("", words))[0]

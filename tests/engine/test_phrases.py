@@ -57,7 +57,8 @@ def test_learnt_words_are_read_as_they_are_and_others_of_the_family_as_some_of_t
             assert book.read(words) in roles["learnt"], (language, words, book.read(words))
 
 
-def test_words_that_nobody_wrote_down_are_read_too(book):
+@pytest.mark.parametrize("lines", [("a village",), ("a village", "fog rolls in"), ("a village", "night falls", "rain")])
+def test_words_that_nobody_wrote_down_begin_their_event_too(book, lines):
     """Nine in ten of the protocol's, which are in nobody's list."""
     asked = [
         (family, words.format(**SUBJECTS[language]))
@@ -65,8 +66,18 @@ def test_words_that_nobody_wrote_down_are_read_too(book):
         for language, options in languages.items()
         for words in options
     ]
-    right = [book.family(book.read(words)) == family for family, words in asked]
-    assert np.mean(right) >= 0.9
+    read = [(family, book.revise(lines, words)) for family, words in asked]
+    assert np.mean([book.family(after[-1]) == family and set(lines) <= {*after} for family, after in read]) >= 0.9
+
+
+@pytest.mark.parametrize("family", sorted(EVENTS))
+def test_every_end_of_the_book_ends_its_event_and_every_beginning_begins_it(book, family):
+    for roles in phrasebook()["families"][family].values():
+        event = roles["learnt"][0]
+        for words in roles["ends"]:
+            assert book.revise(("a village", event, "a castle"), words) == ("a village", "a castle"), words
+        for words in (*roles["learnt"], *roles["also"]):
+            assert book.family(book.revise(("a village", "a castle"), words)[-1]) == family, words
 
 
 def test_a_third_language_is_read_as_well(book):
@@ -105,6 +116,8 @@ LINES = ("a village", "fog rolls in", "it starts to rain")
         ("雾散了", ("it starts to rain",)),
         ("stop the fog", ("it starts to rain",)),
         ("the snow melts", LINES[1:]),
+        ("it no longer rains", ("fog rolls in",)),
+        ("雾没了", ("it starts to rain",)),
         ("", LINES[1:]),
     ],
 )
