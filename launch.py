@@ -109,33 +109,13 @@ def doctor(arguments: list[str]) -> int | None:
 
 def data(arguments: list[str]) -> int | None:
     """Ground-truth worlds: clips of them for training, or one to walk through."""
-    from render import command
+    from engine.trajectories import plan
+    from render import command, making
 
     options = command.parser().parse_args(arguments)
-    return {"make": make_clips, "halve": halve_clips, "preview": preview}[options.action](options)
-
-
-def make_clips(options: argparse.Namespace) -> int:
-    """Render the clips that `options` ask for: drawing comes from render/, the walks from engine/."""
-    from engine.trajectories import plan
-    from render.apart import apart
-    from render.shards import make
-
-    width, height = options.size
-    written = apart(
-        make, bar("clips"), out=options.out, clips=options.clips, split=options.split, seed=options.seed, plan=plan,
-        frames=options.frames, width=width, height=height, biomes=options.biome, event_rate=options.events,
-        depth=options.depth, near=options.near)  # fmt: skip
-    print(f"{options.clips} clips in {len(written)} shards under {options.out}")
-    return 0
-
-
-def halve_clips(options: argparse.Namespace) -> int:
-    """The clips of a folder at half the size."""
-    from render.shards import halve
-
-    written = halve(options.data, options.out, bar("shards"))
-    print(f"{len(written)} shards under {options.out}")
+    if options.action == "preview":
+        return preview(options)
+    print(making.make(options, plan, bar))
     return 0
 
 

@@ -17,10 +17,10 @@ from engine.geometry import rigid_inverse
 from engine.guide import lifted
 from engine.memory import MemoryConfig, complementary
 
-CHANGING, BEFORE, AS_TOLD = range(3)
+CHANGING, BEFORE, MENDED, REPAINTED, AS_TOLD = range(5)
 """What a picture is worth: least, while words are new, what they have changed in part (changed again every chunk it
 would be changed too far, and blurred a little more each time); more what was made under other words; most, under those
-in force."""
+in force. Where the words can be painted (engine/repaint.py) the first two come to show them: `MENDED`, `REPAINTED`."""
 Poses = NDArray[np.float64]
 Worth = NDArray[np.int64]
 
@@ -47,11 +47,11 @@ def pictures(
     shown = lifted(context or [0])
     if not current:
         return shown, 0
-    for least in (level for level in (AS_TOLD, BEFORE) if level in worth):
+    for least in (level for level in (AS_TOLD, REPAINTED, BEFORE) if level in worth):
         known, among = [i for i in shown if worth[i] >= least], worth >= least
         shown += complementary(rigid_inverse(path), current, len(path) - current, known, memory, among)
     if memory.retrieves:
         best = ends[worth[ends] == worth.max()][::-1]  # of equals the newest
         shown = sorted({*shown, int(best[away(path[best], path[-1]).argmin()])})
     order = sorted(zip(worth[shown], -away(path[shown], path[-1]), shown, strict=True))
-    return [i for _, _, i in order], sum(int(worth[i] < AS_TOLD) for i in shown)
+    return [i for _, _, i in order], sum(int(worth[i] < MENDED) for i in shown)

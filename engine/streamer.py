@@ -26,10 +26,11 @@ from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
 from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
-from engine.sources import AS_TOLD, BEFORE, CHANGING, pictures
+from engine.sources import pictures
 from engine.spatial import strip_of
 from engine.stills import StillSampling, make_still
 from engine.surfaces import Surfaces
+from engine.telling import Stretch, Telling
 from engine.text import encode, lines_of
 from engine.transformer import Mixer, TextCache, known_by
 from engine.vae import DecoderState, group_frames, to_uint8
@@ -38,9 +39,6 @@ from engine.weights import PocketWeights
 from engine.world import ChunkRecord, WorldSpec
 
 FPS = 24.0
-NEWS = 12
-"""Latents after a change of text in which the picture may change everywhere: two seconds, what the slowest event takes.
-"""
 TEXTS = 8
 """Texts whose keys and values are kept."""
 UNIT = 0.25
@@ -176,30 +174,18 @@ class PocketWorld(RecordedWorld[DecoderState]):
         return self._texts[lines]
 
     @property
-    def _old_words(self) -> str | None:
-        """The text before the one in force, if one of the last `NEWS` latents was made under it."""
-        told = self._told_at
-        if not told or len(self._owner) - told >= NEWS:
-            return None
-        return self._records[self._owner[told - 1][0]].prompt
+    def _telling(self) -> Telling:
+        """What words have changed; the picture that was given was made under the text that was given with it."""
+        ends = np.cumsum([len(record.latents) for record in self._records], dtype=np.int64).tolist()
+        past = [Stretch.under(record.prompt, end) for record, end in zip(self._records, ends, strict=True)]
+        given = [] if self._start is None else [Stretch.under(self.spec.prompt, 1)]
+        past = [*given, *(each for each in past if not given or each.end > 1)]
+        return Telling(tuple(past), (self._lines or ("",))[0], self._lines[1:], self._paints)
 
-    @property
-    def _told_at(self) -> int:
-        """The first latent under the text in force, made or to come; 0 where all were made under it."""
-        text, latent = "\n".join(self._lines), len(self._owner)
-        for record in reversed(self._records):
-            if record.prompt != text:
-                return latent
-            latent -= len(record.latents)
-        return 0
-
-    def _worth(self) -> NDArray[np.int64]:
-        """What the pictures of latents `[T]` are worth, see `engine.sources`."""
-        text, told = "\n".join(self._lines), self._told_at
-        found = [AS_TOLD if r.prompt == text else BEFORE for r in self._records for _ in r.latents]
-        if self._old_words is not None:
-            found[told:] = [CHANGING] * (len(found) - told)
-        return np.array(found, dtype=np.int64)
+    def _paints(self, event: str) -> bool:
+        """Whether known pictures can be painted under an event."""
+        phrases, repainter = self.weights.phrases, self.weights.repainter
+        return phrases is not None and repainter is not None and phrases.family(event) in repainter.config.families
 
     @property
     def _context_version(self) -> int:
@@ -241,7 +227,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self, steps: tuple[Step, ...], poses: NDArray[np.float32], actions: Actions
     ) -> Iterator[NDArray[np.uint8]]:
         self._pending, state, first = None, self._decoder, not self._records
-        latents, guide = self._generate(poses.astype(np.float64), actions)
+        telling = self._telling
+        latents, guide = self._generate(poses.astype(np.float64), actions, telling)
         stands = bool(len(self._poses)) and np.allclose(poses, self._poses[-1], atol=1e-6)
         if not self._decodes:
             self._pending = Pending(self._record(steps, latents, poses, actions), None)
@@ -249,7 +236,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         for t, latent in enumerate(latents):
             decoded, state = self._decoded(latent, state)
             shown = self._strip.join(decoded) if self._strip else decoded
-            frames = None if shown is None else self._composed(shown, guide, t, stands)
+            frames = None if shown is None else self._composed(shown, guide, t, stands, telling)
             if frames is not None and first and t == 0:
                 frames = frames[-1:] if self._start is None else self._start[None]
             if t == len(latents) - 1:
@@ -263,19 +250,21 @@ class PocketWorld(RecordedWorld[DecoderState]):
         with torch.inference_mode(), autocast(latent.device):
             return self.weights.vae.decode(latent[None].float(), state, self._strip)
 
-    def _composed(self, frames: Tensor, guide: Guide | None, t: int, stands: bool) -> NDArray[np.uint8]:
+    def _composed(
+        self, frames: Tensor, guide: Guide | None, t: int, stands: bool, telling: Telling
+    ) -> NDArray[np.uint8]:
         """Decoded frames `[1, 4, 3, H, W]` of latent t of a chunk, joined with the guide's, as uint8 `[4, H, W, 3]`;
         whether the camera `stands` in all of the chunk."""
         with torch.inference_mode(), autocast(frames.device):
             if guide is not None and self.weights.compositor is not None:
-                news = self._old_words is not None
+                news = telling.untold is not None
                 agree = AGREE_ON_CHANGE if news else AGREE_STANDING if stands else AGREE
                 drawn, covered = guide.frames[t : t + 1], guide.covered[t : t + 1]
                 frames = self.weights.compositor(frames, drawn, covered, agree, steady=not news)
         return to_uint8(frames[0].float()).cpu().numpy()
 
     @torch.inference_mode()
-    def _generate(self, poses: Poses, actions: Actions) -> tuple[Tensor, Guide | None]:
+    def _generate(self, poses: Poses, actions: Actions, telling: Telling) -> tuple[Tensor, Guide | None]:
         """Latents half `[T, C, Y, X]` of the next chunk, and their guide, None if there is nothing to show here.
 
         Raises `WanderError` if no attempt is finite.
@@ -293,14 +282,17 @@ class PocketWorld(RecordedWorld[DecoderState]):
         given, guides = self._first if current == 0 else None, []
 
         def look() -> Tensor:
-            shown, stale = self._pictures(path, chosen, current)
-            guides.append(self._surfaces.guide(path, shown, current, stale))
+            lacks = telling.lacks(current + len(poses)) or [None]
+            worth = telling.worth(lacks) if current else np.zeros(0, np.int64)
+            shown, stale = self._pictures(path, chosen, current, worth)
+            guides.append(self._surfaces.guide(path, shown, current, stale, lambda i: lacks[i] or ()))
             return guides[0].latents
 
         seen = self.ranks.lead(look).to(self._device)[None] if model.config.guided else None
 
         def attempt(number: int) -> Tensor:
-            return self._denoise(self._noise(len(poses), number), given, actions, mixer, seen).half()
+            noises = self._noise(len(poses), number)
+            return self._denoise(noises, given, actions, mixer, seen, telling).half()
 
         return self._finite(attempt), next(iter(guides), None)
 
@@ -315,23 +307,34 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """The last latents of the chunks, whose pictures are kept; of a world without any the given one."""
         return np.cumsum([len(record.latents) for record in self._records] or [1], dtype=np.int64) - 1
 
-    def _pictures(self, path: Poses, chosen: list[int], current: int) -> tuple[list[int], int]:
+    def _pictures(
+        self, path: Poses, chosen: list[int], current: int, worth: NDArray[np.int64]
+    ) -> tuple[list[int], int]:
         """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale."""
-        return pictures(path, current, chosen, self._worth(), self._ends, self.memory)
+        return pictures(path, current, chosen, worth, self._ends, self.memory)
 
     def _shared(self, mixer: Mixer) -> Mixer:
         """A mixer of this rank's heads where several ranks share them."""
         return HeadParallel(mixer, self.ranks) if self.ranks.size > 1 else mixer
 
     def _denoise(
-        self, noises: Tensor, given: Tensor | None, actions: NDArray[np.int64], mixer: Mixer, seen: Tensor | None
+        self,
+        noises: Tensor,
+        given: Tensor | None,
+        actions: NDArray[np.int64],
+        mixer: Mixer,
+        seen: Tensor | None,
+        telling: Telling,
     ) -> Tensor:
-        """From noises `[steps, T, C, Y, X]` to clean latents; a given latent 0 stays as it is, at level 0."""
+        """From noises `[steps, T, C, Y, X]` to clean latents; a given latent 0 stays as it is, at level 0. While words
+        are new, the velocity goes further in the direction from the old ones to them, where no guide shows them."""
         device, known = noises.device, noises[0, :0] if given is None else given[None].float()
-        labels, old, network = torch.from_numpy(actions)[None].to(device), self._old_words, self.weights.model
-        words, before = self._words(self._lines), None
+        labels, network = torch.from_numpy(actions)[None].to(device), self.weights.model
+        words, before, old = self._words(self._lines), None, telling.old
+        shown = torch.zeros(1, device=device) if seen is None else known_by(seen[0])
+        loud = self.sampling.emphasis * (1 - (shown if telling.untold is None else 0 * shown))
         if old is not None and self.sampling.emphasis:
-            before = self._words(lines_of(old))
+            before = self._words((old.caption, *old.events))
 
         def velocity(x: Tensor, level: float) -> Tensor:
             x = torch.cat([known, x[len(known) :]])[None]
@@ -342,10 +345,10 @@ class PocketWorld(RecordedWorld[DecoderState]):
                 if before is None:
                     return said
                 unsaid = network(x, levels, labels, before, mixer, seen)[0]
-                return said + self.sampling.emphasis * (said - unsaid)
+                return said + loud * (said - unsaid)
 
         levels = schedule(self.sampling.steps, self.sampling.shift).tolist()
-        made = sample(velocity, noises, levels, self.sampling.lead, 0.0 if seen is None else known_by(seen[0]))
+        made = sample(velocity, noises, levels, self.sampling.lead, 0.0 if seen is None else shown)
         return torch.cat([known, made[len(known) :]])
 
     def _noise(self, latents: int, attempt: int) -> Tensor:

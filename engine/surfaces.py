@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from engine.depth import Depth, confidence, estimate, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.precision import autocast
+from engine.repaint import Paint, Painted
 from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
 from engine.walls import Plan, lookouts, plan_of
 from engine.weights import PocketWeights
@@ -51,11 +53,14 @@ class Surfaces:
         self.weights, self._latent, self._picture = weights, latent, picture
         self._kept: OrderedDict[int, Surface] = OrderedDict()
         self._plans: dict[int, Plan] = {}
+        self._painted = Painted(weights.repainter) if weights.repainter else None
 
     def forget_from(self, index: int) -> None:
         """Drops this latent and all later ones (rewind)."""
         for i in [i for i in self._kept if i >= index]:
             self._drop(i)
+        if self._painted is not None:
+            self._painted.forget_from(index)
 
     def get(self, index: int, path: NDArray[np.float64]) -> Surface:
         """The surface of latent `index` of a walk along cameras `[T, 4, 4]`, of those up to it."""
@@ -81,9 +86,17 @@ class Surfaces:
         return np.concatenate([self._plans[i] for i in chosen])
 
     @torch.inference_mode()
-    def guide(self, path: NDArray[np.float64], chosen: Sequence[int], current: int, stale: int = 0) -> Guide:
+    def guide(
+        self,
+        path: NDArray[np.float64],
+        chosen: Sequence[int],
+        current: int,
+        stale: int = 0,
+        lacks: Callable[[int], Paint] = lambda index: (),
+    ) -> Guide:
         """Guide of the latents `current ..` of `path` `[current + T, 4, 4]`, drawn from the `chosen` ones: what
-        the later of them show hides what the earlier do, of which the first `stale` are.
+        the later of them show hides what the earlier do, of which the first `stale` are; under the events that a
+        picture `lacks`.
 
         The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it.
         """
@@ -91,13 +104,18 @@ class Surfaces:
         nothing = self._nothing(first - current)
         if first == len(path):
             return nothing
-        sources = [self.get(i, path) for i in chosen]
+        sources = [self._under(lacks(i), i, self.get(i, path)) for i in chosen]
         shown = make_guide(self.weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale)
         return Guide(
             torch.cat([nothing.latents, shown.latents]),
             torch.cat([nothing.frames, shown.frames]),
             torch.cat([nothing.covered, shown.covered]),
         )
+
+    def _under(self, lacks: Paint, index: int, surface: Surface) -> Surface:
+        if not lacks or self._painted is None:
+            return surface
+        return replace(surface, picture=self._painted.get(index, surface.picture, lacks))
 
     def _nothing(self, latents: int) -> Guide:
         """A guide that covers nothing."""

@@ -6,6 +6,7 @@ depth    latents and the true depth of their frames -> models/pocket/depth.safet
 sweep    the same and the depth network -> models/pocket/sweep.safetensors, which corrects depth by other views
 decoder  frames and latents -> a sharper decoder in models/pocket/vae.safetensors, the encoder untouched
 guide    frames and latents -> guides beside the latents, once
+repaint  views of places with and without events -> models/pocket/repainter.safetensors
 compositor  frames, latents and drawn guides -> models/pocket/compositor.safetensors
 base     latents and guides -> models/pocket/transformer.safetensors
 distill  the base weights, latents and guides -> a few-step student, where --export-to says
@@ -27,8 +28,9 @@ from engine.checkpoint import Json
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
+from engine.repaint import Repainter, RepainterConfig
 from engine.sweep import Sweep, SweepConfig
-from engine.training import base, compositor, decoder, depth, distill_stage, race_stage, sweep, vae
+from engine.training import base, compositor, decoder, depth, distill_stage, race_stage, repaint, sweep, vae
 from engine.training.adversary import Critic
 from engine.training.guides import make_guides
 from engine.training.latents import encode_shards
@@ -39,7 +41,7 @@ from engine.training.stills import StillSampler, still_loss
 from engine.training.turns import TurnSampler, turn_loss
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
-from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_sweep, load_vae
+from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_repainter, load_sweep, load_vae
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -49,6 +51,7 @@ PHOTO_CLIPS = 80
 """Clips made of pictures for the autoencoder."""
 DEPTH_FILE, SWEEP_FILE = POCKET_FOLDER / "depth.safetensors", POCKET_FOLDER / "sweep.safetensors"
 COMPOSITOR_FILE = POCKET_FOLDER / "compositor.safetensors"
+REPAINTER_FILE = POCKET_FOLDER / "repainter.safetensors"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -261,6 +264,25 @@ def train_sweep(options: argparse.Namespace, say: Say) -> None:
         say(str(run.export("sweep", Sweep(model.config), {"depth_sha256": about["sha256"]}, verdict, SWEEP_FILE)))
 
 
+def train_repainter(options: argparse.Namespace, say: Say) -> None:
+    """Stage 3b: known places under words."""
+    config = RepainterConfig(families=repaint.FAMILIES)
+    sources = _each(options.data, lambda folder: repaint.load_scenes(folder, config.families))
+    held_out = repaint.load_scenes(options.heldout[0] if options.heldout else options.data[0], config.families)
+    model = Repainter(config)
+    run = Run(model, _run_config(options, 0.998, ("stem.", "head.", "read.")), say)
+    if options.resume and not run.resume() and REPAINTER_FILE.is_file():
+        run.start_from(load_repainter(REPAINTER_FILE))
+    rng = random.Random(options.seed + run.step)
+    verdict = run.train(
+        lambda _generator: repaint.loss_of(model, rng.choice(sources), rng, options.batch),
+        lambda: repaint.evaluate_repainter(run, model, held_out),
+        300,
+    )
+    if options.export:
+        say(str(run.export("repainter", Repainter(config), {}, verdict, REPAINTER_FILE)))
+
+
 def guide(options: argparse.Namespace, say: Say) -> None:
     """What play would show the network, for every training clip, once."""
     for frames, latents in _pairs(options):
@@ -366,6 +388,7 @@ STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "sweep": train_sweep,
     "guide": guide,
     "compositor": train_compositor,
+    "repaint": train_repainter,
     "base": train_base,
     "distill": distill_stage.distil,
     "race": race_stage.race,

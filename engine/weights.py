@@ -19,6 +19,7 @@ from engine.memory import MemoryConfig
 from engine.memory import pocket as pocket_memory
 from engine.phrases import Phrasebook, load_phrases
 from engine.precision import cast_once, peak_gflops
+from engine.repaint import Repainter, RepainterConfig
 from engine.sweep import Sweep, SweepConfig
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
@@ -26,6 +27,7 @@ from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
 ConfigT = TypeVar("ConfigT")
 Size = tuple[int, int]
 """Width and height of pictures."""
+REPAINTER = "repainter.safetensors"
 LARGE_GFLOPS = 280.0
 """Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
 POCKET_FOLDER = Path(os.environ.get("WANDER_POCKET") or Path(__file__).resolve().parent.parent / "models" / "pocket")
@@ -49,6 +51,8 @@ class PocketWeights:
     """What the transformer was trained to remember with."""
     sweep: Sweep | None = None
     """Corrects depth by other views in a scan; None to take that of one view. Play can't afford it."""
+    repainter: Repainter | None = None
+    """Paints known pictures under new words; None to show the guide as it was."""
     phrases: Phrasebook | None = None
     """The words that the transformer has learnt; None to read what is typed as it is."""
 
@@ -117,6 +121,13 @@ def load_depth_of_views(folder: Path = POCKET_FOLDER) -> tuple[DepthHead, Sweep,
     return head, sweep, manifest
 
 
+def load_repainter(path: Path = POCKET_FOLDER / REPAINTER) -> Repainter:
+    """The network that repaints known pictures under new words. Raises `WanderError` as `load_vae`."""
+    repainter = Repainter(_config(RepainterConfig, read_manifest(path, "pocket-repainter"), path))
+    load_weights(path, repainter)
+    return repainter.eval().requires_grad_(False)
+
+
 def load_compositor(path: Path = POCKET_FOLDER / "compositor.safetensors") -> tuple[Compositor, Json]:
     """The compositor and its manifest. Raises `WanderError` as `load_vae`."""
     manifest = read_manifest(path, "pocket-compositor")
@@ -159,11 +170,13 @@ def load_pocket(
     """Everything `pocket` needs, checked to belong together, for pictures of `size` (see `chosen_size`)."""
     transformer = folder / "transformer.safetensors"
     vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(transformer)
-    depth = compositor = sweep = None
+    depth = compositor = sweep = repainter = None
     parts = {"transformer": manifest}
     if model.config.guided:
         depth, sweep, parts["depth network"] = load_depth_of_views(folder)
         compositor, parts["compositor"] = load_compositor(folder / "compositor.safetensors")
+        if (folder / REPAINTER).exists():
+            repainter = load_repainter(folder / REPAINTER)
     found = latents_of(folder / "vae.safetensors")
     for name, about in parts.items():
         expected = str(about.get("vae_sha256", "?"))
@@ -173,7 +186,7 @@ def load_pocket(
                 f"restore the files with 'git checkout -- {folder}'"
             )
     target = device or torch.device("cpu")
-    for network in (vae, depth, sweep, compositor, model):
+    for network in (vae, depth, sweep, compositor, repainter, model):
         if network is not None:
             cast_once(network.to(target))
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
@@ -181,7 +194,9 @@ def load_pocket(
     memory = _config(MemoryConfig, manifest, transformer, "memory") if "memory" in manifest else pocket_memory()
     phrases = pocket_phrases(folder)
     checksum = fingerprint(folder, phrases, guided=model.config.guided)
-    return PocketWeights(vae, depth, compositor, model, width, height, checksum, memory, sweep, phrases)
+    return PocketWeights(
+        vae, depth, compositor, model, width, height, checksum, memory, sweep, repainter=repainter, phrases=phrases
+    )
 
 
 def pocket_phrases(folder: Path = POCKET_FOLDER) -> Phrasebook | None:
@@ -192,5 +207,6 @@ def pocket_phrases(folder: Path = POCKET_FOLDER) -> Phrasebook | None:
 def fingerprint(folder: Path, phrases: Phrasebook | None = None, *, guided: bool) -> str:
     """One checksum of all networks that a world's pictures follow from, and of how words are read."""
     names = ("vae", "transformer", "depth", "compositor") if guided else ("vae", "transformer")
+    names += ("repainter",) if guided and (folder / REPAINTER).exists() else ()
     sums = (str(read_manifest(folder / f"{name}.safetensors", f"pocket-{name}")["sha256"]) for name in names)
     return hashlib.sha256("\n".join([*sums, *([phrases.checksum] if phrases else [])]).encode()).hexdigest()

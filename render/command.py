@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from render.biomes import BIOMES
+from render.events import FAMILIES
 from render.scene import SPLITS
 
 SHORTEST = 13
@@ -11,9 +12,9 @@ SHORTEST = 13
 
 
 def parser() -> argparse.ArgumentParser:
-    """Options of `data make`, `data halve` and `data preview`; `options.action` says which."""
+    """Options of `data make`, `views`, `halve` and `preview`; `options.action` says which."""
     top = argparse.ArgumentParser(prog="launch.py data", description="Ground-truth worlds, drawn and not generated.")
-    actions = top.add_subparsers(dest="action", required=True, metavar="make|halve|preview")
+    actions = top.add_subparsers(dest="action", required=True, metavar="make|views|halve|preview")
     make = actions.add_parser("make", help="render clips into shards; goes on where it was stopped")
     make.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the shards")
     make.add_argument("--clips", type=at_least_one, default=32, help="how many clips (32)")
@@ -22,12 +23,19 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--near", type=share, default=0.0, help="share of clips that begin close to something solid (0)")
     make.add_argument("--depth", action="store_true", help="keep true depth as well")
     make.add_argument("--biome", action="append", default=[], choices=tuple(BIOMES), help="only this; may be repeated")
+    views = actions.add_parser("views", help="views of worlds, calm and under each event (train repaint)")
+    views.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the shards, one a world")
+    views.add_argument("--worlds", type=at_least_one, default=32, help="how many worlds (32)")
+    views.add_argument("--views", type=at_least_one, default=3, help="views of each (3)")
+    views.add_argument(
+        "--family", action="append", default=[], choices=FAMILIES, help="only this event; may be repeated"
+    )
     half = actions.add_parser("halve", help="the clips of a folder at half the size")
     half.add_argument("--data", type=shards, required=True, metavar="DIR", help="folder of shards")
     half.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the smaller ones")
     preview = actions.add_parser("preview", help="walk through a world with the explorer's keys")
     preview.add_argument("--biome", choices=tuple(BIOMES), help="kind of place (drawn from the seed)")
-    for action in (make, preview):
+    for action in (make, views, preview):
         action.add_argument("--seed", type=int, default=0, help="same seed, same pixels (0)")
         action.add_argument("--split", choices=tuple(SPLITS), default="train", help="the splits share no world (train)")
         action.add_argument(

@@ -23,7 +23,8 @@ from engine import text
 from engine.flow import corrupt, sample_levels
 from engine.kv_cache import Context, DenoiseMixer
 from engine.precision import autocast
-from engine.streamer import NEWS, pocket_frustums
+from engine.streamer import pocket_frustums
+from engine.telling import NEWS
 from engine.training.base import BaseTraining, GuidedClips, lines_at, soft_places, worn_guides
 from engine.transformer import COVERAGE, STALE, Pocket, shown_by
 from engine.vae import FRAMES_PER_LATENT

@@ -17,8 +17,8 @@ from engine.drawing import fill as fill_on_cpu
 from engine.flow import sample
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through, make_guide, tidy
-from engine.sources import away
-from engine.streamer import NEWS
+from engine.sources import AS_TOLD, away
+from engine.telling import NEWS
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 H, W = 48, 80
@@ -190,7 +190,7 @@ def test_what_was_seen_from_nearest_to_where_the_camera_goes_hides_the_rest(keys
     play(world, 10, KEY_W)
     path = world._path([Step(keys=keys)] * 4)
     path = np.concatenate([world._poses, path[-4:]])
-    shown, stale = world._pictures(path, list(range(20)), 20)
+    shown, stale = world._pictures(path, list(range(20)), 20, np.full(20, AS_TOLD))
     way = np.linalg.norm(path[shown, :3, 3] - path[-1, :3, 3], axis=-1)
     assert stale == 0 and len(shown) >= 5 and (np.diff(way) < 0.01).all()
     assert shown[-1] == 19 if keys != KEY_S else shown[-1] < 19

@@ -14,7 +14,8 @@ from engine.errors import WanderError
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer
 from engine.stills import StillSampling
-from engine.streamer import NEWS, Sampling
+from engine.streamer import Sampling
+from engine.telling import NEWS
 from engine.weights import PocketWeights
 from engine.world import WorldSpec, open_world
 from tests.engine.tiny import play, tiny_weights, tiny_world

@@ -1,0 +1,124 @@
+"""Stage 3b, the repainter: a place as it was, and the same view once an event is fully there (`data views`).
+
+What play repaints are a model's pictures, so both are blurred alike in a share of the samples.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors import safe_open
+from torch import Tensor
+
+from engine.checkpoint import Json
+from engine.errors import WanderError
+from engine.precision import autocast
+from engine.repaint import Repainter
+from engine.text import encode
+from engine.training.depth import blurred
+from engine.training.loop import Run
+from engine.vae import to_uint8
+
+FAMILIES = ("rain", "snow", "fog", "storm", "nightfall", "fire", "flood", "autumn", "dusk", "dawn")
+"""What is painted; who comes along is left to the transformer."""
+BLUR = 0.5
+"""Share of the samples that are blurred."""
+MIRROR = 0.5
+"""Share that are mirrored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenes:
+    """Pictures uint8 `[n, H, W, 3]` of calm places, and of those with an event, each with the place that it is of and
+    the sentences that say it; and which of these are of a family."""
+
+    calm: Tensor
+    happening: Tensor
+    place: list[int]
+    said: list[tuple[str, ...]]
+    of_family: dict[str, list[int]]
+
+    def of(self, rows: Sequence[int], rng: random.Random) -> tuple[Tensor, Tensor, Tensor]:
+        """Calm pictures and those with an event `[B, 3, H, W]` in [-1, 1], and a sentence for each `[B, 512]`."""
+        before = self.calm[[self.place[row] for row in rows]]
+        pictures = (x.permute(0, 3, 1, 2).float() / 127.5 - 1 for x in (before, self.happening[[*rows]]))
+        said = [encode(("", rng.choice(self.said[row])))[0] for row in rows]
+        calm, happening = pictures
+        return calm, happening, torch.from_numpy(np.stack(said))
+
+
+def load_scenes(
+    folder: Path, families: Sequence[str], progress: Callable[[int, int], None] = lambda done, total: None
+) -> Scenes:
+    """All pictures of the events of `families` in a folder of `data views`. Raises `WanderError` if there are none."""
+    calm: list[Tensor] = []
+    happening: list[Tensor] = []
+    place: list[int] = []
+    said: list[tuple[str, ...]] = []
+    of_family: dict[str, list[int]] = {}
+    shards = sorted(folder.glob("clips-*.safetensors"))
+    for done, path in enumerate(shards):
+        clips = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["clips"]
+        with safe_open(path, framework="pt") as file:
+            frames = file.get_tensor("frames")
+        base = 0
+        for clip, facts in zip(frames, clips, strict=True):
+            events = facts["events"]
+            if not events:
+                base = len(calm)
+                calm += clip
+            if not events or events[0]["family"] not in families:
+                continue
+            rows = range(len(happening), len(happening) + len(clip))
+            of_family.setdefault(events[0]["family"], []).extend(rows)
+            happening += clip
+            place += range(base, base + len(clip))
+            said += [(events[0]["caption_en"], events[0]["caption_zh"])] * len(clip)
+        progress(done + 1, len(shards))
+    if not happening:
+        raise WanderError(f"there are 0 pictures with an event in {folder}; make some with 'launch.py data views'")
+    return Scenes(torch.stack(calm), torch.stack(happening), place, said, of_family)
+
+
+def paint_loss(made: Tensor, truth: Tensor) -> Tensor:
+    """Distance of colours, of the means of 8x8 pixels, and of steps to the next pixel, `[B, 3, H, W]` each."""
+    parts = [F.l1_loss(made, truth), F.l1_loss(F.avg_pool2d(made, 8), F.avg_pool2d(truth, 8))]
+    parts += [F.l1_loss(made.diff(dim=axis), truth.diff(dim=axis)) for axis in (2, 3)]
+    return torch.stack(parts).sum()
+
+
+def loss_of(model: Repainter, scenes: Scenes, rng: random.Random, batch: int) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch: every family as often as any other."""
+    rows = [rng.choice(scenes.of_family[rng.choice([*scenes.of_family])]) for _ in range(batch)]
+    calm, happening, said = scenes.of(rows, rng)
+    for row in range(batch):
+        both = torch.stack([calm[row], happening[row]])
+        both = both.flip(3) if rng.random() < MIRROR else both
+        calm[row], happening[row] = blurred(both) if rng.random() < BLUR else both
+    with autocast(calm.device):
+        made = model(calm.contiguous(memory_format=torch.channels_last), said).float()
+    error, before = F.l1_loss(made, happening), F.l1_loss(calm, happening)
+    return paint_loss(made, happening), {"error": float(error.detach()), "of_calm": float(error.detach() / before)}
+
+
+@torch.inference_mode()
+def evaluate_repainter(run: Run, model: Repainter, held_out: Scenes) -> Json:
+    """For each family the error left, as a share of the difference that the event makes; a PNG: before, made, truth."""
+    averaged, rng, left = run.averaged(Repainter(model.config)), random.Random(0), {}
+    rows: list[Tensor] = []
+    for family, chosen in held_out.of_family.items():
+        calm, happening, said = held_out.of(chosen, rng)
+        made = torch.cat([averaged(*part) for part in zip(calm.split(16), said.split(16), strict=True)]).clamp(-1, 1)
+        left[family] = round(float(F.l1_loss(made, happening) / F.l1_loss(calm, happening)), 3)
+        picks = [len(chosen) * k // 3 for k in range(3)]
+        rows.append(torch.cat([torch.cat([x[k] for x in (calm, made, happening)], 2) for k in picks], 2))
+    Image.fromarray(to_uint8(torch.cat(rows, 1)).numpy()).save(run.config.out / f"step{run.step:06d}.png")
+    return {"left": round(float(np.mean([*left.values()])), 3), "families": left}

@@ -1,0 +1,151 @@
+"""Known pictures come to show what was said, where they are and by degrees; nothing else of a world changes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from engine.errors import WanderError
+from engine.repaint import Painted, Repainter, RepainterConfig
+from engine.telling import ONSET
+from engine.text import TEXT_WIDTH
+from engine.training.loop import Run, RunConfig
+from engine.training.repaint import evaluate_repainter, load_scenes, loss_of
+from engine.trajectories import plan
+from engine.weights import PocketWeights, pocket_phrases
+from render.views import make_views
+from tests.engine.tiny import play, tiny_weights, tiny_world
+
+CONFIG = RepainterConfig(widths=(16, 16, 16), families=("nightfall", "fog"))
+GREY = np.full((32, 64, 3), 128, np.uint8)
+
+
+class Darkness(Repainter):
+    """Paints everything black, whatever is said."""
+
+    def forward(self, pictures: Tensor, sentences: Tensor) -> Tensor:
+        return torch.full_like(pictures, -1.0)
+
+
+@pytest.fixture(scope="module")
+def weights() -> PocketWeights:
+    return replace(tiny_weights(), repainter=Darkness(CONFIG).eval(), phrases=pocket_phrases())
+
+
+def guides_of(world, chunks: int, monkeypatch) -> list[float]:
+    """Mean brightness of what the guide of each of the next chunks draws, 0 (black) to 1."""
+    found, make = [], world._surfaces.guide
+
+    def guide(*arguments):
+        made = make(*arguments)
+        shown = made.frames.movedim(2, -1)[made.covered]
+        found.append(float(shown.mean() + 1) / 2)
+        return made
+
+    monkeypatch.setattr(world._surfaces, "guide", guide)
+    play(world, chunks, keys=0)
+    monkeypatch.undo()
+    return found
+
+
+def test_an_untrained_repainter_leaves_every_picture_as_it_is():
+    picture = torch.rand(2, 3, 32, 48) * 2 - 1
+    assert torch.equal(Repainter(CONFIG)(picture, torch.rand(2, TEXT_WIDTH)), picture)
+
+
+def test_what_is_painted_depends_on_the_sentence_once_it_has_learnt():
+    model = Repainter(CONFIG)
+    for name, values in model.named_parameters():
+        if name.endswith(("head.weight", "conv2.weight")):
+            torch.nn.init.normal_(values, std=0.1)
+    picture, said = torch.rand(1, 3, 32, 48), torch.rand(2, 1, TEXT_WIDTH)
+    assert not torch.allclose(model(picture, said[0]), model(picture, said[1]), atol=1e-3)
+
+
+def test_what_is_there_by_degrees_is_mixed_and_a_painted_picture_is_kept_until_its_latent_is_gone():
+    painted = Painted(Darkness(CONFIG).eval())
+    picture = torch.ones(3, 32, 64)
+    assert painted.get(4, picture, ()) is picture
+    assert torch.allclose(painted.get(4, picture, (("night falls", 0.25),)), torch.full_like(picture, 0.5))
+    assert torch.allclose(painted.get(4, picture, (("fog", 0.5), ("night falls", 0.5))), torch.full_like(picture, -0.5))
+    painted.model.forward = None  # type: ignore[method-assign]
+    assert torch.allclose(painted.get(4, picture, (("night falls", 1.0),)), -picture), "kept"
+    painted.forget_from(4)
+    with pytest.raises(TypeError):
+        painted.get(4, picture, (("night falls", 1.0),))
+
+
+def test_the_guide_shows_an_event_by_degrees_and_the_place_as_it_was_when_it_stops(weights, monkeypatch):
+    world = tiny_world(weights, image=GREY)
+    play(world, 2, keys=0)
+    (calm,) = guides_of(world, 1, monkeypatch)
+    world.prompt("darkness comes")
+    falling = guides_of(world, ONSET // world.chunk, monkeypatch)
+    assert calm > 0.4 and falling == sorted(falling, reverse=True) and falling[0] > 0.25 and falling[-1] < 0.02
+    world.prompt("it stops")
+    (again,) = guides_of(world, 1, monkeypatch)
+    assert again == pytest.approx(calm, abs=0.05)
+
+
+def test_words_before_the_first_chunk_are_painted_over_the_picture_that_was_given(weights, monkeypatch):
+    world = tiny_world(weights, image=GREY, chunk=4)
+    world.prompt("night falls")
+    (first,) = guides_of(world, 1, monkeypatch)
+    assert first == pytest.approx(0.5 * (1 - 3 / ONSET), abs=0.05)
+
+
+def test_a_painted_guide_is_not_stale_and_the_network_needs_no_louder_words(weights, monkeypatch):
+    def louder(words: str) -> set[float]:
+        world, seen = tiny_world(weights, image=GREY), set()
+        play(world, 1, keys=0)
+        world.prompt(words)
+        monkeypatch.setattr(world, "_denoise", lambda *a: seen.add(float(a[4][0, :, -1].mean())) or a[0][0])
+        list(world.step([world.records[0].steps[0]] * world.chunk))
+        return seen
+
+    assert louder("night falls") == {0.0} and min(louder("a castle appears")) > 0.5
+
+
+def test_a_painted_world_goes_on_exactly_from_its_records(weights):
+    world = tiny_world(weights, image=GREY)
+    play(world, 2)
+    world.prompt("fog")
+    play(world, 1)
+    rebuilt = tiny_world(weights, world.records, image=GREY)
+    assert np.array_equal(play(world, 2), play(rebuilt, 2))
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("views")
+    make_views(folder, families=("nightfall", "fire"), worlds=3, views=2, split="train", seed=5, plan=plan,
+               width=64, height=32)  # fmt: skip
+    return folder
+
+
+def test_each_picture_with_an_event_has_its_own_view_without_it(views):
+    scenes = load_scenes(views, ("nightfall", "fire"))
+    assert len(scenes.calm) == 6 and len(scenes.happening) == sum(map(len, scenes.of_family.values()))
+    calm, night, said = scenes.of(scenes.of_family["nightfall"], random.Random(0))
+    assert said.shape == (len(night), TEXT_WIDTH) and float(night.mean()) < float(calm.mean()) - 0.1
+    brightest = (night - calm).abs().amax((1, 2, 3))
+    assert float(brightest.min()) > 0.1, "something happens in every pair"
+
+
+def test_a_folder_without_events_is_refused_in_a_sentence(views):
+    with pytest.raises(WanderError, match="0 pictures with an event"):
+        load_scenes(views, ("flood",))
+
+
+def test_training_learns_what_night_looks_like(views, tmp_path):
+    torch.manual_seed(0)
+    scenes, model, rng = load_scenes(views, ("nightfall",)), Repainter(CONFIG), random.Random(0)
+    run = Run(model, RunConfig(out=tmp_path, minutes=1, steps=40, lr=3e-3, warmup=1, ema=0.5, log_every=100), print)
+    verdict = run.train(lambda _: loss_of(model, scenes, rng, 4), lambda: evaluate_repainter(run, model, scenes), 900)
+    assert verdict["families"]["nightfall"] < 0.7, "a third of what night changes, after forty steps"
+    assert list(tmp_path.glob("step*.png"))
