@@ -17,10 +17,11 @@ from engine.geometry import rigid_inverse
 from engine.guide import lifted
 from engine.memory import MemoryConfig, complementary
 
-CHANGING, BEFORE, MENDED, REPAINTED, AS_TOLD = range(5)
+CHANGING, BEFORE, MENDED, AS_TOLD = range(4)
 """What a picture is worth: least, while words are new, what they have changed in part (changed again every chunk it
 would be changed too far, and blurred a little more each time); more what was made under other words; most, under those
-in force. Where the words can be painted (engine/repaint.py) the first two come to show them: `MENDED`, `REPAINTED`."""
+in force. Where words can be painted (engine/repaint.py), what they have changed in part is `MENDED`, and what was made
+before them as good as any other."""
 Poses = NDArray[np.float64]
 Worth = NDArray[np.int64]
 
@@ -47,7 +48,7 @@ def pictures(
     shown = lifted(context or [0])
     if not current:
         return shown, 0
-    for least in (level for level in (AS_TOLD, REPAINTED, BEFORE) if level in worth):
+    for least in (level for level in (AS_TOLD, BEFORE) if level in worth):
         known, among = [i for i in shown if worth[i] >= least], worth >= least
         shown += complementary(rigid_inverse(path), current, len(path) - current, known, memory, among)
     if memory.retrieves:

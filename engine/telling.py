@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.repaint import Paint
-from engine.sources import AS_TOLD, BEFORE, CHANGING, MENDED, REPAINTED
+from engine.sources import AS_TOLD, BEFORE, CHANGING, MENDED
 from engine.text import lines_of
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Telling:
     def worth(self, lacks: Sequence[Paint | None]) -> NDArray[np.int64]:
         """What the pictures of latents `[T]` are worth that lack this, see `engine.sources`."""
         told = self._each([self._is_told(stretch) for stretch in self.stretches])
-        found = [AS_TOLD if t else BEFORE if each is None else REPAINTED for t, each in zip(told, lacks, strict=True)]
+        found = [AS_TOLD if t or each is not None else BEFORE for t, each in zip(told, lacks, strict=True)]
         if self.old is not None:
             found[self.told :] = [MENDED if self.untold is None else CHANGING] * (len(found) - self.told)
         return np.array(found, dtype=np.int64)
