@@ -204,9 +204,9 @@ def test_the_picture_seen_from_nearest_is_drawn_even_if_others_show_the_same_but
     ends = range(1, 32, 2)
     nearest = min(ends, key=lambda i: np.linalg.norm(path[i, :3, 3] - path[-1, :3, 3]))
     chosen = list(range(28, 32))
-    assert nearest < 8 and world._pictures(path, chosen, 32)[0][-1] == nearest
+    assert nearest < 8 and world._pictures(path, chosen, 32, np.full(32, AS_TOLD))[0][-1] == nearest
     world.memory = replace(world.memory, retrieves=False)
-    assert nearest not in world._pictures(path, chosen, 32)[0]
+    assert nearest not in world._pictures(path, chosen, 32, np.full(32, AS_TOLD))[0]
 
 
 def test_what_is_drawn_for_nearness_is_as_the_words_in_force_have_it():
@@ -215,7 +215,7 @@ def test_what_is_drawn_for_nearness_is_as_the_words_in_force_have_it():
     world.prompt("it starts to rain")
     play(world, 12, KEY_W)
     path = np.concatenate([world._poses, world._path([Step(keys=KEY_S)] * 36)[-36:]])
-    shown, stale = world._pictures(path, list(range(32, 36)), 36)
+    shown, stale = world._pictures(path, list(range(32, 36)), 36, np.full(36, AS_TOLD))
     assert shown[-1] == 13, "the first of the rain is nearest to the beginning"
     assert all(latent < 12 for latent in shown[:stale])
 
