@@ -17,7 +17,8 @@ from engine.drawing import fill as fill_on_cpu
 from engine.flow import sample
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface, cameras_between, fill, lifted, look, look_on_cpu, look_through, make_guide, tidy
-from engine.sources import AS_TOLD, away
+from engine.sources import away
+from engine.streamer import PocketWorld
 from engine.telling import NEWS
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
@@ -165,6 +166,12 @@ def test_what_is_drawn_is_stale_while_the_words_are_new():
     assert min(found[:until]) > 0.5 > 5 * max(found[until:])
 
 
+def worth_in(world: PocketWorld) -> np.ndarray:
+    """What the pictures of a world's latents are worth for its next chunk."""
+    telling = world._telling
+    return telling.worth(telling.lacks(telling.latents + world.chunk))
+
+
 def test_when_something_stops_the_place_is_drawn_as_it_was_before_it_began():
     weights, drawn = tiny_weights(), list[tuple[list[int], int]]()
     world = tiny_world(weights, image=np.full((32, 64, 3), 90, np.uint8))
@@ -190,7 +197,7 @@ def test_what_was_seen_from_nearest_to_where_the_camera_goes_hides_the_rest(keys
     play(world, 10, KEY_W)
     path = world._path([Step(keys=keys)] * 4)
     path = np.concatenate([world._poses, path[-4:]])
-    shown, stale = world._pictures(path, list(range(20)), 20, np.full(20, AS_TOLD))
+    shown, stale = world._pictures(path, list(range(20)), 20, worth_in(world))
     way = np.linalg.norm(path[shown, :3, 3] - path[-1, :3, 3], axis=-1)
     assert stale == 0 and len(shown) >= 5 and (np.diff(way) < 0.01).all()
     assert shown[-1] == 19 if keys != KEY_S else shown[-1] < 19
@@ -204,9 +211,9 @@ def test_the_picture_seen_from_nearest_is_drawn_even_if_others_show_the_same_but
     ends = range(1, 32, 2)
     nearest = min(ends, key=lambda i: np.linalg.norm(path[i, :3, 3] - path[-1, :3, 3]))
     chosen = list(range(28, 32))
-    assert nearest < 8 and world._pictures(path, chosen, 32, np.full(32, AS_TOLD))[0][-1] == nearest
+    assert nearest < 8 and world._pictures(path, chosen, 32, worth_in(world))[0][-1] == nearest
     world.memory = replace(world.memory, retrieves=False)
-    assert nearest not in world._pictures(path, chosen, 32, np.full(32, AS_TOLD))[0]
+    assert nearest not in world._pictures(path, chosen, 32, worth_in(world))[0]
 
 
 def test_what_is_drawn_for_nearness_is_as_the_words_in_force_have_it():
@@ -215,7 +222,7 @@ def test_what_is_drawn_for_nearness_is_as_the_words_in_force_have_it():
     world.prompt("it starts to rain")
     play(world, 12, KEY_W)
     path = np.concatenate([world._poses, world._path([Step(keys=KEY_S)] * 36)[-36:]])
-    shown, stale = world._pictures(path, list(range(32, 36)), 36, np.full(36, AS_TOLD))
+    shown, stale = world._pictures(path, list(range(32, 36)), 36, worth_in(world))
     assert shown[-1] == 13, "the first of the rain is nearest to the beginning"
     assert all(latent < 12 for latent in shown[:stale])
 
