@@ -281,11 +281,16 @@ def make_guide(
     latents_T44: NDArray[np.float64],
     lens: Lens,
     stale: int = 0,
+    begun: Sequence[Surface] = (),
 ) -> Guide:
     """Guide of latents with cameras `[T, 4, 4]`, the latent before them seen from `before`; `stale` of the sources, the
-    oldest, are older than the words."""
-    T = len(latents_T44)
-    picture, origin = look(sources, cameras_between(before, latents_T44).reshape(-1, 4, 4), lens, stale)
+    oldest, are older than the words. What is `begun` as other pictures of the same sources becomes these, frame by
+    frame."""
+    T, views = len(latents_T44), cameras_between(before, latents_T44).reshape(-1, 4, 4)
+    picture, origin = look(sources, views, lens, stale)
+    if begun:
+        share = torch.arange(1, len(views) + 1, device=picture.device)[:, None, None, None] / len(views)
+        picture = torch.lerp(look(begun, views, lens, stale)[0], picture, share)
     frames, origin = (x.unflatten(0, (T, FRAMES_PER_LATENT)) for x in (picture, origin))
     covered = origin >= 0
     share = F.avg_pool2d(covered.float(), SPATIAL_FACTOR)

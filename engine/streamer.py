@@ -282,10 +282,11 @@ class PocketWorld(RecordedWorld[DecoderState]):
         given, guides = self._first if current == 0 else None, []
 
         def look() -> Tensor:
-            lacks = telling.lacks(current + len(poses)) or [None]
+            before, lacks = (telling.lacks(latents) or [None] for latents in (current, current + len(poses)))
             worth = telling.worth(lacks) if current else np.zeros(0, np.int64)
             shown, stale = self._pictures(path, chosen, current, worth)
-            guides.append(self._surfaces.guide(path, shown, current, stale, lambda i: lacks[i] or ()))
+            painted = [(first or (), last or ()) for first, last in zip(before, lacks, strict=True)]
+            guides.append(self._surfaces.guide(path, shown, current, stale, painted.__getitem__))
             return guides[0].latents
 
         seen = self.ranks.lead(look).to(self._device)[None] if model.config.guided else None

@@ -92,11 +92,11 @@ class Surfaces:
         chosen: Sequence[int],
         current: int,
         stale: int = 0,
-        lacks: Callable[[int], Paint] = lambda index: (),
+        lacks: Callable[[int], tuple[Paint, Paint]] = lambda index: ((), ()),
     ) -> Guide:
         """Guide of the latents `current ..` of `path` `[current + T, 4, 4]`, drawn from the `chosen` ones: what
         the later of them show hides what the earlier do, of which the first `stale` are; under the events that a
-        picture `lacks`.
+        picture `lacks`, before the first and at the last of them.
 
         The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it.
         """
@@ -104,18 +104,26 @@ class Surfaces:
         nothing = self._nothing(first - current)
         if first == len(path):
             return nothing
-        sources = [self._under(lacks(i), i, self.get(i, path)) for i in chosen]
-        shown = make_guide(self.weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale)
+        pairs = [self._under(lacks(i), i, path) for i in chosen]
+        begun, sources = ([pair[end] for pair in pairs] for end in (0, 1))
+        changing = any(first is not last for first, last in pairs)
+        shown = make_guide(
+            self.weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale, begun if changing else ()
+        )
         return Guide(
             torch.cat([nothing.latents, shown.latents]),
             torch.cat([nothing.frames, shown.frames]),
             torch.cat([nothing.covered, shown.covered]),
         )
 
-    def _under(self, lacks: Paint, index: int, surface: Surface) -> Surface:
-        if not lacks or self._painted is None:
-            return surface
-        return replace(surface, picture=self._painted.get(index, surface.picture, lacks))
+    def _under(self, lacks: tuple[Paint, Paint], index: int, path: NDArray[np.float64]) -> tuple[Surface, Surface]:
+        """The surface of a latent under what it lacks at two moments; one and the same where that is one."""
+        surface, painted = self.get(index, path), self._painted
+        if painted is None:
+            return surface, surface
+        found = {paint: replace(surface, picture=painted.get(index, surface.picture, paint)) for paint in {*lacks}}
+        found |= {(): surface}
+        return found[lacks[0]], found[lacks[1]]
 
     def _nothing(self, latents: int) -> Guide:
         """A guide that covers nothing."""

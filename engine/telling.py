@@ -103,10 +103,16 @@ class Telling:
         """Since when each event is in force."""
         return {event: self._since(lambda stretch, event=event: event in stretch.events) for event in self.events}
 
-    def _there(self, event: str, end: int) -> float:
-        """How far an event is there at the end of a stretch that was made under it. One that the world began with is
-        there from its beginning, and so is one that was in force once before."""
-        return min(1.0, (end - self._begun[event]) / ONSET) if 0 < self._begun[event] < end else 1.0
+    def _there(self, event: str, latents: int) -> float:
+        """How far an event is there once there are so many latents. One that the world began with is there from its
+        beginning."""
+        return min(1.0, (latents - self._begun[event]) / ONSET) if self._begun[event] else 1.0
+
+    def _shown(self, event: str, stretch: Stretch) -> float:
+        """How far a stretch shows it; all of it, if it was in force once before."""
+        if event not in stretch.events:
+            return 0.0
+        return self._there(event, stretch.end) if stretch.end > self._begun[event] else 1.0
 
     def _lacks(self, stretch: Stretch, latents: int) -> Paint | None:
         if stretch.caption != self.caption or not {*stretch.events} <= {*self.events}:
@@ -115,8 +121,7 @@ class Telling:
             return None
         found: Paint = ()
         for event in filter(self.paints, self.events):
-            before = self._there(event, stretch.end) if event in stretch.events else 0.0
-            after = self._there(event, latents)
+            before, after = self._shown(event, stretch), self._there(event, latents)
             if before < after:
                 found += ((event, (after - before) / (1 - before)),)
         return found

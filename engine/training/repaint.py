@@ -120,13 +120,14 @@ def loss_of(model: Repainter, scenes: Scenes, rng: random.Random, batch: int) ->
 
 @torch.inference_mode()
 def evaluate_repainter(run: Run, model: Repainter, held_out: Scenes) -> Json:
-    """For each family the error left, as a share of the difference that the event makes; a PNG: before, made, truth."""
+    """For each family the error left, as a share of the difference that the event makes, both root mean squares; a PNG:
+    before, made, truth."""
     averaged, rng, left = run.averaged(Repainter(model.config)), random.Random(0), {}
     rows: list[Tensor] = []
     for family, chosen in held_out.of_family.items():
         calm, happening, said = held_out.of(chosen, rng)
         made = torch.cat([averaged(*part) for part in zip(calm.split(16), said.split(16), strict=True)]).clamp(-1, 1)
-        left[family] = round(float(F.l1_loss(made, happening) / F.l1_loss(calm, happening)), 3)
+        left[family] = round(float((F.mse_loss(made, happening) / F.mse_loss(calm, happening)).sqrt()), 3)
         picks = [len(chosen) * k // 3 for k in range(3)]
         rows.append(torch.cat([torch.cat([x[k] for x in (calm, made, happening)], 2) for k in picks], 2))
     Image.fromarray(to_uint8(torch.cat(rows, 1)).numpy()).save(run.config.out / f"step{run.step:06d}.png")

@@ -93,5 +93,5 @@ def test_painting_what_lacks_brings_every_picture_as_far_as_the_events_are(texts
     for stretch, lacks in zip(told.stretches, told.lacks(latents)[::CHUNK], strict=True):
         assert (lacks is None) == (not {*stretch.events} <= now)
         for event, amount in lacks or ():
-            there = told._there(event, stretch.end) if event in stretch.events else 0.0
+            there = told._shown(event, stretch)
             assert 0 < amount <= 1 and there + (1 - there) * amount == pytest.approx(told._there(event, latents))
