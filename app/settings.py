@@ -31,7 +31,7 @@ QUICK_EVENTS = tuple(
         ("Night", "night falls"),
         ("Fire", "a house catches fire"),
         ("Storm", "a thunderstorm breaks out"),
-        ("Autumn", "autumn colours the trees"),
+        ("Sunset", "the sun sets"),
         ("Flood", "the water rises and floods the ground"),
         ("It stops", "it stops"),
     )

@@ -31,8 +31,10 @@ FAMILIES = ("rain", "snow", "fog", "storm", "nightfall", "fire", "flood", "autum
 """What is painted; who comes along is left to the transformer."""
 BLUR = 0.5
 """Share of the samples that are blurred."""
-FLOOR = 0.15
+FLOOR = 0.05
 """What a pixel counts that the event doesn't change, beside one that it changes by 1."""
+EDGES = 0.3
+"""What steps to the next pixel count."""
 MIRROR = 0.5
 """Share that are mirrored."""
 
@@ -100,7 +102,7 @@ def paint_loss(made: Tensor, truth: Tensor, calm: Tensor) -> Tensor:
     weight = weight / weight.mean((2, 3), keepdim=True)
     error = (made - truth) * weight
     parts = [error.abs().mean(), F.avg_pool2d(error, 8).abs().mean()]
-    parts += [F.l1_loss(made.diff(dim=axis), truth.diff(dim=axis)) for axis in (2, 3)]
+    parts += [EDGES * F.l1_loss(made.diff(dim=axis), truth.diff(dim=axis)) for axis in (2, 3)]
     return torch.stack(parts).sum()
 
 

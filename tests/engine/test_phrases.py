@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.settings import QUICK_EVENTS
 from engine.errors import WanderError
 from engine.evaluation.events_protocol import events_protocol
 from engine.phrases import Phrasebook, load_phrases
@@ -78,6 +79,11 @@ def test_every_end_of_the_book_ends_its_event_and_every_beginning_begins_it(book
             assert book.revise(("a village", event, "a castle"), words) == ("a village", "a castle"), words
         for words in (*roles["learnt"], *roles["also"]):
             assert book.family(book.revise(("a village", "a castle"), words)[-1]) == family, words
+
+
+def test_what_the_keys_1_to_9_say_is_understood(book):
+    lines = {book.revise(("a village",), event.words) for event in QUICK_EVENTS if event.words != "it stops"}
+    assert len({book.family(event) for _, event in lines} - {None}) == len(QUICK_EVENTS) - 1
 
 
 def test_a_third_language_is_read_as_well(book):
