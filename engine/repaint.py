@@ -32,7 +32,8 @@ class RepainterConfig:
 
     widths: tuple[int, int, int] = (64, 96, 128)
     families: tuple[str, ...] = ()
-    """Events that look the same wherever they happen; who comes along is left to the transformer."""
+    """Events that are the same change of a picture wherever they happen; who comes along and what burns is left to the
+    transformer."""
 
 
 class Told(nn.Module):
