@@ -8,8 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
+from app.gallery import load_gallery
+from engine.depth import signed
 from engine.errors import WanderError
 from engine.repaint import Painted, Repainter, RepainterConfig
 from engine.telling import ONSET
@@ -17,7 +20,7 @@ from engine.text import TEXT_WIDTH
 from engine.training.loop import Run, RunConfig
 from engine.training.repaint import evaluate_repainter, load_scenes, loss_of
 from engine.trajectories import plan
-from engine.weights import PocketWeights, pocket_phrases
+from engine.weights import PocketWeights, load_repainter, pocket_phrases
 from render.views import make_views
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
@@ -161,3 +164,39 @@ def test_training_learns_what_night_looks_like(views, tmp_path):
     verdict = run.train(lambda _: loss_of(model, scenes, rng, 4), lambda: evaluate_repainter(run, model, scenes), 900)
     assert verdict["families"]["nightfall"] < 0.7, "a third of what night changes, after forty steps"
     assert list(tmp_path.glob("step*.png"))
+
+
+@pytest.fixture(scope="module")
+def beach() -> Tensor:
+    """A ready start: two houses by the beach at noon, `[3, 192, 320]`."""
+    start = next(start for start in load_gallery()[0] if start.image.stem == "beach-houses")
+    return signed(torch.from_numpy(np.array(Image.open(start.image).convert("RGB").resize((320, 192))))[None])[0]
+
+
+def painted(picture: Tensor, words: str) -> Tensor:
+    """The picture as the weights that ship paint it under an event."""
+    return Painted(load_repainter()).get(0, picture, ((words, 1.0),))
+
+
+@pytest.mark.parametrize(
+    ("words", "true_of"),
+    [
+        ("night falls", lambda it, calm: it.mean() < calm.mean() - 0.5 and it[2].mean() > it[0].mean() + 0.1),
+        ("a storm begins", lambda it, calm: it.mean() < calm.mean() - 0.3),
+        ("it starts to rain", lambda it, calm: it.mean() < calm.mean() - 0.1 and it.std() < 0.8 * calm.std()),
+        ("a thick fog comes up", lambda it, calm: it.std() < 0.7 * calm.std() and it.mean() > -0.2),
+        ("it starts to snow", lambda it, calm: it[2, 140:].mean() > calm[2, 140:].mean() + 0.2),
+        ("the water rises", lambda it, calm: it[0, 140:].mean() < it[2, 140:].mean() - 0.1),
+        ("the sun sets", lambda it, calm: (it[0] - it[2])[:60].mean() > (calm[0] - calm[2])[:60].mean() + 0.4),
+    ],
+)
+def test_the_weights_that_ship_paint_what_is_said_and_edges_stay_where_they_are(beach, words, true_of):
+    made = painted(beach, words)
+    assert bool(true_of(made, beach))
+    steps = [x[:, 40:130].mean(0).diff(dim=1).abs().flatten() for x in (made, beach)]
+    assert float(torch.corrcoef(torch.stack(steps))[0, 1]) > 0.6, "the houses"
+
+
+def test_the_morning_comes_after_the_night(beach):
+    night = painted(beach, "night falls")
+    assert float(painted(night, "the sun rises").mean()) > float(night.mean()) + 0.4
