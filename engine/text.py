@@ -96,10 +96,10 @@ def vectors(sentences: Sequence[str], batch: int = 64) -> NDArray[np.float32]:
     return np.concatenate(encoded).astype(np.float32) if encoded else np.zeros((0, TEXT_WIDTH), dtype=np.float32)
 
 
-def read_ahead(texts: Iterable[Iterable[str]]) -> None:
+def read_ahead(texts: Iterable[Iterable[str]], batch: int = 64) -> None:
     """Reads the lines of many texts at once and keeps them all; for training (see `vectors`)."""
     new = [row for row in dict.fromkeys(row for lines in texts for row in rows_of(lines)) if row not in _known]
-    _known.update(zip(new, vectors(new), strict=True))
+    _known.update(zip(new, vectors(new, batch), strict=True))
 
 
 def encode(lines: Iterable[str]) -> NDArray[np.float32]:
