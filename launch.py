@@ -17,9 +17,12 @@ from typing import Any, NamedTuple
 
 PYTHON = ((3, 11), (3, 13))
 """Oldest and newest Python that the pinned packages have wheels for."""
-STEADY_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
-"""Keeps glibc from handing freed tensors back to the kernel: filling a new 64 MB tensor took 78 ms instead of 500.
-It is read once, at process start, and children inherit it."""
+ALIKE = {"OPENBLAS_NUM_THREADS": "1"}
+"""Keeps NumPy's small products on one thread: the cores are torch's and numba's, and how many threads there are decides
+about the last bits, in which ranks and a world alone would differ."""
+STEADY = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", **ALIKE}
+"""Keeps glibc from handing freed tensors back to the kernel as well: filling a new 64 MB tensor took 78 ms instead of
+500. All are read once, at process start, and children inherit them."""
 
 PROBES = {"arithmetic": "engine.machine:arithmetic", "graphics": "render.probe:graphics", "fonts": "render.probe:fonts"}
 """What `doctor` measures beyond worker/: section -> "module:function"."""
@@ -243,10 +246,10 @@ VERBS = {
     "play": Verb(play, "walk through a generated world (the default verb)", (
         "launch.py", 'launch.py play --world text:"a lighthouse at dusk"',
         "launch.py play --world image:holiday.jpg --chunk 1", "launch.py play --preset worldplay-5b",
-    ), environment=STEADY_MEMORY),
+    ), environment=STEADY),
     "serve": Verb(serve, "let windows on other machines walk with this machine's model", (
         "launch.py serve --listen 192.168.1.20:5600", "launch.py serve --listen 192.168.1.20:5600 --ranks 4",
-    ), environment=STEADY_MEMORY),
+    ), environment=STEADY),
     "cluster": Verb(lambda words: import_module("worker.cluster").run(words, say, import_module("engine.plan").needs),
         "many users' sessions over the machines of a Ray cluster", ("launch.py cluster --listen 192.168.1.20:5600 "
         "--sessions /shared/wander", "launch.py cluster --help"), sections=("play", "cluster")),
@@ -255,11 +258,11 @@ VERBS = {
     )),
     "replay": Verb(replay, "a session again, its pictures recorded or compared with what was shown", (
         "launch.py replay harbour --verify", "launch.py replay harbour --branch 'the fire' --record fire.mp4",
-    ), environment=STEADY_MEMORY),
+    ), environment=STEADY),
     "scan": Verb(scan, "a session's world as a point cloud or mesh", (
         "launch.py scan harbour --out harbour.ply", "launch.py scan harbour --out harbour.glb --mesh --last 20",
         "launch.py scan harbour --out harbour-colmap --format colmap",
-    ), environment=STEADY_MEMORY),
+    ), environment=STEADY),
     "doctor": Verb(doctor, "what this machine can do, in one screen", ("launch.py doctor", "launch.py doctor --json")),
     "models": Verb(printing("engine.models"), "the released weights: what is needed, verified, converted", (
         "launch.py models", "launch.py models verify worldplay-5b",
@@ -275,19 +278,19 @@ VERBS = {
     "train": Verb(train, "train a stage of the model; stops and resumes at any second", (
         "launch.py train vae --data data/train --heldout data/heldout --out runs/vae --minutes 120 --resume",
         "launch.py train base --data data/latents --heldout data/heldout-latents --out runs/base --resume",
-    ), environment=STEADY_MEMORY),
+    ), environment=STEADY),
     "evaluate": Verb(evaluate, "the paper's tables at our scale, on held-out worlds", (
         "launch.py evaluate --protocol short --html out.html", "launch.py evaluate --protocol walls --seed 5",
         "launch.py evaluate --protocol long --json long.json --html long.html --choices choices.html",
         "launch.py evaluate --protocol long --weights runs/distilled --against models/pocket --clips 16",
         "launch.py evaluate --protocol drift --html drift.html", "launch.py evaluate --protocol scan --html scan.html",
-    ), sections=("play", "evaluate"), environment=STEADY_MEMORY),
+    ), sections=("play", "evaluate"), environment=STEADY),
     "bench": Verb(bench, "what a chunk costs here and how fast worlds are made", (
         "launch.py bench --json", "launch.py bench --seconds 20 --engine-only", "launch.py bench --memory",
-    ), environment=STEADY_MEMORY),
+    ), environment=STEADY),
     "test": Verb(test, "set-up and all tests; pytest's arguments", (
         "launch.py test", "launch.py test tests/engine -k memory", "launch.py test -m slow",
-    ), sections=("play", "test", "evaluate")),
+    ), sections=("play", "test", "evaluate"), environment=ALIKE),
 }  # fmt: skip
 
 
