@@ -121,8 +121,9 @@ class Surfaces:
         surface, painted = self.get(index, path), self._painted
         if painted is None:
             return surface, surface
-        found = {paint: replace(surface, picture=painted.get(index, surface.picture, paint)) for paint in {*lacks}}
-        found |= {(): surface}
+        new = {*lacks} - {()}
+        found = {paint: replace(surface, picture=painted.get(index, surface.picture, paint)) for paint in new}
+        found[()] = surface
         return found[lacks[0]], found[lacks[1]]
 
     def _nothing(self, latents: int) -> Guide:
