@@ -272,12 +272,13 @@ def draw(
     magnified: float,
     enough: float,
 ) -> tuple[Floats, NDArray[np.int8], Floats]:
-    """Pictures `[V, 3, H, W]` of sources, newest first, the number of the source that each pixel is from `[V, H, W]`,
+    """Views `[V, 3, H, W]` of sources, newest first, the number of the source that each pixel is from `[V, H, W]`,
     and the disparity of what it shows `[V, H, W]`; bare pixels are from source -1.
 
-    Pictures `[3, H, W]`, disparities and masks of what is splatted `[H, W]`, rigid transforms `[sources, V, 4, 4]`,
-    focal lengths in picture widths and heights, the depths between which surfaces are seen, the pixels that a source
-    pixel reaches, how many times wider it gets at most, and the share of a view that is enough to look no further.
+    Pictures `[V, 3, H, W]`, one for each view, disparities and masks of what is splatted `[H, W]`, rigid transforms
+    `[sources, V, 4, 4]`, focal lengths in picture widths and heights, the depths between which surfaces are seen, the
+    pixels that a source pixel reaches, how many times wider it gets at most, and the share of a view that is enough to
+    look no further.
     """
     V, (H, W) = view_from_source.shape[1], disparities[0].shape
     there, back = view_from_source.astype(np.float32), source_from_view.astype(np.float32)
@@ -288,10 +289,10 @@ def draw(
     def view(v: int) -> None:
         before, sums = np.empty((H, W), np.int8), np.empty((H + 1, W + 1), np.int32)
         splatted, buffer = np.empty((2, H, W), np.float32)
-        for s, (picture, disparity) in enumerate(zip(pictures, disparities, strict=True)):
+        for s, (shown, disparity) in enumerate(zip(pictures, disparities, strict=True)):
             _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, widest, splatted)
             _close(splatted, buffer)
-            _look_up(picture, disparity, buffer, back[s, v], fx, fy, nearest, farthest, s, out[v], near[v], origin[v])
+            _look_up(shown[v], disparity, buffer, back[s, v], fx, fy, nearest, farthest, s, out[v], near[v], origin[v])
             if _tidy(out[v], near[v], origin[v], before, sums) > enough * H * W:
                 return
 
@@ -303,6 +304,6 @@ def warm_up() -> None:
     """Compiles what `draw` needs, or reads it from the cache of an earlier start, so that no chunk waits for it."""
     picture, disparity = np.zeros((3, 4, 4), np.float32), np.ones((4, 4), np.float32)
     camera = np.eye(4)[None, None]
-    draw([picture], [disparity], [disparity > 0], camera, camera, (1.0, 1.0), depths=(0.1, 10.0), reach=0.5,
+    draw([picture[None]], [disparity], [disparity > 0], camera, camera, (1.0, 1.0), depths=(0.1, 10.0), reach=0.5,
          magnified=2.0, enough=1.0)  # fmt: skip
     fill(picture[None], disparity[None] > 0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -45,9 +46,9 @@ _STRIDE = 4
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What one frame shows: picture `[3, H, W]` in [-1, 1], disparity `[H, W]` (0 in the sky), camera `[4, 4]`,
-    which pixels belong to the place `[H, W]`, not to a character that walks along (None for all), and how sure their
-    depth is, 0..1 `[H, W]` (None where nobody asks)."""
+    """What one frame shows: picture `[3, H, W]` in [-1, 1] (or one for each view that it is drawn in, `[V, 3, H, W]`),
+    disparity `[H, W]` (0 in the sky), camera `[4, 4]`, which pixels belong to the place `[H, W]`, not to a character
+    that walks along (None for all), and how sure their depth is, 0..1 `[H, W]` (None where nobody asks)."""
 
     picture: Tensor
     disparity: Tensor
@@ -60,6 +61,12 @@ class Surface:
     def __post_init__(self) -> None:
         solid = ~flying(self.disparity)
         object.__setattr__(self, "kept", solid if self.stands is None else solid & self.stands)
+
+    def showing(self, picture: Tensor) -> Surface:
+        """The same surface with another picture."""
+        other = copy(self)
+        object.__setattr__(other, "picture", picture)
+        return other
 
 
 def lifted(context: Iterable[int]) -> list[int]:
@@ -165,7 +172,7 @@ def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tu
     x, y, z = _pixels(_move(points, rigid_inverse(source.world_from_camera) @ views_V44), H, W, lens)
     at = torch.stack([(x + 0.5) * 2 / W - 1, (y + 0.5) * 2 / H - 1], -1).unflatten(1, (H, W))
     z = z.unflatten(1, (H, W))
-    maps = torch.cat([source.picture, source.disparity[None]]).expand(V, 4, H, W)
+    maps = torch.cat([source.picture.expand(V, 3, H, W), source.disparity.expand(V, 1, H, W)], 1)
     found = F.grid_sample(maps, at, mode="bilinear", padding_mode="border", align_corners=False)
     here = torch.where(disparity > 0, 1 / z.clamp_min(_NEAREST), 0.0)
     same = (here - found[:, 3]).abs() <= SAME * torch.maximum(here, found[:, 3]) + SAME_AT_LEAST
@@ -204,7 +211,7 @@ def look_on_cpu(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens
     newest_first = sources[::-1]
     cameras = np.stack([source.world_from_camera for source in newest_first])[:, None]
     picture, origin, near = draw(
-        [source.picture.numpy() for source in newest_first],
+        [source.picture.expand(len(views_V44), -1, -1, -1).numpy() for source in newest_first],
         [source.disparity.numpy() for source in newest_first],
         [source.kept.numpy() for source in newest_first],
         rigid_inverse(views_V44) @ cameras,
@@ -287,10 +294,13 @@ def make_guide(
     oldest, are older than the words. What is `begun` as other pictures of the same sources becomes these, frame by
     frame."""
     T, views = len(latents_T44), cameras_between(before, latents_T44).reshape(-1, 4, 4)
-    picture, origin = look(sources, views, lens, stale)
     if begun:
-        share = torch.arange(1, len(views) + 1, device=picture.device)[:, None, None, None] / len(views)
-        picture = torch.lerp(look(begun, views, lens, stale)[0], picture, share)
+        share = torch.arange(1, len(views) + 1, device=sources[0].picture.device)[:, None, None, None] / len(views)
+        sources = [
+            last if first is last else last.showing(torch.lerp(first.picture, last.picture, share))
+            for first, last in zip(begun, sources, strict=True)
+        ]
+    picture, origin = look(sources, views, lens, stale)
     frames, origin = (x.unflatten(0, (T, FRAMES_PER_LATENT)) for x in (picture, origin))
     covered = origin >= 0
     share = F.avg_pool2d(covered.float(), SPATIAL_FACTOR)

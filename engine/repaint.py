@@ -3,7 +3,8 @@
 The guide shows a place as memory has it, which is as it was; a small transformer that is shown that hardly ever does
 what it is told. So pictures from before the words are repainted before they are drawn: at a quarter of their size a
 network decides, for every pixel, by how much its colours are multiplied and what is added, so edges stay where they
-are. It reads the same sentence vectors as the transformer does, one event at a time.
+are. It reads the same sentence vectors as the transformer does, one event at a time; with the opposite sign they ask
+for the place without the event, once that is over.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from engine.text import TEXT_WIDTH, encode
 from engine.vae import ChannelNorm, Down, Up
 
 Paint = tuple[tuple[str, float], ...]
-"""Events that a picture lacks, and how much of each: 1 where nothing of it is there and all of it is to be."""
+"""Events that a picture lacks, and how much of each: 1 where nothing of it is there and all of it is to be; -1 where
+all of it is there and nothing is to be."""
 CAPACITY = 64
 """Pictures kept: more than a guide is drawn from."""
 
@@ -55,7 +57,8 @@ class Told(nn.Module):
 
 
 class Repainter(nn.Module):
-    """Pictures `[B, 3, H, W]` in [-1, 1] and a sentence each `[B, 512]` -> the pictures with what it says.
+    """Pictures `[B, 3, H, W]` in [-1, 1] and a sentence each `[B, 512]` -> the pictures with what it says; with the
+    negative of a sentence: without it.
 
     H and W are multiples of 16.
     """
@@ -89,24 +92,24 @@ class Repainter(nn.Module):
 
 
 class Painted:
-    """Pictures under events that they lacked, the least recently used forgotten: what is there by degrees is mixed from
-    a picture without it and the same one with all of it."""
+    """Pictures under events that they lacked, and without those that are over, the least recently used forgotten: what
+    is there by degrees is mixed from a picture without it and the same one with all of it."""
 
     def __init__(self, model: Repainter) -> None:
         self.model = model
-        self._kept: OrderedDict[tuple[int, Paint, str], Tensor] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, Paint, str, bool], Tensor] = OrderedDict()
 
     @torch.inference_mode()
     def get(self, index: int, picture: Tensor, lacks: Paint) -> Tensor:
         """Picture `[3, H, W]` in [-1, 1] of latent `index` with what it `lacks`."""
         for place, (line, amount) in enumerate(lacks):
-            key = index, lacks[:place], line
+            key = index, lacks[:place], line, amount < 0
             if key not in self._kept:
-                sentence = torch.from_numpy(encode(("", line))).to(picture.device)
+                sentence = torch.from_numpy(encode(("", line))).to(picture.device) * (1 if amount > 0 else -1)
                 with autocast(picture.device):
                     self._kept[key] = self.model(picture[None], sentence)[0].float().clamp(-1, 1)
             self._kept.move_to_end(key)
-            picture = torch.lerp(picture.float(), self._kept[key], amount)
+            picture = torch.lerp(picture.float(), self._kept[key], abs(amount))
             while len(self._kept) > CAPACITY:
                 del self._kept[next(iter(self._kept))]
         return picture

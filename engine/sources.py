@@ -17,7 +17,7 @@ from engine.geometry import rigid_inverse
 from engine.guide import lifted
 from engine.memory import MemoryConfig, complementary
 
-CHANGING, BEFORE, MENDED, AS_TOLD = range(4)
+CHANGING, BEFORE, MENDED, CLEARED, AS_TOLD = range(5)
 """What a picture is worth: least, while words are new, what they have changed in part (changed again every chunk it
 would be changed too far, and blurred a little more each time); more what was made under other words; most, under those
 in force. Where words can be painted (engine/repaint.py), what they have changed in part is `MENDED`, and what was made
@@ -52,7 +52,7 @@ def pictures(
         known, among = [i for i in shown if worth[i] >= least], worth >= least
         shown += complementary(rigid_inverse(path), current, len(path) - current, known, memory, among)
     if memory.retrieves:
-        best = ends[worth[ends] == worth.max()][::-1]  # of equals the newest
+        best = ends[worth[ends] == worth[ends].max()][::-1]  # of equals the newest
         shown = sorted({*shown, int(best[away(path[best], path[-1]).argmin()])})
     order = sorted(zip(worth[shown], -away(path[shown], path[-1]), shown, strict=True))
     return [i for _, _, i in order], sum(int(worth[i] < MENDED) for i in shown)

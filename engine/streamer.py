@@ -39,6 +39,9 @@ from engine.weights import PocketWeights
 from engine.world import ChunkRecord, WorldSpec
 
 FPS = 24.0
+QUIET = 0.1
+"""Mean loudness of new words up to which the network isn't asked what the old ones would have made: a guide shows them
+nearly everywhere then, and it would take as long again."""
 TEXTS = 8
 """Texts whose keys and values are kept."""
 UNIT = 0.25
@@ -129,7 +132,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         if any(step.walls for step in steps) and self.weights.depth and (self._records or self._first is not None):
             walked = self._poses if len(self._poses) else self.pose[None]
             if np.diff(path[:, [0, 2], 3], axis=0).any():
-                path = keep_clear(self._surfaces.walls(walked, np.union1d(0, self._ends)), path)
+                surfaces, ends = self._surfaces, np.union1d(0, self._ends)
+                path = keep_clear(surfaces.walls(walked, ends), path, ahead=surfaces.character_ahead(walked, ends))
         return path
 
     def _restore(self, records: Sequence[ChunkRecord]) -> None:
@@ -334,7 +338,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         words, before, old = self._words(self._lines), None, telling.old
         shown = torch.zeros(1, device=device) if seen is None else known_by(seen[0])
         loud = self.sampling.emphasis * (1 - (shown if telling.untold is None else 0 * shown))
-        if old is not None and self.sampling.emphasis:
+        if old is not None and float(loud.mean()) > QUIET:
             before = self._words((old.caption, *old.events))
 
         def velocity(x: Tensor, level: float) -> Tensor:

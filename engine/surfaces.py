@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from engine.guide import Guide, Surface, make_guide
 from engine.precision import autocast
 from engine.repaint import Paint, Painted
 from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
-from engine.walls import Plan, lookouts, plan_of
+from engine.walls import Plan, character_ahead, lookouts, plan_of
 from engine.weights import PocketWeights
 
 CAPACITY = 64
@@ -85,6 +84,10 @@ class Surfaces:
                 self._plans[i] = plan_of(surface)
         return np.concatenate([self._plans[i] for i in chosen])
 
+    def character_ahead(self, path: NDArray[np.float64], ends: NDArray[np.int64]) -> float:
+        """How far ahead of the last camera a character walks, by the newest of the latents `ends`."""
+        return character_ahead(self.get(int(ends[-1]), path))
+
     @torch.inference_mode()
     def guide(
         self,
@@ -122,7 +125,7 @@ class Surfaces:
         if painted is None:
             return surface, surface
         new = {*lacks} - {()}
-        found = {paint: replace(surface, picture=painted.get(index, surface.picture, paint)) for paint in new}
+        found = {paint: surface.showing(painted.get(index, surface.picture, paint)) for paint in new}
         found[()] = surface
         return found[lacks[0]], found[lacks[1]]
 

@@ -1,7 +1,8 @@
 """What words have changed, and since when: all of it follows from the texts that the chunks were made under.
 
-An event is there by degrees, fully `ONSET` latents after it was said. A picture of the past may lack some of the events
-in force, or have some that are over; what it lacks can be painted (engine/repaint.py) where the repainter knows it.
+An event comes by degrees, fully there `ONSET` latents after it was said, and goes as it came. A picture of the past may
+lack some of the events in force, or have some that are over; what it lacks can be painted, and what it has too much
+painted away (engine/repaint.py), where the repainter knows it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.repaint import Paint
-from engine.sources import AS_TOLD, BEFORE, CHANGING, MENDED
+from engine.sources import AS_TOLD, BEFORE, CHANGING, CLEARED, MENDED
 from engine.text import lines_of
 
 T = TypeVar("T")
@@ -25,7 +26,9 @@ NEWS = 12
 """Latents after a change of text in which the picture may change everywhere: two seconds, what the slowest event takes.
 """
 ONSET = 8
-"""Latents after which an event is fully there."""
+"""Latents after which an event is fully there, or fully gone."""
+Levels = dict[str, float]
+"""How far events are there, 0..1. What a world began with is there from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Stretch:
 class Telling:
     """The past of a world as its texts tell it, `stretches`, and the text in force, `caption` and `events`.
 
-    `paints` says whether known pictures can be painted under an event.
+    `paints` says whether known pictures can be painted under an event, and without it.
     """
 
     stretches: tuple[Stretch, ...]
@@ -66,26 +69,31 @@ class Telling:
         return self._since(self._is_told)
 
     @cached_property
-    def old(self) -> Stretch | None:
-        """What was made last under another text, if one of the last `NEWS` latents was."""
+    def _old(self) -> int | None:
         if not self.told or self.latents - self.told >= NEWS:
             return None
-        return next(stretch for stretch in self.stretches if stretch.end == self.told)
+        return next(place for place, stretch in enumerate(self.stretches) if stretch.end == self.told)
+
+    @cached_property
+    def old(self) -> Stretch | None:
+        """What was made last under another text, if one of the last `NEWS` latents was."""
+        return None if self._old is None else self.stretches[self._old]
 
     @cached_property
     def untold(self) -> Stretch | None:
-        """The same, unless pictures can be painted under all that is new."""
-        return None if self.old is None or self._lacks(self.old, self.latents + ONSET) is not None else self.old
+        """The same, unless pictures can be painted under all that is new, and without all that is over."""
+        return None if self._old is None or self._lacks(self._old, self._there(self.latents)) is not None else self.old
 
     def lacks(self, latents: int) -> list[Paint | None]:
-        """What the picture of each latent lacks of the events once there are so many latents; None where it has too
-        much, or what it lacks can't be painted. A picture in which a part of an event is there lacks the rest."""
-        return self._each([self._lacks(stretch, latents) for stretch in self.stretches])
+        """What the picture of each latent lacks of the events once there are so many latents, and has too much of them;
+        None where that can't be painted. A picture in which a part of an event is there lacks the rest."""
+        there = self._there(latents)
+        return self._each([self._lacks(place, there) for place in range(len(self.stretches))])
 
     def worth(self, lacks: Sequence[Paint | None]) -> NDArray[np.int64]:
         """What the pictures of latents `[T]` are worth that lack this, see `engine.sources`."""
         told = self._each([self._is_told(stretch) for stretch in self.stretches])
-        found = [AS_TOLD if t or each is not None else BEFORE for t, each in zip(told, lacks, strict=True)]
+        found = [AS_TOLD if t else _worth(each) for t, each in zip(told, lacks, strict=True)]
         if self.old is not None:
             found[self.told :] = [MENDED if self.untold is None else CHANGING] * (len(found) - self.told)
         return np.array(found, dtype=np.int64)
@@ -99,34 +107,49 @@ class Telling:
         return [0, *(stretch.end for stretch in self.stretches)][len(self.stretches) - lasting]
 
     @cached_property
-    def _begun(self) -> dict[str, int]:
-        """Since when each event is in force."""
-        return {event: self._since(lambda stretch, event=event: event in stretch.events) for event in self.events}
+    def _shown(self) -> list[Levels]:
+        """How far each stretch shows each event at its end."""
+        found: list[Levels] = []
+        for stretch in self.stretches:
+            past = stretch.end - self.stretches[len(found) - 1].end
+            found.append(_moved(found[-1], stretch.events, past) if found else dict.fromkeys(stretch.events, 1.0))
+        return found
 
-    def _there(self, event: str, latents: int) -> float:
-        """How far an event is there once there are so many latents. One that the world began with is there from its
-        beginning."""
-        return min(1.0, (latents - self._begun[event]) / ONSET) if self._begun[event] else 1.0
+    def _there(self, latents: int) -> Levels:
+        """How far each event is there once there are so many latents, what was made already included."""
+        if not self.stretches:
+            return dict.fromkeys(self.events, 1.0)
+        return _moved(self._shown[-1], self.events, max(0, latents - self.latents))
 
-    def _shown(self, event: str, stretch: Stretch) -> float:
-        """How far a stretch shows it; all of it, if it was in force once before."""
-        if event not in stretch.events:
-            return 0.0
-        return self._there(event, stretch.end) if stretch.end > self._begun[event] else 1.0
-
-    def _lacks(self, stretch: Stretch, latents: int) -> Paint | None:
-        if stretch.caption != self.caption or not {*stretch.events} <= {*self.events}:
-            return None
-        if not all(event in stretch.events or self.paints(event) for event in self.events):
+    def _lacks(self, place: int, there: Levels) -> Paint | None:
+        """What the stretch at a place lacks where the events are `there`."""
+        stretch, shown = self.stretches[place], self._shown[place]
+        if stretch.caption != self.caption or not all(map(self.paints, {*stretch.events} ^ {*self.events})):
             return None
         found: Paint = ()
-        for event in filter(self.paints, self.events):
-            before, after = self._shown(event, stretch), self._there(event, latents)
+        for event in filter(self.paints, dict.fromkeys((*shown, *there))):
+            before, after = shown.get(event, 0.0), there.get(event, 0.0)
             if before < after:
                 found += ((event, (after - before) / (1 - before)),)
+            elif after < before:
+                found = ((event, (after - before) / before), *found)
         return found
 
     def _each(self, found: Sequence[T]) -> list[T]:
         """What was found of the stretches, for each of their latents."""
         ends = [0, *(stretch.end for stretch in self.stretches)]
         return [each for each, first, end in zip(found, ends, ends[1:], strict=False) for _ in range(first, end)]
+
+
+def _moved(levels: Levels, events: Sequence[str], latents: int) -> Levels:
+    """Levels after so many latents under `events`; what is gone is left out."""
+    step = latents / ONSET
+    going = {event: level - step for event, level in levels.items() if event not in events and level > step}
+    return going | {event: min(1.0, levels.get(event, 0.0) + step) for event in events}
+
+
+def _worth(lacks: Paint | None) -> int:
+    """Of a picture from before the words in force."""
+    if lacks is None:
+        return BEFORE
+    return AS_TOLD if all(amount > 0 for _, amount in lacks) else CLEARED

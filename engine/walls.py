@@ -9,6 +9,9 @@ it.
 The newest picture alone is not enough: a wall that fills it shows nothing of how far it is. So the plan is drawn from
 several places where the walk was, the newest of them that lie apart, however long one has stood there.
 
+Where a character walks ahead of the camera, it is kept clear as well: what is solid is as near to it as it would be to
+a camera in its place.
+
 Only places change; where the camera looks is what was wanted. The model gets these poses, and so does the journal.
 """
 
@@ -19,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.actions import heading
 from engine.geometry import POCKET_LENS, Lens
 from engine.guide import Surface
 from engine.sources import away
@@ -52,6 +56,8 @@ class WallRule:
     """Least share of a short step that must be left, or the walk stops there."""
     places: int = 8
     """Most pictures that the plan is drawn from."""
+    character: float = 0.04
+    """Least share of the middle of the picture that shows who walks ahead of the camera."""
     apart: float = 0.5
     """How far the places are from each other: units, and one for every radian that they look elsewhere."""
 
@@ -93,16 +99,22 @@ def lookouts(path: NDArray[np.float64], among: NDArray[np.int64], rule: WallRule
     return found
 
 
-def keep_clear(plan: Plan, poses: NDArray[np.float64], rule: WallRule = RULE) -> NDArray[np.float64]:
-    """The wanted poses `[1 + T, 4, 4]` (the first is where the camera stands) with the places that are allowed.
+def keep_clear(
+    plan: Plan, poses: NDArray[np.float64], rule: WallRule = RULE, ahead: float = 0.0
+) -> NDArray[np.float64]:
+    """The wanted poses `[1 + T, 4, 4]` (the first is where the camera stands) with the places that are allowed to it,
+    and to a character so many units `ahead` of it, if there is one.
 
-    A camera that stands too near already may go anywhere but nearer.
+    Who stands too near already may go anywhere but nearer.
     """
     allowed, place = poses.copy(), poses[0, [0, 2], 3]
+    yaw = heading(poses)[0]
     for t, way in enumerate(np.diff(poses[:, [0, 2], 3], axis=0), 1):
+        before_it = ahead * np.array([np.sin(yaw[t]), np.cos(yaw[t])])
+        solid = np.concatenate([plan, plan - before_it]) if ahead else plan
         count = int(np.ceil(np.linalg.norm(way) / rule.stride))
         for _ in range(count):
-            place = place + _slid(plan, place, way / count, rule)
+            place = place + _slid(solid, place, way / count, rule)
         allowed[t, [0, 2], 3] = place
     return allowed
 
@@ -121,6 +133,17 @@ def _slid(plan: Plan, place: NDArray[np.float64], step: NDArray[np.float64], rul
         towards = towards / max(float(np.linalg.norm(towards)), 1e-9)
         step = step - towards * (towards @ step)
     return np.zeros(2)
+
+
+def character_ahead(surface: Surface, rule: WallRule = RULE) -> float:
+    """How far ahead of the camera a character walks by a lifted picture, in units; 0 if none does."""
+    if surface.stands is None:
+        return 0.0
+    H, W = surface.disparity.shape
+    middle = slice(H // 3, H), slice(W // 3, W - W // 3)
+    near, stands = surface.disparity[middle].cpu().numpy(), surface.stands[middle].cpu().numpy()
+    shown = ~stands & (near > 1 / rule.farthest)
+    return float(1 / np.median(near[shown])) if shown.mean() >= rule.character else 0.0
 
 
 def plan_of(surface: Surface) -> Plan:

@@ -1,6 +1,7 @@
-"""Stage 3b, the repainter: a place as it was, and the same view once an event is fully there (`data views`).
+"""Stage 3b, the repainter: a place as it was, and the same view once an event is fully there (`data views`), both ways.
 
-What play repaints are a model's pictures, so both are blurred alike in a share of the samples.
+What play repaints are a model's pictures, so both are blurred alike in a share of the samples; and an event may be
+there in part already.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ BLUR = 0.5
 """Share of the samples that are blurred."""
 MIRROR = 0.5
 """Share that are mirrored."""
+AWAY = 0.4
+"""Share in which what happens is to be painted away."""
+PARTLY = 0.3
+"""Share in which a part of the way is gone already, at most `MOST`."""
+MOST = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,28 +105,40 @@ def paint_loss(made: Tensor, truth: Tensor) -> Tensor:
 def loss_of(model: Repainter, scenes: Scenes, rng: random.Random, batch: int) -> tuple[Tensor, dict[str, float]]:
     """The loss of a batch: every family as often as any other."""
     rows = [rng.choice(scenes.of_family[rng.choice([*scenes.of_family])]) for _ in range(batch)]
-    calm, happening, said = scenes.of(rows, rng)
+    given, wanted, said = scenes.of(rows, rng)
     for row in range(batch):
-        both = torch.stack([calm[row], happening[row]])
+        both = torch.stack([given[row], wanted[row]])
         both = both.flip(3) if rng.random() < MIRROR else both
-        calm[row], happening[row] = blurred(both) if rng.random() < BLUR else both
-    with autocast(calm.device):
-        made = model(calm.contiguous(memory_format=torch.channels_last), said).float()
-    error, before = float(F.l1_loss(made.detach(), happening)), float(F.l1_loss(calm, happening))
-    return paint_loss(made, happening), {"error": error, "of_calm": error / before}
+        both = blurred(both) if rng.random() < BLUR else both
+        if rng.random() < AWAY:
+            both, said[row] = both.flip(0), -said[row]
+        gone = MOST * rng.random() if rng.random() < PARTLY else 0.0
+        given[row], wanted[row] = torch.lerp(both[0], both[1], gone), both[1]
+    with autocast(given.device):
+        made = model(given.contiguous(memory_format=torch.channels_last), said).float()
+    error, before = float(F.l1_loss(made.detach(), wanted)), float(F.l1_loss(given, wanted))
+    return paint_loss(made, wanted), {"error": error, "of_given": error / before}
 
 
 @torch.inference_mode()
 def evaluate_repainter(run: Run, model: Repainter, held_out: Scenes) -> Json:
-    """For each family the error left, as a share of the difference that the event makes, both root mean squares; a PNG:
-    before, made, truth."""
-    averaged, rng, left = run.averaged(Repainter(model.config)), random.Random(0), {}
+    """For each family the error left, as a share of the difference that the event makes, both root mean squares, where
+    it is painted and where it is painted away; a PNG: before, made, truth, made without it again."""
+    averaged, rng, left, away = run.averaged(Repainter(model.config)), random.Random(0), {}, {}
     rows: list[Tensor] = []
+
+    def painted(pictures: Tensor, said: Tensor) -> Tensor:
+        parts = zip(pictures.split(16), said.split(16), strict=True)
+        return torch.cat([averaged(*part) for part in parts]).clamp(-1, 1)
+
     for family, chosen in held_out.of_family.items():
         calm, happening, said = held_out.of(chosen, rng)
-        made = torch.cat([averaged(*part) for part in zip(calm.split(16), said.split(16), strict=True)]).clamp(-1, 1)
-        left[family] = round(float((F.mse_loss(made, happening) / F.mse_loss(calm, happening)).sqrt()), 3)
+        made, cleared = painted(calm, said), painted(happening, -said)
+        change = F.mse_loss(calm, happening)
+        left[family] = round(float((F.mse_loss(made, happening) / change).sqrt()), 3)
+        away[family] = round(float((F.mse_loss(cleared, calm) / change).sqrt()), 3)
         picks = [len(chosen) * k // 3 for k in range(3)]
-        rows.append(torch.cat([torch.cat([x[k] for x in (calm, made, happening)], 2) for k in picks], 2))
+        rows.append(torch.cat([torch.cat([x[k] for x in (calm, made, happening, cleared)], 2) for k in picks], 2))
     Image.fromarray(to_uint8(torch.cat(rows, 1)).numpy()).save(run.config.out / f"step{run.step:06d}.png")
-    return {"left": round(float(np.mean([*left.values()])), 3), "families": left}
+    left_away = round(float(np.mean([*away.values()])), 3)
+    return {"left": round(float(np.mean([*left.values()])), 3), "left_away": left_away, "families": left, "away": away}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sources import AS_TOLD, BEFORE, CHANGING, MENDED
+from engine.sources import AS_TOLD, BEFORE, CHANGING, CLEARED, MENDED
 from engine.telling import NEWS, ONSET, Stretch, Telling
 
 CHUNK = 4
@@ -59,9 +61,28 @@ def test_painted_events_go_on_being_painted_beside_one_that_is_not():
     assert told.untold is None
 
 
-def test_what_is_over_can_not_be_painted_away():
+def test_what_is_over_goes_by_degrees_as_it_came():
     told = telling((), ("rain",), ("rain",), ("rain",), now=())
-    assert seen(told) == ([(), None, None, None], [AS_TOLD, BEFORE, BEFORE, BEFORE]) and told.untold is not None
+    lacks, worth = seen(told)
+    assert lacks[0] == (("rain", 0.5),), "what was seen before it still shows half of it"
+    assert lacks[1] == () and lacks[2:] == [(("rain", -0.5),)] * 2
+    assert worth == [AS_TOLD, AS_TOLD, CLEARED, CLEARED] and told.untold is None
+
+
+def test_once_it_is_gone_only_pictures_made_under_it_have_too_much():
+    lacks, worth = seen(telling((), *[("rain",)] * 3, (), (), now=()))
+    assert lacks == [(), (("rain", -1.0),), (("rain", -1.0),), (("rain", -1.0),), (("rain", -1.0),), ()]
+    assert worth == [AS_TOLD, CLEARED, CLEARED, CLEARED, MENDED, MENDED]
+
+
+def test_what_the_network_made_can_not_be_painted_away():
+    told = telling((), ("a castle",), now=())
+    assert seen(told) == ([(), None], [AS_TOLD, BEFORE]) and told.untold is not None
+
+
+def test_what_is_painted_away_goes_before_what_comes_is_painted():
+    told = telling(*[("rain",)] * 3, now=("night",))
+    assert seen(told)[0] == [(("rain", -0.5), ("night", 0.5))] * 3
 
 
 def test_another_caption_is_another_place():
@@ -73,9 +94,9 @@ def test_an_event_that_the_world_began_with_is_all_there():
     assert seen(telling(("night",), ("night",), now=("night",))) == ([(), ()], [AS_TOLD, AS_TOLD])
 
 
-def test_pictures_of_an_earlier_shower_have_all_of_the_next_one():
+def test_a_shower_that_comes_again_before_the_last_is_gone_goes_on_from_there():
     lacks, worth = seen(telling((), *[("rain",)] * 3, (), now=("rain",)))
-    assert lacks == [(("rain", 0.5),), (), (), (), (("rain", 0.5),)] and worth == [AS_TOLD] * 5
+    assert lacks == [(("rain", 1.0),), (("rain", 1.0),), (), (), (("rain", 1.0),)] and worth[:4] == [AS_TOLD] * 4
 
 
 @pytest.mark.parametrize("latents", [0, 1])
@@ -90,8 +111,18 @@ def test_words_before_the_first_chunk_change_the_picture_that_was_given_and_noth
 def test_painting_what_lacks_brings_every_picture_as_far_as_the_events_are(texts, now):
     told = telling(*(tuple(sorted(text)) for text in texts), now=tuple(sorted(now)))
     latents = told.latents + CHUNK
-    for stretch, lacks in zip(told.stretches, told.lacks(latents)[::CHUNK], strict=True):
-        assert (lacks is None) == (not {*stretch.events} <= now)
-        for event, amount in lacks or ():
-            there = told._shown(event, stretch)
-            assert 0 < amount <= 1 and there + (1 - there) * amount == pytest.approx(told._there(event, latents))
+    for place, lacks in enumerate(told.lacks(latents)[::CHUNK]):
+        shown = dict.fromkeys(PAINTED, 0.0) | told._shown[place]
+        for event, amount in lacks:
+            assert -1 <= amount <= 1 and amount
+            shown[event] += amount * (1 - shown[event] if amount > 0 else shown[event])
+        assert shown == pytest.approx(dict.fromkeys(PAINTED, 0.0) | told._there(latents))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9), st.booleans())
+def test_an_event_comes_and_goes_by_an_eighth_a_latent(said, now):
+    told = telling(*(("rain",) if each else () for each in said), now=("rain",) if now else ())
+    then = [told._there(latents) for latents in range(told.latents, told.latents + 2 * ONSET)]
+    levels = [each.get("rain", 0.0) for each in (*told._shown, *then)]
+    assert {abs(b - a) for a, b in pairwise(levels)} <= {0.0, 1 / ONSET, CHUNK / ONSET}
+    assert levels[0] == said[0] and levels[-1] == now

@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.actions import KEY_D, KEY_RIGHT, KEY_S, KEY_W, POCKET, Step, heading, latent_poses, start_pose, turn
 from engine.depth import ground_disparity
 from engine.geometry import POCKET_LENS
-from engine.walls import RULE, keep_clear, lookouts, obstacles
+from engine.guide import Surface
+from engine.walls import RULE, character_ahead, keep_clear, lookouts, obstacles
 
 H, W = 96, 160
 SURE = np.ones((H, W))
@@ -144,6 +146,42 @@ def test_walls_are_seen_from_where_one_stands_and_from_places_apart_however_long
 def test_a_look_elsewhere_counts_as_another_place_and_there_are_only_so_many():
     walk = np.concatenate([path((0, 0), yaw=degrees) for degrees in range(0, 360, 30)])
     assert lookouts(walk, np.arange(12)) == [11, 10, 9, 8, 7, 6, 5, 4][: RULE.places]
+
+
+def walked_behind(picture: np.ndarray, ahead: float, pose: np.ndarray, keys: int = KEY_W) -> np.ndarray:
+    return keep_clear(obstacles(picture, SURE, pose, POCKET_LENS), wanted(pose, keys, 12), ahead=ahead)
+
+
+def test_a_character_ahead_is_met_by_a_wall_before_the_camera_is():
+    pose = camera()
+    picture = wall(pose, (0, 1), 5.5)
+    assert walked_behind(picture, 4.0, pose)[-1, 2, 3] == pytest.approx(5.5 - 4.0 - RULE.clearance, abs=0.1)
+    assert walked_behind(picture, 0.0, pose)[-1, 2, 3] > 2.0
+
+
+def test_a_character_looks_where_the_camera_does():
+    pose = camera(yaw=90)
+    reached = walked_behind(wall(pose, (1, 0), 5.5), 4.0, pose)[-1]
+    assert reached[0, 3] == pytest.approx(5.5 - 4.0 - RULE.clearance, abs=0.1)
+    assert np.allclose(walked_behind(wall(pose, (1, 0), 5.5), 4.0, pose, KEY_S), wanted(pose, KEY_S, 12))
+
+
+def surface(stands: np.ndarray | None, disparity: np.ndarray) -> Surface:
+    return Surface(
+        torch.zeros(3, H, W),
+        torch.from_numpy(disparity.astype(np.float32)),
+        camera(),
+        None if stands is None else torch.from_numpy(stands),
+    )
+
+
+def test_who_walks_ahead_is_seen_in_the_middle_of_the_picture_by_how_far_away_they_are():
+    stands, disparity = np.ones((H, W), dtype=bool), np.full((H, W), 1 / 20)
+    assert character_ahead(surface(None, disparity)) == character_ahead(surface(stands, disparity)) == 0
+    stands[40:90, 70:90], disparity[40:90, 70:90] = False, 1 / 4
+    assert character_ahead(surface(stands, disparity)) == pytest.approx(4)
+    assert character_ahead(surface(np.roll(stands, 60, axis=1), np.roll(disparity, 60, axis=1))) == 0, "somebody beside"
+    assert character_ahead(surface(stands, np.full((H, W), 1 / 20))) == 0, "somebody far away"
 
 
 plans = st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), max_size=30)
