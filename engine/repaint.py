@@ -34,8 +34,8 @@ class RepainterConfig:
 
     widths: tuple[int, int, int] = (64, 96, 128)
     families: tuple[str, ...] = ()
-    """Events that are the same change of a picture wherever they happen; who comes along, what burns and what turns red
-    is left to the transformer."""
+    """Events that are the same change of a picture wherever they happen; who comes along and what burns is left to the
+    transformer."""
 
 
 class Told(nn.Module):

@@ -28,9 +28,9 @@ from engine.training.depth import blurred
 from engine.training.loop import Run
 from engine.vae import to_uint8
 
-FAMILIES = ("rain", "snow", "fog", "storm", "nightfall", "flood", "dusk", "dawn")
-"""What is painted. Who comes along is left to the transformer, and so are flames and autumn leaves: few pixels, so that
-what is likeliest, and where one would expect it, is nothing."""
+FAMILIES = ("rain", "snow", "fog", "storm", "nightfall", "flood", "autumn", "dusk", "dawn")
+"""What is painted. Who comes along is left to the transformer, and so are flames: few pixels, so that what is likeliest,
+and where one would expect it, is nothing."""
 BLUR = 0.5
 """Share of the samples that are blurred."""
 MIRROR = 0.5

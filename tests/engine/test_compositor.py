@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from engine.compositor import AGREE_ON_CHANGE, Compositor, CompositorConfig
 from engine.training.adversary import Critic, Sharpness
@@ -113,6 +114,16 @@ def test_it_learns_which_of_the_two_is_right(tmp_path):
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.3 * losses[0]
+
+
+def test_a_critic_sees_within_a_few_steps_what_blur_takes_away(tmp_path):
+    torch.manual_seed(0)
+    critic, told = Critic(Sharpness(critic_lr=4e-4), tmp_path), []
+    for _ in range(25):
+        sharp = F.interpolate(0.2 * torch.rand(2, 12, 16, 16), scale_factor=4).unflatten(1, (4, 3))
+        blurred = F.avg_pool2d(sharp.flatten(1, 2), 5, 1, 2).unflatten(1, (4, 3))
+        told.append(critic.learn(sharp, blurred))
+    assert sum(told[-5:]) / 5 > 0.9
 
 
 def test_the_adversary_pushes_as_hard_as_it_is_told_to(tmp_path):
