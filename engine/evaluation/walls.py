@@ -86,7 +86,8 @@ def lost_on(weights: PocketWeights, clip: TrueClip) -> tuple[float, float]:
     for now in range(CHUNK, len(poses), CHUNK):
         walked, wanted, ends = poses[:now], poses[now - 1 : now + CHUNK], np.arange(CHUNK - 1, now, CHUNK)
         true = [_true_plan(depth[i], poses[i]) for i in lookouts(walked, ends)]
-        shorter = [_missing(wanted, plan) for plan in (surfaces.walls(walked, ends), np.concatenate(true))]
+        plans, ahead = (surfaces.walls(walked, ends), np.concatenate(true)), surfaces.character_ahead(walked, ends)
+        shorter = [_missing(wanted, plan, ahead) for plan in plans]
         metres += float(np.linalg.norm(np.diff(wanted[:, [0, 2], 3], axis=0), axis=1).sum())
         lost += max(0.0, shorter[0] - shorter[1])
     return metres, lost
@@ -97,9 +98,9 @@ def _true_plan(depth_HW: NDArray[np.floating], world_from_camera: NDArray[np.flo
     return obstacles(disparity, np.ones_like(disparity), world_from_camera, POCKET_LENS)
 
 
-def _missing(wanted: NDArray[np.float64], plan: Plan) -> float:
-    """How far from where it would end a way ends that keeps clear of a plan."""
-    return float(np.linalg.norm((keep_clear(plan, wanted)[-1] - wanted[-1])[[0, 2], 3]))
+def _missing(wanted: NDArray[np.float64], plan: Plan, ahead: float) -> float:
+    """How far from where it would end a way ends that keeps clear of a plan, and a character so far `ahead` with it."""
+    return float(np.linalg.norm((keep_clear(plan, wanted, ahead=ahead)[-1] - wanted[-1])[[0, 2], 3]))
 
 
 def walk_clip(weights: PocketWeights, clip: TrueClip, protocol: WallsProtocol, seed: int) -> Walked:
