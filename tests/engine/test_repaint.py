@@ -218,11 +218,11 @@ def test_the_weights_that_ship_paint_what_is_said_and_edges_stay_where_they_are(
     assert float(torch.corrcoef(torch.stack(steps))[0, 1]) > 0.6, "the houses"
 
 
-@pytest.mark.parametrize("words", ["night falls", "a storm begins", "it starts to rain", "it starts to snow"])
-def test_the_weights_that_ship_paint_away_what_is_over(beach, words):
+@pytest.mark.parametrize("words", ["night falls", "a storm begins", "it starts to rain", "the sun sets"])
+def test_the_weights_that_ship_paint_away_what_is_over_unless_it_hid_the_ground(beach, words):
     under = painted(beach, words)
     again = Painted(load_repainter()).get(0, under, ((words, -1.0),))
-    assert float((again - beach).abs().mean()) < 0.6 * float((under - beach).abs().mean())
+    assert float((again - beach).abs().mean()) < 0.5 * float((under - beach).abs().mean())
 
 
 def test_the_morning_comes_after_the_night(beach):
