@@ -44,12 +44,13 @@ class WallRule:
     """Depth that is not believed to be anything."""
     farthest: float = 6.0
     """Depth that is too far to be exact; also how far the places are that are looked from."""
-    sure: float = 0.2
+    sure: float = 0.1
     """Least confidence of a pixel."""
     cell: float = 0.2
     """Side of a cell of the plan."""
-    surface: float = 0.03
-    """Least area, in square units, that is seen in a solid cell: a wall shows about 0.25."""
+    surface: float = 0.015
+    """Least area, in square units, that is seen in a solid cell: a wall shows about 0.25, and of a post the depth
+    network puts but a part where it is."""
     stride: float = 0.06
     """Longest short step."""
     slide: float = 0.3

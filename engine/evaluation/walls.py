@@ -27,7 +27,7 @@ from engine.streamer import PocketWorld, Sampling
 from engine.surfaces import Surfaces
 from engine.training.latents import encode_frames
 from engine.vae import FRAMES_PER_LATENT
-from engine.walls import RULE, Plan, keep_clear, lookouts, obstacles
+from engine.walls import RULE, Plan, WallRule, keep_clear, lookouts, obstacles
 from engine.weights import PocketWeights
 from engine.world import WorldSpec
 
@@ -35,6 +35,8 @@ CHUNK = 4
 """Latents that are walked at once."""
 TOUCH = 0.25
 """Units from something solid at which it is walked into."""
+SOLID = WallRule(sure=0.2, surface=0.03)
+"""What is solid by true depth; fixed, so that what play takes for solid may change and be compared."""
 _FINE = 0.05
 """Units between the places of a way that are looked at."""
 
@@ -95,7 +97,7 @@ def lost_on(weights: PocketWeights, clip: TrueClip) -> tuple[float, float]:
 
 def _true_plan(depth_HW: NDArray[np.floating], world_from_camera: NDArray[np.float64]) -> Plan:
     disparity = np.where(np.isfinite(depth_HW), 1 / np.maximum(depth_HW.astype(np.float64), 1e-3), 0.0)
-    return obstacles(disparity, np.ones_like(disparity), world_from_camera, POCKET_LENS)
+    return obstacles(disparity, np.ones_like(disparity), world_from_camera, POCKET_LENS, SOLID)
 
 
 def _missing(wanted: NDArray[np.float64], plan: Plan, ahead: float) -> float:
