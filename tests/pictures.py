@@ -1,7 +1,8 @@
 """`python -m tests.pictures FOLDER`: the README's pictures, made by the model that ships.
 
-words.png: one place, two seconds after nothing was said and after six events; memory.png: places seen again after a
-turn, with memory and without; text.png: worlds from words alone.
+words.png: one place, two seconds after nothing was said and after six events; over.png: a night, what is first seen in
+it, and how it ends; memory.png: places seen again after a turn, with memory and without; text.png: worlds from words
+alone.
 """
 
 from __future__ import annotations
@@ -67,6 +68,16 @@ def words(weights: PocketWeights) -> Picture:
     return sheet([shown[:4], [*shown[4:], after("", KEY_W)]])
 
 
+def over(weights: PocketWeights) -> Picture:
+    """By day, at night, turned to what was never seen by day; a chunk, two and four after "it stops"."""
+    world = begin(weights, "beach-houses")
+    shown = [go(world, KEY_W, 2)]
+    world.prompt("night falls")
+    shown += [go(world, KEY_W, 3), go(world, KEY_RIGHT, 1)]
+    world.prompt("it stops")
+    return sheet([shown, [go(world, 0, chunks) for chunks in (1, 1, 2)]])
+
+
 def memory(weights: PocketWeights) -> Picture:
     """What was seen, where one turned to, and what is seen back there: with memory, and without."""
 
@@ -92,7 +103,7 @@ def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
     return np.concatenate(lines)[:-GAP, :-GAP]
 
 
-SHEETS: dict[str, Callable[[PocketWeights], Picture]] = {"words": words, "memory": memory, "text": texts}
+SHEETS: dict[str, Callable[[PocketWeights], Picture]] = {"words": words, "over": over, "memory": memory, "text": texts}
 
 
 def main(arguments: list[str]) -> int:
