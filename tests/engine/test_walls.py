@@ -78,11 +78,13 @@ def test_a_wall_that_is_not_sure_stops_nobody():
     assert np.allclose(found, wanted(pose, KEY_W))
 
 
-def test_a_kerb_and_a_thread_stop_nobody():
+def test_a_kerb_and_a_blade_of_grass_stop_nobody_and_a_pole_does():
     pose = camera()
-    thread = ground(pose)
-    thread[:, W // 2] = 1 / 1.5
-    for picture in (wall(pose, (0, 1), 1.5, tall=0.3), thread):
+    blade, pole = ground(pose), ground(pose)
+    column = wall(pose, (0, 1), 1.5, tall=1.0)[:, W // 2]
+    blade[:, W // 2], pole[:, W // 2] = column, 1 / 1.5
+    assert not np.allclose(walked(pole, pose, KEY_W), wanted(pose, KEY_W)), "a pixel wide, from knee to head"
+    for picture in (wall(pose, (0, 1), 1.5, tall=0.3), blade):
         assert np.allclose(walked(picture, pose, KEY_W), wanted(pose, KEY_W))
 
 
