@@ -78,6 +78,7 @@ def test_what_is_there_by_degrees_is_mixed_and_a_painted_picture_is_kept_until_i
     assert painted.get(4, picture, ()) is picture
     assert torch.allclose(painted.get(4, picture, (("night falls", 0.25),)), torch.full_like(picture, 0.5))
     assert torch.allclose(painted.get(4, picture, (("fog", 0.5), ("night falls", 0.5))), torch.full_like(picture, -0.5))
+    assert torch.allclose(painted.get(4, picture, (("night falls", -1.0),)), 0 * picture), "without it: grey"
     painted.model.forward = None  # type: ignore[method-assign]
     assert torch.allclose(painted.get(4, picture, (("night falls", 1.0),)), -picture), "kept"
     painted.forget_from(4)
@@ -147,6 +148,22 @@ def test_a_painted_guide_is_not_stale_and_the_network_needs_no_louder_words(weig
     assert louder("night falls") == {0.0} and min(louder("a castle appears")) > 0.5
 
 
+def test_the_network_is_asked_what_old_words_would_make_only_where_no_guide_shows_the_new_ones(weights, monkeypatch):
+    def passes(words: str) -> int:
+        world, asked = tiny_world(weights, image=GREY), []
+        play(world, 1, keys=0)
+        world.prompt(words)
+        denoise, forward = world._denoise, type(weights.model).forward
+        monkeypatch.setattr(type(weights.model), "forward", lambda *a: asked.append(1) or forward(*a))
+        monkeypatch.setattr(world, "_denoise", lambda *a: asked.clear() or (denoise(*a), counts.append(len(asked)))[0])
+        counts: list[int] = []
+        play(world, 1, keys=0)
+        monkeypatch.undo()
+        return counts[0]
+
+    assert passes("a castle appears") == 2 * passes("night falls")
+
+
 def test_a_painted_world_goes_on_exactly_from_its_records(weights):
     world = tiny_world(weights, image=GREY)
     play(world, 2)
@@ -171,6 +188,12 @@ def test_each_picture_with_an_event_has_its_own_view_without_it(views):
     assert said.shape == (len(night), TEXT_WIDTH) and float(night.mean()) < float(calm.mean()) - 0.1
     brightest = (night - calm).abs().amax((1, 2, 3))
     assert float(brightest.min()) > 0.1, "something happens in every pair"
+
+
+def test_pairs_in_which_nothing_shows_teach_nothing(views, monkeypatch):
+    monkeypatch.setattr("engine.training.repaint.SHOWS", 20.0)
+    kept = load_scenes(views, ("nightfall", "fire")).of_family
+    assert kept.get("nightfall") and not kept.get("fire"), "a fire changes less than a night"
 
 
 def test_a_folder_without_events_is_refused_in_a_sentence(views):

@@ -386,7 +386,7 @@ def test_a_walk_stopped_by_a_wall_is_in_the_poses_and_comes_back_exactly(weights
 
 def test_a_character_in_the_newest_picture_is_stopped_in_the_camera_s_stead(weights, monkeypatch):
     monkeypatch.setattr("engine.walls.obstacles", lambda *_: np.array([[0.0, 2.0]]))
-    monkeypatch.setattr("engine.surfaces.character_ahead", lambda surface: 1.0 if surface.world_from_camera[2, 3] else 0)
+    monkeypatch.setattr("engine.surfaces.character_ahead", lambda surface: float(surface.world_from_camera[2, 3] > 0))
     world = tiny_world(weights, image=PICTURE)
     for _ in range(4):
         list(world.step([Step(keys=KEY_W, walls=True)] * 2))

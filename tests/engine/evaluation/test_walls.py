@@ -13,8 +13,9 @@ from engine.evaluation import walls
 from engine.evaluation.command import parser, prepare, summary
 from engine.evaluation.protocol import walls_protocol
 from engine.evaluation.walls import TOUCH, Walked, lost_on, nearest, summarise, walk_clip, walk_up
+from engine.geometry import POCKET_LENS
 from engine.surfaces import Surfaces
-from engine.walls import RULE
+from engine.walls import RULE, obstacles
 from tests.engine.evaluation.conftest import film
 from tests.engine.tiny import tiny_weights
 
@@ -24,6 +25,14 @@ NOTHING = np.zeros((0, 2))
 
 def walked(gap: float, lost: float = 0.0) -> Walked:
     return Walked(name=f"{gap}", gap=gap, metres=10.0, lost=lost)
+
+
+def test_what_true_depth_shows_to_be_solid_is_fixed_and_play_may_be_more_careful():
+    depth, pose = np.full((96, 160), np.inf), np.eye(4)
+    pose[1, 3] = -1.6
+    depth[:, 80] = 1.5  # a pole, a pixel wide
+    disparity = np.where(np.isfinite(depth), 1 / depth, 0)
+    assert len(obstacles(disparity, np.ones_like(depth), pose, POCKET_LENS)) and not len(walls._true_plan(depth, pose))
 
 
 @pytest.fixture
