@@ -384,16 +384,6 @@ def test_a_walk_stopped_by_a_wall_is_in_the_poses_and_comes_back_exactly(weights
     assert np.array_equal(play(rebuilt, 2), play(stopped, 2))
 
 
-def test_a_character_in_the_newest_picture_is_stopped_in_the_camera_s_stead(weights, monkeypatch):
-    monkeypatch.setattr("engine.walls.obstacles", lambda *_: np.array([[0.0, 2.0]]))
-    monkeypatch.setattr("engine.surfaces.character_ahead", lambda surface: float(surface.world_from_camera[2, 3] > 0))
-    world = tiny_world(weights, image=PICTURE)
-    for _ in range(4):
-        list(world.step([Step(keys=KEY_W, walls=True)] * 2))
-        world.commit()
-    assert 0.2 < world.pose[2, 3] < 0.5, "the first chunk, and what is left before a wall one unit nearer"
-
-
 def test_a_record_tells_which_older_latents_were_recalled_and_that_changes_nothing_else(weights):
     world = tiny_world(weights, chunk=2)
     told = []

@@ -15,6 +15,7 @@ from engine.depth import ground_disparity
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface
 from engine.walls import RULE, character_ahead, keep_clear, lookouts, obstacles
+from tests.engine.tiny import tiny_weights, tiny_world
 
 H, W = 96, 160
 SURE = np.ones((H, W))
@@ -184,6 +185,16 @@ def test_who_walks_ahead_is_seen_in_the_middle_of_the_picture_by_how_far_away_th
     assert character_ahead(surface(stands, disparity)) == pytest.approx(4)
     assert character_ahead(surface(np.roll(stands, 60, axis=1), np.roll(disparity, 60, axis=1))) == 0, "somebody beside"
     assert character_ahead(surface(stands, np.full((H, W), 1 / 20))) == 0, "somebody far away"
+
+
+def test_a_character_in_the_newest_picture_is_stopped_in_the_camera_s_stead(monkeypatch):
+    monkeypatch.setattr("engine.walls.obstacles", lambda *_: np.array([[0.0, 2.0]]))
+    monkeypatch.setattr("engine.surfaces.character_ahead", lambda surface: float(surface.world_from_camera[2, 3] > 0))
+    world = tiny_world(tiny_weights(), image=np.full((32, 64, 3), 128, np.uint8))
+    for _ in range(4):
+        list(world.step([Step(keys=KEY_W, walls=True)] * 2))
+        world.commit()
+    assert 0.2 < world.pose[2, 3] < 0.5, "the first chunk, and what is left before a wall one unit nearer"
 
 
 plans = st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), max_size=30)
