@@ -1,6 +1,7 @@
 """What the program's code never does, and how long its parts may be."""
 
 import ast
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,13 @@ def test_the_top_level_holds_only_the_agreed_folders():
         "models",
         "docs",
     }
+
+
+def test_nothing_in_the_repository_is_a_link_to_elsewhere():
+    listed = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a checkout")
+    assert not [line for line in listed.stdout.splitlines() if line.startswith("120000")]
 
 
 def test_no_code_is_left_for_later():
