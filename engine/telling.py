@@ -66,7 +66,8 @@ class Telling:
     @cached_property
     def told(self) -> int:
         """The first latent under the text in force, made or to come; 0 where all were made under it."""
-        return self._since(self._is_told)
+        lasting = sum(1 for _ in takewhile(self._is_told, reversed(self.stretches)))
+        return [0, *(stretch.end for stretch in self.stretches)][len(self.stretches) - lasting]
 
     @cached_property
     def _old(self) -> int | None:
@@ -100,11 +101,6 @@ class Telling:
 
     def _is_told(self, stretch: Stretch) -> bool:
         return (stretch.caption, stretch.events) == (self.caption, self.events)
-
-    def _since(self, so: Callable[[Stretch], bool]) -> int:
-        """The first latent of those up to now that are all `so`."""
-        lasting = sum(1 for _ in takewhile(so, reversed(self.stretches)))
-        return [0, *(stretch.end for stretch in self.stretches)][len(self.stretches) - lasting]
 
     @cached_property
     def _shown(self) -> list[Levels]:
