@@ -29,6 +29,10 @@ class PacerConfig:
     """How strongly a queue longer than `target` quickens the pace (share of the rate per `target` frames of excess)."""
     target: int = 4
     """Frames in hand that the pacer aims at: one latent."""
+    braced: int = 8
+    """Frames more that it wants to have in hand when something slow is coming."""
+    ease: float = 0.2
+    """How much slower it shows frames until it has them: nobody sees that, but everybody sees a picture that stops."""
     gap_s: float = 0.5
     """A pause between two ticks longer than this (suspend, clock jump, stall) re-anchors instead of skipping."""
 
@@ -56,6 +60,8 @@ class Pacer(Generic[Frame]):
         """Frame intervals in which nothing new could be shown although the world was running."""
         self.resets = 0
         """Times that the pacer re-anchored after a gap."""
+        self.bracing = False
+        """Something is coming that will take longer to make."""
         self._queue: deque[Frame] = deque()
         self._fps: float | None = None
         self._due: float | None = None
@@ -73,13 +79,14 @@ class Pacer(Generic[Frame]):
 
     @property
     def fps(self) -> float:
-        """The pace of the next frame: production rate, quickened by a queue above target, capped by the world's."""
-        cfg = self.config
+        """The pace of the next frame: production rate, quickened by a queue above target, capped by the world's; a
+        little slower while it braces itself and has too few in hand."""
+        cfg, short = self.config, self.bracing and len(self._queue) < self.config.target + self.config.braced
         if self._fps is None:
             return cfg.max_fps
         excess = (len(self._queue) - cfg.target) / cfg.target
         quickened = self._fps * (1.0 + cfg.catch_up * max(0.0, excess))
-        return min(cfg.max_fps, max(cfg.min_fps, quickened))
+        return max(cfg.min_fps, min(cfg.max_fps, quickened) * (1.0 - cfg.ease * short))
 
     def produced(self, frames: int, seconds: float) -> None:
         """The worker spent `seconds` of work on `frames` frames (not counting the time that it waited for us)."""

@@ -24,6 +24,8 @@ from worker import protocol as wire
 from worker.client import WorldLink
 
 FRAMES_PER_LATENT = 4
+_NEWS = 12
+"""Latents that take longer to make after words."""
 _UNDO_AGAIN_S = 1.5
 """Undoing again within this time goes further back, although the world has begun to move on."""
 
@@ -91,7 +93,7 @@ class Walk:
         self._pending: dict[int, wire.Request] = {}
         self._sizes: dict[int, tuple[int, int]] = {}
         self._first_ms = 0.0
-        self._arrived = 0
+        self._arrived = self._newest = 0
         self.ends = ChunkEnds()
         self._told: tuple[int, int, int, int, bool] | None = None
         self._turned: list[tuple[int, float, float]] = []
@@ -198,6 +200,7 @@ class Walk:
             self._take(event, now)
         picture = None
         if self.state.phase is Phase.WALKING and not self.state.paused:
+            self.pacer.bracing = self._expects_words
             tick = self.pacer.tick(now, running=not self.state.veil)
             picture = tick.frame
         if picture is not None:
@@ -220,11 +223,21 @@ class Walk:
 
     @property
     def lead(self) -> int:
-        """Pictures that may wait when the next chunk starts: as few as cover the time to its first picture."""
+        """Pictures that may wait when the next chunk starts: as few as cover the time to its first picture, more where
+        words make it slower."""
         world, rate = self.state.world, self.pacer.production_fps
         if world is None or rate is None or rate < 1.3 * world.fps:
             return 64
-        return min(64, math.ceil(self._first_ms / 1e3 * world.fps) + FRAMES_PER_LATENT)
+        more = self.pacer.config.braced if self._expects_words else 0
+        return min(64, math.ceil(self._first_ms / 1e3 * world.fps) + FRAMES_PER_LATENT + more)
+
+    @property
+    def _expects_words(self) -> bool:
+        """Whether words were said that are still to be answered, or still make chunks slow."""
+        world = self.state.world
+        if world is None or not world.happenings:
+            return bool(self.state.asked)
+        return bool(self.state.asked) or self._newest < world.happenings[-1].chunk + _NEWS // world.chunk
 
     def _control(self, now: float, controls: Controls) -> None:
         """Send a control if there is news: keys, motion, credit or generation."""
@@ -313,6 +326,7 @@ class Walk:
         if frames.generation < self.state.generation:
             return
         self._enter(frames.generation)
+        self._newest = frames.chunk
         left_out = max(0, frames.index - self._arrived)
         self._arrived = frames.index + frames.count
         self.meter.generated.add(now, frames.count)

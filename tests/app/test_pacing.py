@@ -90,6 +90,50 @@ def test_a_growing_queue_quickens_the_pace():
     assert pacer.fps > slow
 
 
+def slow_once(size, at, late):
+    """Bursts of sixteen in time, but one is `late`."""
+    feed, held = bursts(size, size * FRAME, 0.0), []
+
+    def with_a_stall(now):
+        held.extend(feed(now))
+        if not at <= now < at + late:
+            yield from held
+            held.clear()
+
+    return with_a_stall
+
+
+def repeats_of_a_stall(bracing):
+    """Pictures repeated where one burst of sixteen comes a seventh of a second late, known a second before or not."""
+    pacer = Pacer()
+    pacer.produced(16, 0.4)
+    feed = slow_once(16, 4.0, 0.15)
+
+    def braced(now):
+        pacer.bracing = bracing and now >= 3.0
+        yield from feed(now)
+
+    shown = play(pacer, 0.0, 4.6, feed=braced)
+    gaps = [later - earlier for (earlier, _), (later, _) in pairwise(shown[2:])]
+    return pacer.repeats, max(gaps)
+
+
+def test_who_braces_for_something_slow_shows_pictures_a_little_slower_instead_of_stopping():
+    assert repeats_of_a_stall(bracing=False)[0] >= 3
+    repeats, longest = repeats_of_a_stall(bracing=True)
+    assert repeats == 0 and longest < 1.4 * FRAME
+
+
+def test_who_has_enough_in_hand_needs_no_bracing():
+    pacer = Pacer()
+    pacer.produced(16, 0.4)
+    pacer.bracing = True
+    easy = pacer.fps
+    for frame in range(12):
+        pacer.push(frame)
+    assert (easy, pacer.fps) == (pytest.approx(0.8 * 24), 24.0)
+
+
 def test_a_slow_display_skips_pictures_and_counts_them():
     pacer = Pacer()
     shown = play(pacer, 0.0, 4.0, step=0.1, feed=bursts(4, 4 * FRAME, 0.0))

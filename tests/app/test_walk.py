@@ -231,6 +231,22 @@ def test_a_fast_worker_is_asked_for_a_short_lead_and_a_slow_one_for_all_it_can(w
     assert walk.lead < 16
 
 
+def test_words_are_braced_for_until_the_chunks_that_they_make_slow_have_come(walk, link):
+    def arrives(chunk):
+        link.pictures(16, chunk=chunk, last=True, chunk_ms=200.0 if chunk else 0.0)
+        run(walk, 2, float(chunk))
+        return walk.pacer.bracing, walk.lead
+
+    calm, lead = [arrives(chunk) for chunk in range(3)][-1]
+    assert not calm
+    walk.prompt("rain")
+    assert arrives(3) == (True, lead + walk.pacer.config.braced)
+    link.world(happenings=(wire.Happening(text="rain", chunk=4, latent=16, active=True),))
+    link.reply(chunk=4)
+    assert [arrives(chunk)[0] for chunk in range(4, 8)] == [True, True, True, False]
+    assert walk.lead == lead
+
+
 def test_the_turn_since_the_picture_is_what_no_frame_has_answered_yet(walk, link):
     walk.tick(1.0, Controls(yaw=0.1))
     walk.tick(1.1, Controls(yaw=0.2, pitch=0.05))
