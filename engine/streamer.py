@@ -35,6 +35,7 @@ from engine.text import encode, lines_of
 from engine.transformer import Mixer, TextCache, known_by
 from engine.vae import DecoderState, group_frames, to_uint8
 from engine.walls import keep_clear
+from engine.weather import Weather
 from engine.weights import PocketWeights
 from engine.world import ChunkRecord, WorldSpec
 
@@ -100,6 +101,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._strip = strip_of(self.ranks, weights.grid[0])
         self._cache = KvCache(max(1, cache_latents // spec.chunk), self._commit_chunk)
         self._surfaces = Surfaces(weights, self._latent, self._picture)
+        self._weather = Weather(weights.air, self._surfaces, spec.seed, FPS) if weights.air else None
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first = None if self._start is None else self._encode_first(self._start)
         self._invents = self._first is None
@@ -184,12 +186,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         past = [Stretch.under(record.prompt, end) for record, end in zip(self._records, ends, strict=True)]
         given = [] if self._start is None else [Stretch.under(self.spec.prompt, 1)]
         past = [*given, *(each for each in past if not given or each.end > 1)]
-        return Telling(tuple(past), (self._lines or ("",))[0], self._lines[1:], self._paints)
-
-    def _paints(self, event: str) -> bool:
-        """Whether known pictures can be painted under an event."""
-        phrases, repainter = self.weights.phrases, self.weights.repainter
-        return phrases is not None and repainter is not None and phrases.family(event) in repainter.config.families
+        return Telling(tuple(past), (self._lines or ("",))[0], self._lines[1:], self.weights.paints, self.weights.burns)
 
     @property
     def _context_version(self) -> int:
@@ -247,6 +244,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
                 picture = None if frames is None else frames[-1].copy()
                 self._pending = Pending(self._record(steps, latents, poses, actions, picture), state)
             if frames is not None:
+                latent, path = len(self._poses) + t, np.concatenate([self._poses, poses.astype(np.float64)])
+                if self._weather is not None and (latent or self._start is None):
+                    frames = self._weather.over(frames, path, latent, telling)
                 yield frames
 
     def _decoded(self, latent: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.depth import Depth, confidence, estimate, signed
+from engine.fire import Site, site_of
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.precision import autocast
@@ -52,12 +53,15 @@ class Surfaces:
         self.weights, self._latent, self._picture = weights, latent, picture
         self._kept: OrderedDict[int, Surface] = OrderedDict()
         self._plans: dict[int, Plan] = {}
+        self._sites: dict[int, Site] = {}
         self._painted = Painted(weights.repainter) if weights.repainter else None
 
     def forget_from(self, index: int) -> None:
         """Drops this latent and all later ones (rewind)."""
         for i in [i for i in self._kept if i >= index]:
             self._drop(i)
+        for i in [i for i in self._sites if i >= index]:
+            del self._sites[i]
         if self._painted is not None:
             self._painted.forget_from(index)
 
@@ -83,6 +87,12 @@ class Surfaces:
             if i not in self._plans:
                 self._plans[i] = plan_of(surface)
         return np.concatenate([self._plans[i] for i in chosen])
+
+    def site(self, index: int, path: NDArray[np.float64]) -> Site:
+        """What would burn best in the picture of a latent."""
+        if index not in self._sites:
+            self._sites[index] = site_of(self.get(index, path), POCKET_LENS)
+        return self._sites[index]
 
     def character_ahead(self, path: NDArray[np.float64], ends: NDArray[np.int64]) -> float:
         """How far ahead of the last camera a character walks, by the newest of the latents `ends`."""

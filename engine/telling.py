@@ -50,13 +50,15 @@ class Stretch:
 class Telling:
     """The past of a world as its texts tell it, `stretches`, and the text in force, `caption` and `events`.
 
-    `paints` says whether known pictures can be painted under an event, and without it.
+    `paints` says whether known pictures can be painted under an event, and without it; `spares` whether it leaves the
+    place as it is, and so its pictures.
     """
 
     stretches: tuple[Stretch, ...]
     caption: str
     events: tuple[str, ...]
     paints: Callable[[str], bool]
+    spares: Callable[[str], bool] = lambda event: False
 
     @property
     def latents(self) -> int:
@@ -83,12 +85,12 @@ class Telling:
     @cached_property
     def untold(self) -> Stretch | None:
         """The same, unless pictures can be painted under all that is new, and without all that is over."""
-        return None if self._old is None or self._lacks(self._old, self._there(self.latents)) is not None else self.old
+        return None if self._old is None or self._lacks(self._old, self.there(self.latents)) is not None else self.old
 
     def lacks(self, latents: int) -> list[Paint | None]:
         """What the picture of each latent lacks of the events once there are so many latents, and has too much of them;
         None where that can't be painted. A picture in which a part of an event is there lacks the rest."""
-        there = self._there(latents)
+        there = self.there(latents)
         return self._each([self._lacks(place, there) for place in range(len(self.stretches))])
 
     def worth(self, lacks: Sequence[Paint | None]) -> NDArray[np.int64]:
@@ -111,7 +113,15 @@ class Telling:
             found.append(_moved(found[-1], stretch.events, past) if found else dict.fromkeys(stretch.events, 1.0))
         return found
 
-    def _there(self, latents: int) -> Levels:
+    def since(self, event: str) -> int:
+        """How many latents there were when the event was told last."""
+        past = [event in stretch.events for stretch in self.stretches]
+        if event not in self.events:
+            past = past[: len(past) - past[::-1].index(True)] if True in past else []
+        lasting = sum(1 for _ in takewhile(bool, reversed(past)))
+        return [0, *(stretch.end for stretch in self.stretches)][len(past) - lasting]
+
+    def there(self, latents: int) -> Levels:
         """How far each event is there once there are so many latents, what was made already included."""
         if not self.stretches:
             return dict.fromkeys(self.events, 1.0)
@@ -120,7 +130,8 @@ class Telling:
     def _lacks(self, place: int, there: Levels) -> Paint | None:
         """What the stretch at a place lacks where the events are `there`."""
         stretch, shown = self.stretches[place], self._shown[place]
-        if stretch.caption != self.caption or not all(map(self.paints, {*stretch.events} ^ {*self.events})):
+        changed = [event for event in {*stretch.events} ^ {*self.events} if not self.spares(event)]
+        if stretch.caption != self.caption or not all(map(self.paints, changed)):
             return None
         found: Paint = ()
         for event in filter(self.paints, dict.fromkeys((*shown, *there))):

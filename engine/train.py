@@ -7,6 +7,7 @@ sweep    the same and the depth network -> models/pocket/sweep.safetensors, whic
 decoder  frames and latents -> a sharper decoder in models/pocket/vae.safetensors, the encoder untouched
 guide    frames and latents -> guides beside the latents, once
 repaint  views of places with and without events -> models/pocket/repainter.safetensors
+air      views without and with what is in the air -> models/pocket/air.safetensors
 compositor  frames, latents and drawn guides -> models/pocket/compositor.safetensors
 base     latents and guides -> models/pocket/transformer.safetensors
 distill  the base weights, latents and guides -> a few-step student, where --export-to says
@@ -28,9 +29,8 @@ from engine.checkpoint import Json
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
-from engine.repaint import Repainter, RepainterConfig
 from engine.sweep import Sweep, SweepConfig
-from engine.training import base, compositor, decoder, depth, distill_stage, race_stage, repaint, sweep, vae
+from engine.training import base, compositor, decoder, depth, distill_stage, race_stage, sweep, vae, words_stage
 from engine.training.adversary import Critic
 from engine.training.guides import make_guides
 from engine.training.latents import encode_shards
@@ -41,7 +41,7 @@ from engine.training.stills import StillSampler, still_loss
 from engine.training.turns import TurnSampler, turn_loss
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
-from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_repainter, load_sweep, load_vae
+from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_sweep, load_vae
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -51,7 +51,6 @@ PHOTO_CLIPS = 80
 """Clips made of pictures for the autoencoder."""
 DEPTH_FILE, SWEEP_FILE = POCKET_FOLDER / "depth.safetensors", POCKET_FOLDER / "sweep.safetensors"
 COMPOSITOR_FILE = POCKET_FOLDER / "compositor.safetensors"
-REPAINTER_FILE = POCKET_FOLDER / "repainter.safetensors"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -125,18 +124,6 @@ def main(argv: Sequence[str], say: Say) -> int:
     return 0
 
 
-def _run_config(options: argparse.Namespace, ema: float, adam_only: tuple[str, ...]) -> RunConfig:
-    return RunConfig(
-        out=options.out,
-        minutes=options.minutes,
-        lr=options.lr,
-        cooldown=options.cooldown,
-        ema=ema,
-        seed=options.seed,
-        adam_only=adam_only,
-    )
-
-
 def _pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
     """Folders of frames, each with what was encoded from them. `WanderError` when they aren't as many."""
     frames = options.frames or []
@@ -164,7 +151,7 @@ def train_vae(options: argparse.Namespace, say: Say) -> None:
     """Stage 1: the autoencoder."""
     held_out = np.concatenate(vae.frame_shards((options.heldout or options.data)[0]))[:16, :29]
     model = Vae(VaeConfig())
-    run = Run(model, _run_config(options, 0.995, ("encoder.layers.0.", "decoder.head.")), say)
+    run = Run(model, RunConfig.of(options, 0.995, ("encoder.layers.0.", "decoder.head.")), say)
     config = vae.VaeTraining()
     if options.resume and not run.resume() and VAE_FILE.is_file():
         run.start_from(load_vae(VAE_FILE))
@@ -207,7 +194,7 @@ def train_decoder(options: argparse.Namespace, say: Say) -> None:
         films.append(decoder.film_of(model, drifting_clips(options.photos, PHOTO_CLIPS, pictures)))
         photos = decoder.film_of(model, drifting_clips(options.photos / "heldout", 8, pictures))
     model.requires_grad_(True).encoder.requires_grad_(False)
-    run = Run(model.train(), _run_config(options, 0.995, ("decoder.head.",)), say)
+    run = Run(model.train(), RunConfig.of(options, 0.995, ("decoder.head.",)), say)
     if options.resume:
         run.resume()
     config = decoder.DecoderTraining(batch=options.batch)
@@ -232,7 +219,7 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
     sources = _each(_pairs(options), lambda pair: depth.load_samples(*pair))
     held_out = depth.load_samples(*_held_out(options))
     head = DepthHead(DepthConfig(latent_channels=held_out.latents.shape[2]))
-    run = Run(head, _run_config(options, 0.995, ("stem.", "look.", "look_last.", "head.")), say)
+    run = Run(head, RunConfig.of(options, 0.995, ("stem.", "look.", "look_last.", "head.")), say)
     if options.resume and not run.resume() and DEPTH_FILE.is_file():
         run.start_from(load_depth(DEPTH_FILE)[0])
     rng = random.Random(options.seed + run.step)
@@ -251,7 +238,7 @@ def train_sweep(options: argparse.Namespace, say: Say) -> None:
     sources = _each(_pairs(options), lambda pair: depth.load_samples(*pair))
     held_out = depth.load_samples(*_held_out(options))
     model = Sweep(SweepConfig())
-    run = Run(model, _run_config(options, 0.995, ("stem.", "head.")), say)
+    run = Run(model, RunConfig.of(options, 0.995, ("stem.", "head.")), say)
     if options.resume and not run.resume() and SWEEP_FILE.is_file():
         run.start_from(load_sweep(SWEEP_FILE)[0])
     rng = random.Random(options.seed + run.step)
@@ -262,25 +249,6 @@ def train_sweep(options: argparse.Namespace, say: Say) -> None:
     )
     if options.export:
         say(str(run.export("sweep", Sweep(model.config), {"depth_sha256": about["sha256"]}, verdict, SWEEP_FILE)))
-
-
-def train_repainter(options: argparse.Namespace, say: Say) -> None:
-    """Stage 3b: known places under words."""
-    config = RepainterConfig(families=repaint.FAMILIES)
-    sources = _each(options.data, lambda folder: repaint.load_scenes(folder, config.families))
-    held_out = repaint.load_scenes(options.heldout[0] if options.heldout else options.data[0], config.families)
-    model = Repainter(config)
-    run = Run(model, _run_config(options, 0.998, ("stem.", "head.", "read.")), say)
-    if options.resume and not run.resume() and REPAINTER_FILE.is_file():
-        run.start_from(load_repainter(REPAINTER_FILE))
-    rng = random.Random(options.seed + run.step)
-    verdict = run.train(
-        lambda _generator: repaint.loss_of(model, rng.choice(sources), rng, options.batch),
-        lambda: repaint.evaluate_repainter(run, model, held_out),
-        300,
-    )
-    if options.export:
-        say(str(run.export("repainter", Repainter(config), {}, verdict, REPAINTER_FILE)))
 
 
 def guide(options: argparse.Namespace, say: Say) -> None:
@@ -303,7 +271,7 @@ def train_compositor(options: argparse.Namespace, say: Say) -> None:
     sources = _each(_pairs(options), lambda pair: compositor.load_samples(autoencoder, *pair))
     held_out = compositor.load_samples(autoencoder, *_held_out(options))
     model = Compositor(CompositorConfig())
-    run = Run(model, _run_config(options, 0.995, ("stem.", "head.")), say)
+    run = Run(model, RunConfig.of(options, 0.995, ("stem.", "head.")), say)
     if options.resume and not run.resume() and COMPOSITOR_FILE.is_file():
         run.start_from(load_compositor(COMPOSITOR_FILE)[0])
     rng, config = random.Random(options.seed + run.step), compositor.CompositorTraining(batch=options.batch)
@@ -329,7 +297,7 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     chunks = tuple(options.chunks or base.BaseTraining().chunks)
     config = base.BaseTraining(batch=options.batch, latents=options.latents, chunks=chunks)
     model = Pocket(PocketConfig(latent_channels=autoencoder.config.latent_channels))
-    run = Run(model, _run_config(options, 0.9985, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), say)
+    run = Run(model, RunConfig.of(options, 0.9985, ("patch_in.", "patch_out.", "place_in.", "guide_in.")), say)
     if options.resume and not run.resume() and TRANSFORMER_FILE.is_file():
         from engine.weights import load_transformer
 
@@ -388,7 +356,8 @@ STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "sweep": train_sweep,
     "guide": guide,
     "compositor": train_compositor,
-    "repaint": train_repainter,
+    "repaint": words_stage.repaint,
+    "air": words_stage.air,
     "base": train_base,
     "distill": distill_stage.distil,
     "race": race_stage.race,

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import torch
 
+from engine.air import FIRE, AirConfig, AirPainter
 from engine.checkpoint import Json, load_weights, manifest_path, read_manifest
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
@@ -27,7 +28,7 @@ from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
 ConfigT = TypeVar("ConfigT")
 Size = tuple[int, int]
 """Width and height of pictures."""
-REPAINTER = "repainter.safetensors"
+REPAINTER, AIR = "repainter.safetensors", "air.safetensors"
 LARGE_GFLOPS = 280.0
 """Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
 POCKET_FOLDER = Path(os.environ.get("WANDER_POCKET") or Path(__file__).resolve().parent.parent / "models" / "pocket")
@@ -53,6 +54,8 @@ class PocketWeights:
     """Corrects depth by other views in a scan; None to take that of one view. Play can't afford it."""
     repainter: Repainter | None = None
     """Paints known pictures under new words; None to show the guide as it was."""
+    air: AirPainter | None = None
+    """Adds what is in the air under words; None to leave the air empty."""
     phrases: Phrasebook | None = None
     """The words that the transformer has learnt; None to read what is typed as it is."""
 
@@ -60,6 +63,21 @@ class PocketWeights:
     def grid(self) -> tuple[int, int]:
         """Latent rows and columns."""
         return self.height // SPATIAL_FACTOR, self.width // SPATIAL_FACTOR
+
+    def paints(self, event: str) -> bool:
+        """Whether known pictures can be painted under an event."""
+        return self.repainter is not None and self._means(event, self.repainter.config.families)
+
+    def airs(self, event: str) -> bool:
+        """Whether something is in the air under an event."""
+        return self.air is not None and self._means(event, self.air.config.families)
+
+    def burns(self, event: str) -> bool:
+        """Whether something burns under an event, in front of a place that stays as it is."""
+        return self.airs(event) and self._means(event, (FIRE,))
+
+    def _means(self, event: str, families: tuple[str, ...]) -> bool:
+        return self.phrases is not None and self.phrases.family(event) in families
 
 
 def _config(config_type: Callable[..., ConfigT], manifest: Json, path: Path, name: str = "config") -> ConfigT:
@@ -128,6 +146,13 @@ def load_repainter(path: Path = POCKET_FOLDER / REPAINTER) -> Repainter:
     return repainter.eval().requires_grad_(False)
 
 
+def load_air(path: Path = POCKET_FOLDER / AIR) -> AirPainter:
+    """The network that paints what is in the air under words. Raises `WanderError` as `load_vae`."""
+    air = AirPainter(_config(AirConfig.read, read_manifest(path, "pocket-air"), path))
+    load_weights(path, air)
+    return air.eval().requires_grad_(False)
+
+
 def load_compositor(path: Path = POCKET_FOLDER / "compositor.safetensors") -> tuple[Compositor, Json]:
     """The compositor and its manifest. Raises `WanderError` as `load_vae`."""
     manifest = read_manifest(path, "pocket-compositor")
@@ -170,13 +195,15 @@ def load_pocket(
     """Everything `pocket` needs, checked to belong together, for pictures of `size` (see `chosen_size`)."""
     transformer = folder / "transformer.safetensors"
     vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(transformer)
-    depth = compositor = sweep = repainter = None
+    depth = compositor = sweep = repainter = air = None
     parts = {"transformer": manifest}
     if model.config.guided:
         depth, sweep, parts["depth network"] = load_depth_of_views(folder)
         compositor, parts["compositor"] = load_compositor(folder / "compositor.safetensors")
         if (folder / REPAINTER).exists():
             repainter = load_repainter(folder / REPAINTER)
+        if (folder / AIR).exists():
+            air = load_air(folder / AIR)
     found = latents_of(folder / "vae.safetensors")
     for name, about in parts.items():
         expected = str(about.get("vae_sha256", "?"))
@@ -186,7 +213,7 @@ def load_pocket(
                 f"restore the files with 'git checkout -- {folder}'"
             )
     target = device or torch.device("cpu")
-    for network in (vae, depth, sweep, compositor, repainter, model):
+    for network in (vae, depth, sweep, compositor, repainter, air, model):
         if network is not None:
             cast_once(network.to(target))
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
@@ -194,9 +221,7 @@ def load_pocket(
     memory = _config(MemoryConfig, manifest, transformer, "memory") if "memory" in manifest else pocket_memory()
     phrases = pocket_phrases(folder)
     checksum = fingerprint(folder, phrases, guided=model.config.guided)
-    return PocketWeights(
-        vae, depth, compositor, model, width, height, checksum, memory, sweep, repainter=repainter, phrases=phrases
-    )
+    return PocketWeights(vae, depth, compositor, model, width, height, checksum, memory, sweep, repainter, air, phrases)
 
 
 def pocket_phrases(folder: Path = POCKET_FOLDER) -> Phrasebook | None:
@@ -207,6 +232,6 @@ def pocket_phrases(folder: Path = POCKET_FOLDER) -> Phrasebook | None:
 def fingerprint(folder: Path, phrases: Phrasebook | None = None, *, guided: bool) -> str:
     """One checksum of all networks that a world's pictures follow from, and of how words are read."""
     names = ("vae", "transformer", "depth", "compositor") if guided else ("vae", "transformer")
-    names += ("repainter",) if guided and (folder / REPAINTER).exists() else ()
+    names += tuple(Path(name).stem for name in (REPAINTER, AIR) if guided and (folder / name).exists())
     sums = (str(read_manifest(folder / f"{name}.safetensors", f"pocket-{name}")["sha256"]) for name in names)
     return hashlib.sha256("\n".join([*sums, *([phrases.checksum] if phrases else [])]).encode()).hexdigest()

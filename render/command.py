@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
     views.add_argument(
         "--family", action="append", default=[], choices=FAMILIES, help="only this event; may be repeated"
     )
+    views.add_argument(
+        "--air", action="store_true", help="each without and with drops, flakes, lightning and flames (train weather)"
+    )
     half = actions.add_parser("halve", help="the clips of a folder at half the size")
     half.add_argument("--data", type=shards, required=True, metavar="DIR", help="folder of shards")
     half.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the smaller ones")

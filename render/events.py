@@ -21,6 +21,28 @@ FAMILIES = tuple(ONSET)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Falling:
+    """Drops or flakes: points of a box around the eye, over and over; what leaves it comes in at the other side."""
+
+    count: int
+    """In the box."""
+    room: tuple[float, float, float]
+    """Size of the box, metres."""
+    fall: tuple[float, float, float]
+    """Velocity, metres a second."""
+    flutter: float
+    """How far they sway, metres; what flutters is round, other things are drawn out along their fall."""
+    size: tuple[float, float]
+    """Half width and half length, metres."""
+
+
+DROPS = Falling(count=170, room=(14.0, 9.0, 14.0), fall=(1.2, 15.0, 0.4), flutter=0.0, size=(0.012, 0.42))
+FLAKES = Falling(count=260, room=(13.0, 8.0, 13.0), fall=(0.5, 1.5, 0.3), flutter=0.35, size=(0.035, 0.035))
+POINTS_OF = 1
+"""Seed of the points: `default_rng(POINTS_OF).random((n, 4))`, a place in the box and a phase."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
     """Something that happens: it starts at `start` seconds and, unless `stop` is None, goes away from `stop` on."""
 
@@ -55,6 +77,8 @@ class EventState:
     dusk: float = 0.0
     dawn: float = 0.0
     places: tuple[Event, ...] = ()
+    still_air: bool = False
+    """Without what moves by itself in the air: drops, flakes and lightning, flames and their smoke."""
 
     @property
     def wet(self) -> float:
@@ -93,7 +117,7 @@ def state_at(events: Sequence[Event], time_s: float) -> EventState:
 
 def flash(state: EventState, time_s: float) -> float:
     """Brightness of lightning, 0 to 1: a double flicker at a moment of its own in every 1.7 seconds."""
-    if state.storm < 0.5:
+    if state.storm < 0.5 or state.still_air:
         return 0.0
     beat = math.floor(time_s / 1.7)
     t = time_s - 1.7 * beat - (0.15 + 0.9 * ((math.sin(beat * 12.9898) * 43758.5453) % 1.0))

@@ -15,7 +15,7 @@ from render import shaders
 from render.camera import clip_from_world, depth_from_window, slopes
 from render.characters import HEROES, Body, pose
 from render.culling import Cells
-from render.events import CALM, EventState, look_under
+from render.events import CALM, DROPS, FLAKES, POINTS_OF, EventState, Falling, look_under
 from render.happenings import burning, visiting, whereabouts
 from render.meshes import STRIDE
 from render.moods import Look
@@ -29,8 +29,6 @@ AHEAD = 4.3
 _LAYOUT = ("3f 3f 3f 2f", "position", "normal", "colour", "marks")
 _MOST_MOVING = 40_000
 """Vertices."""
-_RAIN, _SNOW = 170, 260
-"""Drops and flakes in the box around the eye."""
 _SEEN_FALLING = 20
 """Levels by which a drop or flake changes a pixel that it is seen in."""
 
@@ -70,7 +68,8 @@ class Renderer:
         members = [(p[name], name) for p in (self._solid, self._air, self._water, ground, sky) for name in p]
         self._uniforms = [(member, name) for member, name in members if isinstance(member, moderngl.Uniform)]
         quad = c.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32))
-        seeds = c.buffer(np.random.default_rng(1).random((_SNOW, 4), np.float32))
+        most = max(DROPS.count, FLAKES.count)
+        seeds = c.buffer(np.random.default_rng(POINTS_OF).random((most, 4), np.float32))
         flat = c.buffer(plane())
         self._sky_quad = c.vertex_array(sky, quad, "position")
         self._ground_plane = c.vertex_array(ground, flat, "position")
@@ -159,7 +158,7 @@ class Renderer:
         self._sky_quad.render(moderngl.TRIANGLE_STRIP)
         self.ctx.enable(moderngl.BLEND)
         self._draw_water(self.scene, events)
-        if airborne:
+        if airborne and not events.still_air:
             self._draw_airborne(events, look)
         self.ctx.disable(moderngl.BLEND)
 
@@ -168,7 +167,7 @@ class Renderer:
         assert self.scene is not None
         aspect = self.width / self.height
         guest = next((e for e in events.places if e.family == "visitor"), None)
-        fire = next((e for e in events.places if e.family == "fire"), None)
+        fire = next((e for e in events.places if e.family == "fire" and not events.still_air), None)
         flicker = 0.8 + 0.2 * math.sin(time_s * 17) * math.sin(time_s * 11.3)
         return {
             "clip_from_world": clip_from_world(camera, aspect).T.astype(np.float32).tobytes(),
@@ -221,6 +220,8 @@ class Renderer:
             yaw, (x, z) = math.atan2(camera[0, 2], camera[2, 2]), self._hero_spot(camera)
             parts.append(pose(self._hero, x, z, heading=yaw + actor[0], phase=time_s * 9.5, stride=actor[1]))
         for event in events.places:
+            if event.family == "fire" and events.still_air:
+                continue
             happening, strength = (burning, events.fire) if event.family == "fire" else (visiting, events.visitor)
             parts += happening(event, strength, time_s)
         self._moving_count = sum(len(part) for part in parts)
@@ -250,17 +251,17 @@ class Renderer:
     def _draw_airborne(self, events: EventState, look: Look) -> None:
         """Rain and snow: slivers whose place is a function of time, in a box that goes with the eye."""
         level = sum(look.horizon) / 3
-        if events.wet > 0:
-            self._air["fall"], self._air["room"] = (1.2, 15.0, 0.4), (14.0, 9.0, 14.0)
-            self._air["size"], self._air["flutter"] = (0.012, 0.42), 0.0
-            self._air["tint"] = (0.5 + 0.5 * level, 0.55 + 0.45 * level, 0.62 + 0.38 * level, 0.42)
-            self._drops.render(moderngl.TRIANGLE_STRIP, instances=int(_RAIN * events.wet))
-        if events.snow > 0:
-            bright = 0.35 + 0.65 * level
-            self._air["fall"], self._air["room"] = (0.5, 1.5, 0.3), (13.0, 8.0, 13.0)
-            self._air["size"], self._air["flutter"] = (0.035, 0.035), 0.35
-            self._air["tint"] = (bright, bright, bright, 0.9)
-            self._drops.render(moderngl.TRIANGLE_STRIP, instances=int(_SNOW * events.snow))
+        white = 0.35 + 0.65 * level
+        self._draw_falling(DROPS, events.wet, (0.5 + 0.5 * level, 0.55 + 0.45 * level, 0.62 + 0.38 * level, 0.42))
+        self._draw_falling(FLAKES, events.snow, (white, white, white, 0.9))
+
+    def _draw_falling(self, kind: Falling, share: float, tint: tuple[float, float, float, float]) -> None:
+        """A share of what falls of a kind."""
+        if share > 0:
+            self._air["fall"], self._air["room"] = kind.fall, kind.room
+            self._air["size"], self._air["flutter"] = kind.size, kind.flutter
+            self._air["tint"] = tint
+            self._drops.render(moderngl.TRIANGLE_STRIP, instances=int(kind.count * share))
 
     def _read_colours(self) -> NDArray[np.uint8]:
         """What was drawn, [H, W, 3]."""

@@ -7,6 +7,7 @@ pieces; the cooled average is what is shipped, and kept in the run's folder as w
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Callable
@@ -44,6 +45,19 @@ class RunConfig:
     seed: int = 0
     adam_only: tuple[str, ...] = ()
     """Prefixes of parameters that Muon leaves to AdamW: the first and last layers."""
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, ema: float, adam_only: tuple[str, ...]) -> RunConfig:
+        """As the command line says."""
+        return cls(
+            out=options.out,
+            minutes=options.minutes,
+            lr=options.lr,
+            cooldown=options.cooldown,
+            ema=ema,
+            seed=options.seed,
+            adam_only=adam_only,
+        )
 
 
 @dataclass(slots=True)

@@ -29,8 +29,7 @@ from engine.training.loop import Run
 from engine.vae import to_uint8
 
 FAMILIES = ("rain", "snow", "fog", "storm", "nightfall", "flood", "dusk", "dawn")
-"""What is painted. Who comes along is left to the transformer, and so are flames: few pixels, so that what is likeliest
-where one would expect them is nothing."""
+"""What is painted. Who comes along is left to the transformer; flames are in the air (engine/air.py)."""
 BLUR = 0.5
 """Share of the samples that are blurred."""
 MIRROR = 0.5

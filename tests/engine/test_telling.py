@@ -116,13 +116,13 @@ def test_painting_what_lacks_brings_every_picture_as_far_as_the_events_are(texts
         for event, amount in lacks:
             assert -1 <= amount <= 1 and amount
             shown[event] += amount * (1 - shown[event] if amount > 0 else shown[event])
-        assert shown == pytest.approx(dict.fromkeys(PAINTED, 0.0) | told._there(latents))
+        assert shown == pytest.approx(dict.fromkeys(PAINTED, 0.0) | told.there(latents))
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=9), st.booleans())
 def test_an_event_comes_and_goes_by_an_eighth_a_latent(said, now):
     told = telling(*(("rain",) if each else () for each in said), now=("rain",) if now else ())
-    then = [told._there(latents) for latents in range(told.latents, told.latents + 2 * ONSET)]
+    then = [told.there(latents) for latents in range(told.latents, told.latents + 2 * ONSET)]
     levels = [each.get("rain", 0.0) for each in (*told._shown, *then)]
     assert {abs(b - a) for a, b in pairwise(levels)} <= {0.0, 1 / ONSET, CHUNK / ONSET}
     assert levels[0] == said[0] and levels[-1] == now

@@ -1,0 +1,140 @@
+"""What is in the air of a world moves by itself, is shown and not remembered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from engine.air import AirConfig, AirPainter
+from engine.falling import Falling
+from engine.telling import ONSET, Stretch, Telling
+from engine.weather import lightning
+from engine.weights import PocketWeights, pocket_phrases
+from tests.engine.tiny import play, tiny_weights, tiny_world
+
+FLAKES = Falling(count=80, room=(13.0, 8.0, 13.0), fall=(0.5, 1.5, 0.0), flutter=0.3, size=(0.1, 0.1))
+GREY = np.full((32, 64, 3), 128, np.uint8)
+
+
+class Sleet(AirPainter):
+    """Whatever is said, all that covers a pixel is white."""
+
+    def forward(self, pictures: Tensor, covers: Tensor, light: Tensor, sentences: Tensor) -> Tensor:
+        return torch.where(covers.amax(1, keepdim=True) > 0, 1.0, pictures)
+
+
+@pytest.fixture(scope="module")
+def weights() -> PocketWeights:
+    return replace(tiny_weights(), air=Sleet(AirConfig(falling=(FLAKES,))).eval(), phrases=pocket_phrases())
+
+
+def changed(shown: np.ndarray, plain: np.ndarray) -> list[int]:
+    """Pixels of each frame that differ."""
+    return [int((a != b).any(-1).sum()) for a, b in zip(shown, plain, strict=True)]
+
+
+def two_worlds(weights, said: list[str], chunks: int) -> tuple[np.ndarray, np.ndarray, list, list]:
+    """Frames and records of the same walk with and without what is in the air."""
+    frames, records = [], []
+    for known in (weights, replace(weights, air=None)):
+        world = tiny_world(known, image=GREY)
+        shown = [play(world, 1)]
+        for words in said:
+            world.prompt(words)
+            shown.append(play(world, chunks))
+        frames.append(np.concatenate(shown))
+        records.append(world.records)
+    return frames[0], frames[1], records[0], records[1]
+
+
+@given(st.integers(0, 2**40), st.floats(0, 1000))
+def test_lightning_flashes_at_most_three_times_a_second_for_the_sake_of_eyes(seed, start):
+    light = np.array([lightning(seed, start + k / 240) for k in range(240)])
+    assert light.min() >= 0 and light.max() <= 1 and (np.diff(light) > 0.3).sum() <= 3
+
+
+def test_lightning_strikes_now_and_then_at_moments_of_the_worlds_own():
+    mine, its = ([lightning(seed, k / 24) for k in range(24 * 30)] for seed in (1, 2))
+    assert mine != its and max(mine) > 0.5 and np.median(mine) < 0.01
+
+
+def test_what_is_in_the_air_is_shown_and_not_remembered(weights):
+    shown, plain, mine, its = two_worlds(weights, ["it starts to rain"], 3)
+    before, after = changed(shown, plain)[:5], changed(shown, plain)[-8:]
+    assert not any(before) and min(after) > 0
+    for a, b in zip(mine, its, strict=True):
+        assert np.array_equal(a.latents, b.latents) and np.array_equal(a.picture, b.picture)
+
+
+def test_it_comes_and_goes_by_degrees(weights):
+    shown, plain, *_ = two_worlds(weights, ["it starts to rain", "it stops"], ONSET // 2 + 1)
+    count = np.convolve(changed(shown, plain), np.ones(8) / 8, "valid")
+    full = 5 + 4 * ONSET
+    assert count[5] < 0.5 * count[full], "an eighth of it a latent"
+    assert changed(shown, plain)[-1] == 0 and count[-8] < 0.5 * count[full]
+
+
+@pytest.mark.parametrize("words", ["night falls", "fog", "a castle appears"])
+def test_under_other_events_the_air_is_empty(weights, words):
+    shown, plain, *_ = two_worlds(weights, [words], 2)
+    assert np.array_equal(shown, plain)
+
+
+def test_a_picture_that_is_given_is_shown_as_it_was_given(weights):
+    world = tiny_world(weights, image=GREY, prompt="a village\nit starts to rain")
+    frames = play(world, 1)
+    assert np.array_equal(frames[0], GREY) and (frames[1:] == 255).all(-1).any((1, 2)).all()
+
+
+@pytest.mark.parametrize("words", ["it starts to snow", "a house is on fire"])
+def test_a_world_goes_on_with_the_same_flakes_and_flames_from_its_records(weights, words):
+    world = tiny_world(weights)
+    play(world, 1)
+    world.prompt(words)
+    play(world, 2)
+    rebuilt = tiny_world(weights, world.records)
+    shown = play(world, 2)
+    assert np.array_equal(shown, play(rebuilt, 2)) and (shown == 255).all(-1).any()
+
+
+def test_another_seed_has_other_flakes(weights):
+    shown = []
+    for seed in (7, 8):
+        world = tiny_world(weights, seed=seed)
+        world.prompt("it starts to snow")
+        shown.append((play(world, 1) == 255).all(-1))
+    assert not np.array_equal(*shown)
+
+
+def test_what_burns_stays_where_it_is_while_one_walks_and_another_fire_burns_elsewhere(weights, monkeypatch):
+    world, asked = tiny_world(weights, image=GREY), []
+    site = world._surfaces.site
+    monkeypatch.setattr(world._surfaces, "site", lambda *a: asked.append(a[0]) or site(*a))
+    play(world, 2)
+    for words in ("a house is on fire", "the fire goes out", "a house is on fire"):
+        world.prompt(words)
+        play(world, 5)
+    assert sorted({*asked}) == [3, 23], "the last latent before each of the words"
+
+
+def test_a_fire_leaves_the_place_as_it_is_so_its_pictures_are_as_good_as_before():
+    past = (Stretch(4, "", ()), Stretch(8, "", ("fire",)))
+    burns = Telling(past, "", ("fire",), lambda event: False, lambda event: event == "fire")
+    assert burns.untold is None and burns.lacks(8) == [()] * 8
+    other = Telling(past, "", ("fire",), lambda event: False)
+    assert other.untold is not None and other.lacks(8)[0] is None
+
+
+def test_an_event_is_told_since_the_latents_before_the_words_that_told_it_last():
+    past = tuple(Stretch(end, "", ("fire",) if end in (8, 12, 20) else ()) for end in (4, 8, 12, 16, 20, 24))
+    over, burning = (Telling(past[:n], "", said, bool) for n, said in ((6, ()), (5, ("fire",))))
+    assert (over.since("fire"), burning.since("fire")) == (16, 16)
+    assert Telling(past[:4], "", ("fire",), bool).since("fire") == 16, "just said"
+    assert Telling(past[:3], "", ("fire",), bool).since("fire") == 4
+    assert Telling((), "", ("fire",), bool).since("fire") == 0
