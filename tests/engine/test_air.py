@@ -80,11 +80,12 @@ def test_views_in_still_air_teach_nothing_and_are_refused_in_a_sentence(tmp_path
 def test_training_learns_what_they_look_like(skies, tmp_path):
     torch.manual_seed(0)
     model, rng = AirPainter(skies.config), random.Random(0)
-    run = Run(model, RunConfig(out=tmp_path, minutes=1, steps=150, lr=1e-2, warmup=1, ema=0.9, log_every=100), print)
+    run = Run(model, RunConfig(out=tmp_path, minutes=1, steps=300, lr=5e-3, warmup=1, ema=0.97, log_every=100), print)
     verdict = run.train(lambda _: loss_of(model, skies, rng, 6), lambda: evaluate_air(run, model, skies), 900)[
         "families"
     ]
-    assert verdict["snow"] < 0.9 and verdict["fire"] < 0.8 and verdict["nightfall"] < 1.5
+    assert max(verdict["rain"], verdict["storm"], verdict["fire"]) < 0.9, "of the change"
+    assert verdict["nightfall"] < 6, "grey levels, where nothing is in the air"
     assert list(tmp_path.glob("step*.png"))
 
 
@@ -125,9 +126,9 @@ def test_lightning_lights_a_storm_and_nothing_else(beach):
 
 
 def test_a_fire_is_yellow_and_red_and_its_smoke_is_grey(beach):
-    change, covers = painted(beach, "a house catches fire", Site(x=0.5, z=11.0, size=4.0, radius=2.0))
+    change, covers = painted(beach, "a house catches fire", Site(x=0.5, z=17.0, size=4.0, radius=2.0))
     made = beach[0] + change
-    flames, smoke = (made[:, covers[k] > 0.7].mean(1) for k in (2, 5))
+    flames, smoke = made[:, covers[2] > 0.7].mean(1), made[:, (covers[4:6].sum(0) > 0.9) & (covers[2] == 0)].mean(1)
     assert flames[0] > 0.5 and flames[0] > flames[2] + 0.5
     assert float(smoke.max() - smoke.min()) < 0.25 and float(smoke.mean()) < 0.3
 
