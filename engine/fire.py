@@ -29,6 +29,8 @@ _TALL = 1.2
 """Units above the ground: what reaches higher can burn."""
 _ASIDE, _FAR_ASIDE = 3.0, 40.0
 """How many units worse something is for each radian that it is out of the middle; and from `_MIDDLE` radians on."""
+_WIDE, _SHIFTS = 3.0, 4
+"""Units around its middle within which a thing's points are, and how often that is looked for."""
 _BEHIND = 0.35
 """How much what is behind the thing that burns counts as covering it, where what is before it counts as 1."""
 _MIDDLE = 0.3
@@ -66,9 +68,11 @@ def site_of(surface: Surface, lens: Lens) -> Site:
         x, z = camera[0, 3] + 8 * ahead[0], camera[2, 3] + 8 * ahead[2]
         return Site(float(x), float(z), 2.0, 1.0)
     score = np.abs(away - _BEST) + _ASIDE * aside + _FAR_ASIDE * np.maximum(0.0, aside - _MIDDLE)
-    best = points[tall][np.argsort(score[tall])[: max(1, tall.sum() // 50)]]
-    x, z = np.median(best[:, 0]), np.median(best[:, 2])
-    near = points[tall & (np.hypot(points[:, 0] - x, points[:, 2] - z) < 3.0)]
+    high = points[tall]
+    near = high[np.argsort(score[tall])[: max(1, len(high) // 50)]]
+    for _ in range(_SHIFTS):  # to the middle of the thing, of which that was the best part
+        near = high[np.hypot(*(high - np.median(near, 0))[:, (0, 2)].T) < _WIDE]
+    x, _, z = np.median(near, 0)
     size = float(np.clip(-np.quantile(near[:, 1], 0.02), 1.5, 6.0))
     across = (near[:, [0, 2]] - [x, z]) @ camera[[0, 2], 0]
     radius = float(np.clip(np.quantile(np.abs(across), 0.9), 0.8, 3.0))
