@@ -138,7 +138,7 @@ PARAPHRASES: dict[str, dict[str, tuple[str, ...]]] = {
             "evening light",
             "the sun sinks to the horizon",
         ),
-        "zh": ("傍晚", "黄昏", "夕阳", "太阳下山", "夕阳染红天空"),
+        "zh": ("傍晚", "黄昏", "夕阳", "太阳下山", "夕阳染红天空", "晚霞", "晚霞满天", "火烧云"),
     },
     "dawn": {
         "en": (
@@ -151,7 +151,7 @@ PARAPHRASES: dict[str, dict[str, tuple[str, ...]]] = {
             "day breaks",
             "the sky gets light in the morning",
         ),
-        "zh": ("黎明", "早晨", "清晨", "朝阳升起", "天快亮了", "天亮了", "晨光"),
+        "zh": ("黎明", "早晨", "清晨", "朝阳升起", "天快亮了", "天亮了", "晨光", "朝霞"),
     },
 }
 """Ways to say that an event begins that no caption uses, by family and language, with a place for its subject."""
