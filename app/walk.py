@@ -200,7 +200,7 @@ class Walk:
             self._take(event, now)
         picture = None
         if self.state.phase is Phase.WALKING and not self.state.paused:
-            self.pacer.bracing = self._expects_words
+            self.pacer.bracing = self._words_are_new(0)
             tick = self.pacer.tick(now, running=not self.state.veil)
             picture = tick.frame
         if picture is not None:
@@ -228,16 +228,15 @@ class Walk:
         world, rate = self.state.world, self.pacer.production_fps
         if world is None or rate is None or rate < 1.3 * world.fps:
             return 64
-        more = self.pacer.config.braced if self._expects_words else 0
+        more = self.pacer.config.braced if self._words_are_new(_NEWS // world.chunk) else 0
         return min(64, math.ceil(self._first_ms / 1e3 * world.fps) + FRAMES_PER_LATENT + more)
 
-    @property
-    def _expects_words(self) -> bool:
-        """Whether words were said that are still to be answered, or still make chunks slow."""
+    def _words_are_new(self, chunks: int) -> bool:
+        """Whether words are still to be answered, or so many chunks that were made under them still to come."""
         world = self.state.world
         if world is None or not world.happenings:
             return bool(self.state.asked)
-        return bool(self.state.asked) or self._newest < world.happenings[-1].chunk + _NEWS // world.chunk
+        return bool(self.state.asked) or self._newest < world.happenings[-1].chunk + chunks
 
     def _control(self, now: float, controls: Controls) -> None:
         """Send a control if there is news: keys, motion, credit or generation."""

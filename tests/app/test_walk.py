@@ -231,7 +231,7 @@ def test_a_fast_worker_is_asked_for_a_short_lead_and_a_slow_one_for_all_it_can(w
     assert walk.lead < 16
 
 
-def test_words_are_braced_for_until_the_chunks_that_they_make_slow_have_come(walk, link):
+def test_words_are_braced_for_until_they_show_and_more_is_kept_in_hand_while_they_make_chunks_slow(walk, link):
     def arrives(chunk):
         link.pictures(16, chunk=chunk, last=True, chunk_ms=200.0 if chunk else 0.0)
         run(walk, 2, float(chunk))
@@ -243,8 +243,10 @@ def test_words_are_braced_for_until_the_chunks_that_they_make_slow_have_come(wal
     assert arrives(3) == (True, lead + walk.pacer.config.braced)
     link.world(happenings=(wire.Happening(text="rain", chunk=4, latent=16, active=True),))
     link.reply(chunk=4)
-    assert [arrives(chunk)[0] for chunk in range(4, 8)] == [True, True, True, False]
-    assert walk.lead == lead
+    run(walk, 1, 3.5)
+    assert walk.pacer.bracing, "the first chunk under them is still to come"
+    more = lead + walk.pacer.config.braced
+    assert [arrives(chunk) for chunk in range(4, 8)] == [(False, more), (False, more), (False, more), (False, lead)]
 
 
 def test_the_turn_since_the_picture_is_what_no_frame_has_answered_yet(walk, link):
