@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "--family", action="append", default=[], choices=FAMILIES, help="only this event; may be repeated"
     )
     views.add_argument(
-        "--air", action="store_true", help="each without and with drops, flakes, lightning and flames (train weather)"
+        "--air", action="store_true", help="each without and with drops, flakes, lightning and flames (train air)"
     )
     half = actions.add_parser("halve", help="the clips of a folder at half the size")
     half.add_argument("--data", type=shards, required=True, metavar="DIR", help="folder of shards")
