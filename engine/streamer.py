@@ -101,7 +101,6 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._strip = strip_of(self.ranks, weights.grid[0])
         self._cache = KvCache(max(1, cache_latents // spec.chunk), self._commit_chunk)
         self._surfaces = Surfaces(weights, self._latent, self._picture)
-        self._weather = Weather(weights.air, self._surfaces, spec.seed, FPS) if weights.air else None
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first = None if self._start is None else self._encode_first(self._start)
         self._invents = self._first is None
@@ -143,6 +142,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._surfaces.forget_from(sum(len(record.latents) for record in records))
         if self._invents:
             self._first = None
+        air, seed = self.weights.air, self.spec.seed
+        self._weather = Weather(air, self._surfaces, seed, FPS) if air else None
         super()._restore(records)
         self._decoder = self._decode_state() if self._decodes else None
 

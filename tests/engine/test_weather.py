@@ -103,6 +103,13 @@ def test_a_world_goes_on_with_the_same_flakes_and_flames_from_its_records(weight
     assert np.array_equal(shown, play(rebuilt, 2)) and (shown == 255).all(-1).any()
 
 
+def test_a_world_that_is_reset_to_another_seed_has_the_flakes_of_that_seed(weights):
+    world, fresh = (tiny_world(weights, image=GREY, seed=seed, prompt="\nit starts to snow") for seed in (7, 8))
+    play(world, 1)
+    world.reset(seed=8)
+    assert np.array_equal(play(world, 2), play(fresh, 2))
+
+
 def test_another_seed_has_other_flakes(weights):
     shown = []
     for seed in (7, 8):
