@@ -69,9 +69,10 @@ def site_of(surface: Surface, lens: Lens) -> Site:
         return Site(float(x), float(z), 2.0, 1.0)
     score = np.abs(away - _BEST) + _ASIDE * aside + _FAR_ASIDE * np.maximum(0.0, aside - _MIDDLE)
     high = points[tall]
-    near = high[np.argsort(score[tall])[: max(1, len(high) // 50)]]
+    near = high[[np.argmin(score[tall])]]
     for _ in range(_SHIFTS):  # to the middle of the thing, of which that was the best part
-        near = high[np.hypot(*(high - np.median(near, 0))[:, (0, 2)].T) < _WIDE]
+        around = np.hypot(*(high - np.median(near, 0))[:, (0, 2)].T) < _WIDE
+        near = high[around] if around.any() else near
     x, _, z = np.median(near, 0)
     size = float(np.clip(-np.quantile(near[:, 1], 0.02), 1.5, 6.0))
     across = (near[:, [0, 2]] - [x, z]) @ camera[[0, 2], 0]

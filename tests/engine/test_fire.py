@@ -35,6 +35,12 @@ def test_what_stands_in_the_middle_at_a_good_distance_is_what_burns():
     assert 3.4 < site.size < 4.2 and 0.9 < site.radius < 2.0
 
 
+def test_of_two_things_that_stand_as_well_one_burns_and_not_the_gap_between_them():
+    posts = (-4.7, -4.5, 11.0, 4.0), (4.5, 4.7, 11.0, 4.0)
+    site = site_of(scene(*posts, (-20.0, 20.0, 24.0, 9.0)), POCKET_LENS)
+    assert 4.0 < abs(site.x) < 6.0 and np.isfinite([site.z, site.size, site.radius]).all()
+
+
 def test_what_passes_by_does_not_burn():
     walls = scene((-0.4, 0.4, 11.0, 2.0), (3.0, 6.0, 13.0, 4.0))
     stands = torch.ones(96, 160, dtype=torch.bool)
