@@ -9,50 +9,67 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from torch import Tensor, nn
 
 from engine.air import AirPainter
+from engine.checkpoint import Json
 from engine.repaint import Repainter, RepainterConfig
 from engine.training import air as skies
 from engine.training import repaint as repainting
 from engine.training.loop import Run, RunConfig
 from engine.weights import AIR, POCKET_FOLDER, REPAINTER, load_air, load_repainter
 
+M = TypeVar("M", bound=nn.Module)
+S = TypeVar("S")
 Say = Callable[[str], None]
-EMA = 0.998
 
 
 def repaint(options: argparse.Namespace, say: Say) -> None:
     """Stage 3b: known places under words."""
-    config, shipped = RepainterConfig(families=repainting.FAMILIES), POCKET_FOLDER / REPAINTER
-    known = {folder: repainting.load_scenes(folder, config.families) for folder in options.data}
-    held_out = repainting.load_scenes((options.heldout or options.data)[0], config.families)
-    model, sources = Repainter(config), [known[folder] for folder in options.data]
-    run = Run(model, RunConfig.of(options, EMA, ("stem.", "head.", "read.")), say)
-    if options.resume and not run.resume() and shipped.is_file():
-        run.start_from(load_repainter(shipped))
-    rng = random.Random(options.seed + run.step)
-    verdict = run.train(
-        lambda _generator: repainting.loss_of(model, rng.choice(sources), rng, options.batch),
-        lambda: repainting.evaluate_repainter(run, model, held_out),
-        300,
-    )
-    if options.export:
-        say(str(run.export("repainter", Repainter(config), {}, verdict, shipped)))
+    config = RepainterConfig(families=repainting.FAMILIES)
+    sources, held_out = _loaded(options, lambda folder: repainting.load_scenes(folder, config.families))
+    _learn(
+        options, say, Repainter(config), POCKET_FOLDER / REPAINTER, load_repainter, ("stem.", "head.", "read."),
+        lambda model, rng: repainting.loss_of(model, rng.choice(sources), rng, options.batch),
+        lambda run, model: repainting.evaluate_repainter(run, model, held_out),
+    )  # fmt: skip
 
 
 def air(options: argparse.Namespace, say: Say) -> None:
     """Stage 3c: what is in the air."""
-    known, shipped = {folder: skies.load_skies(folder) for folder in options.data}, POCKET_FOLDER / AIR
-    held_out, sources = skies.load_skies((options.heldout or options.data)[0]), [known[each] for each in options.data]
-    model = AirPainter(held_out.config)
-    run = Run(model, RunConfig.of(options, EMA, ("stem.", "head.", "read.", "look.", "lit.")), say)
+    sources, held_out = _loaded(options, skies.load_skies)
+    painter, adam_only = AirPainter(held_out.config), ("stem.", "head.", "read.", "look.", "lit.")
+    _learn(
+        options, say, painter, POCKET_FOLDER / AIR, load_air, adam_only,
+        lambda model, rng: skies.loss_of(model, rng.choice(sources), rng, options.batch),
+        lambda run, model: skies.evaluate_air(run, model, held_out),
+    )  # fmt: skip
+
+
+def _loaded(options: argparse.Namespace, load: Callable[[Path], S]) -> tuple[list[S], S]:
+    """What is loaded from each of --data, a folder that is named twice once, and from --heldout."""
+    known = {folder: load(folder) for folder in options.data}
+    return [known[folder] for folder in options.data], load((options.heldout or options.data)[0])
+
+
+def _learn(
+    options: argparse.Namespace,
+    say: Say,
+    model: M,
+    shipped: Path,
+    load: Callable[[Path], M],
+    adam_only: tuple[str, ...],
+    loss_of: Callable[[M, random.Random], tuple[Tensor, dict[str, float]]],
+    evaluate: Callable[[Run, M], Json],
+) -> None:
+    """Trains a model as asked, on from the newest state or from what is `shipped`, and writes it there if asked to."""
+    run = Run(model, RunConfig.of(options, 0.998, adam_only), say)
     if options.resume and not run.resume() and shipped.is_file():
-        run.start_from(load_air(shipped))
+        run.start_from(load(shipped))
     rng = random.Random(options.seed + run.step)
-    verdict = run.train(
-        lambda _generator: skies.loss_of(model, rng.choice(sources), rng, options.batch),
-        lambda: skies.evaluate_air(run, model, held_out),
-        300,
-    )
+    verdict = run.train(lambda _generator: loss_of(model, rng), lambda: evaluate(run, model), 300)
     if options.export:
-        say(str(run.export("air", AirPainter(model.config), {}, verdict, shipped)))
+        say(str(run.export(shipped.stem, type(model)(model.config), {}, verdict, shipped)))
