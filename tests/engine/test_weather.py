@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from engine import weather
 from engine.air import AirConfig, AirPainter
 from engine.falling import Falling
 from engine.telling import ONSET, Stretch, Telling
@@ -78,6 +79,16 @@ def test_it_comes_and_goes_by_degrees(weights):
     full = 5 + 4 * ONSET
     assert count[5] < 0.5 * count[full], "an eighth of it a latent"
     assert changed(shown, plain)[-1] == 0 and count[-8] < 0.5 * count[full]
+
+
+def test_it_comes_frame_by_frame(weights, monkeypatch):
+    amounts, maps = [], weather.maps_of
+    monkeypatch.setattr(weather, "maps_of", lambda *a: amounts.append(a[4]) or maps(*a))
+    world = tiny_world(weights, image=GREY)
+    play(world, 1)
+    world.prompt("it starts to rain")
+    play(world, ONSET // world.chunk)
+    assert amounts == pytest.approx([(k + 1) / (4 * ONSET) for k in range(4 * ONSET)])
 
 
 @pytest.mark.parametrize("words", ["night falls", "fog", "a castle appears"])
