@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from engine.falling import NEAREST, ellipses, pixels
 from engine.geometry import Lens
@@ -34,6 +36,8 @@ _WIDE, _SHIFTS = 3.0, 4
 _BEHIND = 0.35
 """How much what is behind the thing that burns counts as covering it, where what is before it counts as 1."""
 _MIDDLE = 0.3
+_DOUBT = 0.1
+"""Of a depth, by how much it may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +152,12 @@ def light_of(site: Site, world_from_camera: NDArray[np.float64], H: int, W: int,
     column, row = pixels(middle, H, W, lens)
     apart = ((np.arange(W) - column) ** 2 + ((np.arange(H) - row) ** 2)[:, None]) * (middle[2] / (lens.fx * W)) ** 2
     return (1 / (1 + 0.06 * apart)).astype(np.float32)
+
+
+def hidden(site: Site, world_from_camera: NDArray[np.float64], place_BHW: Tensor) -> Tensor:
+    """Pixels `[B, H, W]` in which a place of this disparity (0 where it isn't known) stands before a fire, for cameras
+    `[B, 4, 4]`: nearer than what burns, whose depth isn't known exactly."""
+    middle = np.array([site.x, -0.5 * site.size, site.z]) - world_from_camera[:, :3, 3]
+    depth = (middle * world_from_camera[:, :3, 2]).sum(1)
+    nearer = np.maximum(depth - 2 * site.radius - _DOUBT * np.abs(depth), NEAREST / 2)
+    return place_BHW > torch.from_numpy(1 / nearer).float()[:, None, None]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import product
 
 import numpy as np
@@ -179,16 +179,14 @@ def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tu
     return found[:, :3], same & (disparity >= 0) & (z > _NEAREST) & (at.abs().amax(-1) <= 1), disparity
 
 
-def look(
-    sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens, stale: int = 0
-) -> tuple[Tensor, Tensor]:
-    """Pictures `[V, 3, H, W]` of the sources from other cameras and where each pixel is from `[V, H, W]`, see `Seen`.
+def look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens, stale: int = 0) -> Seen:
+    """The sources from other cameras.
 
     Each source hides those before it, which only show what it doesn't, so what has moved since leaves no ghost. What
     none shows continues what is around it smoothly. The first `stale` sources show no seams and rims of the
     others, where they would stand out.
     """
-    picture, origin, _ = _look(sources, views_V44, lens)
+    picture, origin, near = _look(sources, views_V44, lens)
     if 0 < stale < len(sources):
         old = origin >= len(sources) - stale
         current = (origin >= 0) & ~old
@@ -196,9 +194,9 @@ def look(
         origin = torch.where(old & beside, -1, origin)
     known = origin >= 0
     if picture.device.type != "cpu":
-        return fill(picture, known[:, None].float()), origin
+        return fill(picture, known[:, None].float()), origin, near
     fill_on_cpu(picture.numpy(), known.numpy())
-    return picture, origin
+    return picture, origin, near
 
 
 def _look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens) -> Seen:
@@ -269,7 +267,8 @@ def fill(picture: Tensor, known: Tensor) -> Tensor:
 @dataclass(frozen=True, slots=True)
 class Guide:
     """Of T latents: what the network sees `[T, C + 5, Y, X]`, and the frames it was encoded from, `[T, 4, 3, H, W]` in
-    [-1, 1] with their coverage `[T, 4, H, W]`, which the compositor sees.
+    [-1, 1] with their coverage `[T, 4, H, W]`, which the compositor sees, and their disparity `[T, 4, H, W]`, 0 where
+    nothing covers them.
 
     The first C channels are the encoded frames, the next four how much of each cell every frame has covered (0..1), the
     last how much of it is from sources older than the words in force.
@@ -278,6 +277,24 @@ class Guide:
     latents: Tensor
     frames: Tensor
     covered: Tensor
+    disparity: Tensor
+
+    @classmethod
+    def nothing(cls, latents: int, channels: int, grid: tuple[int, int], device: torch.device | None = None) -> Guide:
+        """A guide of so many latents that covers nothing; `channels` are the network's."""
+        (Y, X), frames = grid, (latents, FRAMES_PER_LATENT)
+        H, W = Y * SPATIAL_FACTOR, X * SPATIAL_FACTOR
+        return cls(
+            torch.zeros(latents, channels, Y, X, device=device),
+            torch.zeros(*frames, 3, H, W, device=device),
+            torch.zeros(*frames, H, W, dtype=torch.bool, device=device),
+            torch.zeros(*frames, H, W, device=device),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Guide]) -> Guide:
+        """Guides of latents in a row."""
+        return cls(*(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
 
 @torch.inference_mode()
@@ -300,11 +317,11 @@ def make_guide(
             last if first is last else last.showing(torch.lerp(first.picture, last.picture, share))
             for first, last in zip(begun, sources, strict=True)
         ]
-    picture, origin = look(sources, views, lens, stale)
-    frames, origin = (x.unflatten(0, (T, FRAMES_PER_LATENT)) for x in (picture, origin))
+    seen = look(sources, views, lens, stale)
+    frames, origin, near = (x.unflatten(0, (T, FRAMES_PER_LATENT)) for x in seen)
     covered = origin >= 0
     share = F.avg_pool2d(covered.float(), SPATIAL_FACTOR)
     old = F.avg_pool2d((origin >= len(sources) - stale).float().mean(1, keepdim=True), SPATIAL_FACTOR)
     with autocast(frames.device):
         latents = vae.encode(frames.flatten(1, 2)[None])[0].float()
-    return Guide(torch.cat([latents, share, old], 1), frames, covered)
+    return Guide(torch.cat([latents, share, old], 1), frames, covered, near * covered)

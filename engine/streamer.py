@@ -142,8 +142,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._surfaces.forget_from(sum(len(record.latents) for record in records))
         if self._invents:
             self._first = None
-        air, seed = self.weights.air, self.spec.seed
-        self._weather = Weather(air, self._surfaces, seed, FPS) if air else None
+        self._weather = Weather(self._surfaces, self.spec.seed, FPS)
         super()._restore(records)
         self._decoder = self._decode_state() if self._decodes else None
 
@@ -171,6 +170,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
     def _words(self, lines: tuple[str, ...]) -> TextCache:
         """What the network reads; the texts of the last moments are kept."""
+        lines = self.weights.read(lines)
         if lines not in self._texts:
             while len(self._texts) >= TEXTS:
                 del self._texts[next(iter(self._texts))]
@@ -187,7 +187,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
         past = [Stretch.under(record.prompt, end) for record, end in zip(self._records, ends, strict=True)]
         given = [] if self._start is None else [Stretch.under(self.spec.prompt, 1)]
         past = [*given, *(each for each in past if not given or each.end > 1)]
-        return Telling(tuple(past), (self._lines or ("",))[0], self._lines[1:], self.weights.paints, self.weights.burns)
+        return Telling(
+            tuple(past), (self._lines or ("",))[0], self._lines[1:], self.weights.paints, self.weights.spares
+        )
 
     @property
     def _context_version(self) -> int:
@@ -246,8 +248,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
                 self._pending = Pending(self._record(steps, latents, poses, actions, picture), state)
             if frames is not None:
                 latent, path = len(self._poses) + t, np.concatenate([self._poses, poses.astype(np.float64)])
-                if self._weather is not None and (latent or self._start is None):
-                    frames = self._weather.over(frames, path, latent, telling)
+                if latent or self._start is None:
+                    near = None if guide is None else guide.disparity[t]
+                    frames = self._weather.over(frames, path, latent, telling, near)
                 yield frames
 
     def _decoded(self, latent: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
@@ -341,6 +344,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         loud = self.sampling.emphasis * (1 - (shown if telling.untold is None else 0 * shown))
         if old is not None and float(loud.mean()) > QUIET:
             before = self._words((old.caption, *old.events))
+        if before is words:  # what is new isn't for the network
+            before = None
 
         def velocity(x: Tensor, level: float) -> Tensor:
             x = torch.cat([known, x[len(known) :]])[None]

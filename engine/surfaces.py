@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.depth import Depth, confidence, estimate, signed
-from engine.fire import Site, site_of
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.precision import autocast
 from engine.repaint import Paint, Painted
-from engine.vae import FRAMES_PER_LATENT, DecoderState, to_uint8
+from engine.vae import DecoderState, to_uint8
 from engine.walls import Plan, character_ahead, lookouts, plan_of
 from engine.weights import PocketWeights
 
@@ -53,15 +52,12 @@ class Surfaces:
         self.weights, self._latent, self._picture = weights, latent, picture
         self._kept: OrderedDict[int, Surface] = OrderedDict()
         self._plans: dict[int, Plan] = {}
-        self._sites: dict[int, Site] = {}
         self._painted = Painted(weights.repainter) if weights.repainter else None
 
     def forget_from(self, index: int) -> None:
         """Drops this latent and all later ones (rewind)."""
         for i in [i for i in self._kept if i >= index]:
             self._drop(i)
-        for i in [i for i in self._sites if i >= index]:
-            del self._sites[i]
         if self._painted is not None:
             self._painted.forget_from(index)
 
@@ -88,12 +84,6 @@ class Surfaces:
                 self._plans[i] = plan_of(surface)
         return np.concatenate([self._plans[i] for i in chosen])
 
-    def site(self, index: int, path: NDArray[np.float64]) -> Site:
-        """What would burn best in the picture of a latent."""
-        if index not in self._sites:
-            self._sites[index] = site_of(self.get(index, path), POCKET_LENS)
-        return self._sites[index]
-
     def character_ahead(self, path: NDArray[np.float64], ends: NDArray[np.int64]) -> float:
         """How far ahead of the last camera a character walks, by the newest of the latents `ends`."""
         return character_ahead(self.get(int(ends[-1]), path))
@@ -114,20 +104,17 @@ class Surfaces:
         The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it.
         """
         first = max(current, 1)
-        nothing = self._nothing(first - current)
+        weights = self.weights
+        nothing = Guide.nothing(first - current, weights.model.guide_channels, weights.grid, weights.vae.mean.device)
         if first == len(path):
             return nothing
         pairs = [self._under(lacks(i), i, path) for i in chosen]
         begun, sources = ([pair[end] for pair in pairs] for end in (0, 1))
         changing = any(first is not last for first, last in pairs)
         shown = make_guide(
-            self.weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale, begun if changing else ()
+            weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale, begun if changing else ()
         )
-        return Guide(
-            torch.cat([nothing.latents, shown.latents]),
-            torch.cat([nothing.frames, shown.frames]),
-            torch.cat([nothing.covered, shown.covered]),
-        )
+        return Guide.joined([nothing, shown])
 
     def _under(self, lacks: tuple[Paint, Paint], index: int, path: NDArray[np.float64]) -> tuple[Surface, Surface]:
         """The surface of a latent under what it lacks at two moments; one and the same where that is one."""
@@ -138,16 +125,6 @@ class Surfaces:
         found = {paint: surface.showing(painted.get(index, surface.picture, paint)) for paint in new}
         found[()] = surface
         return found[lacks[0]], found[lacks[1]]
-
-    def _nothing(self, latents: int) -> Guide:
-        """A guide that covers nothing."""
-        weights, device = self.weights, self.weights.vae.mean.device
-        frames = (latents, FRAMES_PER_LATENT)
-        return Guide(
-            torch.zeros(latents, weights.model.guide_channels, *weights.grid, device=device),
-            torch.zeros(*frames, 3, weights.height, weights.width, device=device),
-            torch.zeros(*frames, weights.height, weights.width, dtype=torch.bool, device=device),
-        )
 
     @torch.inference_mode()
     def _lift(self, index: int, path: NDArray[np.float64]) -> Surface:

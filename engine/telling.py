@@ -51,7 +51,7 @@ class Telling:
     """The past of a world as its texts tell it, `stretches`, and the text in force, `caption` and `events`.
 
     `paints` says whether known pictures can be painted under an event, and without it; `spares` whether it leaves the
-    place as it is, and so its pictures.
+    place as it is, and so its pictures: of such a one nothing is news.
     """
 
     stretches: tuple[Stretch, ...]
@@ -102,7 +102,11 @@ class Telling:
         return np.array(found, dtype=np.int64)
 
     def _is_told(self, stretch: Stretch) -> bool:
-        return (stretch.caption, stretch.events) == (self.caption, self.events)
+        return stretch.caption == self.caption and self._changing(stretch.events) == self._changing(self.events)
+
+    def _changing(self, events: Sequence[str]) -> list[str]:
+        """Those of the events that don't leave the place as it is."""
+        return [event for event in events if not self.spares(event)]
 
     @cached_property
     def _shown(self) -> list[Levels]:
@@ -130,7 +134,7 @@ class Telling:
     def _lacks(self, place: int, there: Levels) -> Paint | None:
         """What the stretch at a place lacks where the events are `there`."""
         stretch, shown = self.stretches[place], self._shown[place]
-        changed = [event for event in {*stretch.events} ^ {*self.events} if not self.spares(event)]
+        changed = self._changing(tuple({*stretch.events} ^ {*self.events}))
         if stretch.caption != self.caption or not all(map(self.paints, changed)):
             return None
         found: Paint = ()

@@ -1,34 +1,39 @@
-"""What is in the air of a world, frame by frame: it moves by itself and belongs to no place (supplement E.2).
+"""What moves by itself through a world, frame by frame, and belongs to no place: the air and visitors (supplement E.2).
 
 No two pictures show the same of it. So it is neither remembered nor lifted, but added to frames as they leave: where
-everything is follows from the seed of the world, the time, the camera, and what burns.
+everything is follows from the seed of the world, the time, the camera, what burns and who comes; and what stands before
+it hides it, as far as the guide tells.
 """
 
 from __future__ import annotations
 
 import math
+import zlib
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.air import AirPainter, maps_of
+from engine.air import maps_of
 from engine.depth import signed
-from engine.fire import Site
+from engine.fire import Site, hidden, site_of
+from engine.geometry import POCKET_LENS
 from engine.guide import cameras_between
 from engine.precision import autocast
 from engine.surfaces import Surfaces
 from engine.telling import Levels, Telling
 from engine.text import encode
 from engine.vae import FRAMES_PER_LATENT, to_uint8
+from engine.visitors import Stance, Way, cards_of, way_of
 
 _BEAT = 3.4
 """Seconds in each of which lightning flashes once, at a moment of its own: twice, within a fifth of a second."""
 _AGAIN, _FADES = 0.2, 16.0
 """Seconds until it flickers, and its decay, one over seconds."""
-_AIR = 0xA1A
-"""Of the numbers that a world's seed gives, those of its air."""
+_AIR, _WAYS = 0xA1A, 0x3A75
+"""Of the numbers that a world's seed gives, those of its air and of the ways of its visitors."""
 
 
 def lightning(seed: int, time_s: float) -> float:
@@ -38,53 +43,115 @@ def lightning(seed: int, time_s: float) -> float:
     return max((fade * math.exp(-_FADES * t) for fade, t in ((1.0, since), (0.8, since - _AGAIN)) if t >= 0), default=0)
 
 
-class Weather:
-    """The air of a world of this seed, at so many frames a second, whose pictures are lifted to `surfaces`."""
+@dataclass(frozen=True, slots=True)
+class Shots:
+    """The F frames of a latent: pictures `[F, 3, H, W]` in [-1, 1], cameras `[F, 4, 4]`, seconds `[F]`, and the
+    disparity of the place where it is known, else 0, `[F, H, W]` on the CPU."""
 
-    def __init__(self, painter: AirPainter, surfaces: Surfaces, seed: int, fps: float) -> None:
-        self._painter, self._surfaces, self._seed, self._fps = painter, surfaces, seed, fps
-        most = max((kind.count for kind in painter.config.falling), default=0)
-        self._points = np.random.default_rng([seed % 2**32, _AIR]).random((most, 4))
+    pictures: Tensor
+    cameras: NDArray[np.float64]
+    times: NDArray[np.float64]
+    place: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """H and W."""
+        return self.pictures.shape[2], self.pictures.shape[3]
+
+
+class Weather:
+    """What moves through a world of this seed, at so many frames a second, whose pictures are lifted to `surfaces`."""
+
+    def __init__(self, surfaces: Surfaces, seed: int, fps: float) -> None:
+        self._surfaces, self._weights, self._seed, self._fps = surfaces, surfaces.weights, seed % 2**32, fps
+        falling = self._weights.air.config.falling if self._weights.air else ()
+        most = max((kind.count for kind in falling), default=0)
+        self._points = np.random.default_rng([self._seed, _AIR]).random((most, 4))
+        self._sites: dict[int, Site] = {}
+        self._ways: dict[tuple[int, str], Way] = {}
 
     @torch.inference_mode()
     def over(
-        self, frames_FHW3: NDArray[np.uint8], path: NDArray[np.float64], latent: int, telling: Telling
+        self,
+        frames_FHW3: NDArray[np.uint8],
+        path: NDArray[np.float64],
+        latent: int,
+        telling: Telling,
+        place_FHW: Tensor | None = None,
     ) -> NDArray[np.uint8]:
-        """Frames of a latent `[1 | 4, H, W, 3]` with what is in the air under the events that are told; `path` are the
-        cameras `[T, 4, 4]` of a walk up to its chunk at least."""
+        """Frames of a latent `[1 | 4, H, W, 3]` with what moves by itself under the events that are told; `path` are
+        the cameras `[T, 4, 4]` of a walk up to its chunk at least, `place` the disparity of the place `[4, H, W]`, 0
+        where it isn't known, None where it is known nowhere."""
         before, after = (self._moving(telling.there(latent + end)) for end in (0, 1))
         if not before and not after:
             return frames_FHW3
-        F, device = len(frames_FHW3), self._painter.know.weight.device
-        cameras = cameras_between(path[max(latent - 1, 0)], path[latent : latent + 1])[0, -F:]
-        times = (FRAMES_PER_LATENT * latent + 1 - np.arange(F, 0, -1)) / self._fps
+        F, weights = len(frames_FHW3), self._weights
+        shots = Shots(
+            signed(torch.from_numpy(frames_FHW3).to(weights.vae.mean.device)),
+            cameras_between(path[max(latent - 1, 0)], path[latent : latent + 1])[0, -F:],
+            (FRAMES_PER_LATENT * latent + 1 - np.arange(F, 0, -1)) / self._fps,
+            torch.zeros(frames_FHW3.shape[:3]) if place_FHW is None else place_FHW[-F:].cpu(),
+        )
         parts = np.arange(FRAMES_PER_LATENT - F + 1, FRAMES_PER_LATENT + 1) / FRAMES_PER_LATENT
-        pictures = signed(torch.from_numpy(frames_FHW3).to(device))
         for event in dict.fromkeys((*before, *after)):
             first, last = before.get(event, 0.0), after.get(event, 0.0)
-            moments = list(zip(cameras, times, first + parts * (last - first), strict=True))
-            covers, light = self._maps(moments, frames_FHW3.shape[1:3], self._site(event, path, telling))
-            sentence = torch.from_numpy(encode(("", event))).to(device).expand(F, -1)
-            with autocast(device):
-                pictures = self._painter(pictures, covers.to(device), light.to(device), sentence).float()
-        return to_uint8(pictures).cpu().numpy()
+            levels, since = first + parts * (last - first), telling.since(event)
+            show = self._visited if weights.comes(event) else self._filled
+            shots = replace(shots, pictures=show(shots, event, levels, since, path))
+        return to_uint8(shots.pictures).cpu().numpy()
 
     def _moving(self, levels: Levels) -> Levels:
-        """Levels of the events under which something is in the air."""
-        return {event: level for event, level in levels.items() if self._surfaces.weights.airs(event)}
+        """Levels of the events under which something moves by itself."""
+        weights = self._weights
+        return {event: level for event, level in levels.items() if weights.airs(event) or weights.comes(event)}
 
-    def _site(self, event: str, path: NDArray[np.float64], telling: Telling) -> Site | None:
-        """What burns under an event, chosen in the last picture before the words; None if nothing does."""
-        if not self._surfaces.weights.burns(event):
-            return None
-        return self._surfaces.site(max(telling.since(event) - 1, 0), path)
+    def _filled(
+        self, shots: Shots, event: str, levels: NDArray[np.float64], since: int, path: NDArray[np.float64]
+    ) -> Tensor:
+        """Shots whose air is filled as an event says, which was told after `since` latents and is there so far."""
+        painter, device = self._weights.air, shots.pictures.device
+        assert painter is not None, "events that fill the air come with its painter"
+        site = self._site(since, path) if self._weights.burns(event) else None
+        moments = zip(shots.cameras, shots.times, levels, strict=True)
+        maps = [maps_of(painter.config, self._points, *moment, shots.size, site) for moment in moments]
+        covers, glow = (torch.from_numpy(np.stack(each)) for each in zip(*maps, strict=True))
+        if site is not None:
+            covers *= ~hidden(site, shots.cameras, shots.place)[:, None]
+        flash = [amount * lightning(self._seed, time_s) for time_s, amount in zip(shots.times, levels, strict=True)]
+        light = torch.stack([torch.tensor(flash)[:, None, None].expand_as(glow), glow], 1).float()
+        with autocast(device):
+            return painter(shots.pictures, covers.to(device), light.to(device), _said(event, shots)).float()
 
-    def _maps(
-        self, moments: list[tuple[NDArray[np.float64], float, float]], size: tuple[int, int], site: Site | None
-    ) -> tuple[Tensor, Tensor]:
-        """Covers `[F, K, H, W]` and light `[F, 2, H, W]` at moments: camera, time, how far the event is there."""
-        maps = (maps_of(self._painter.config, self._points, *moment, size, site) for moment in moments)
-        covers, glow = zip(*maps, strict=True)
-        flash = [amount * lightning(self._seed, time_s) * np.ones(size) for _, time_s, amount in moments]
-        light = np.stack([np.stack(flash), np.stack(glow)], 1).astype(np.float32)
-        return torch.from_numpy(np.stack(covers)), torch.from_numpy(light)
+    def _site(self, since: int, path: NDArray[np.float64]) -> Site:
+        """What burns since so many latents: chosen in the last picture before."""
+        if since not in self._sites:
+            self._sites[since] = site_of(self._surfaces.get(max(since - 1, 0), path), POCKET_LENS)
+        return self._sites[since]
+
+    def _visited(
+        self, shots: Shots, event: str, levels: NDArray[np.float64], since: int, path: NDArray[np.float64]
+    ) -> Tensor:
+        """Shots with who came after `since` latents, as the event says, and is there so far."""
+        painter, device = self._weights.visitor, shots.pictures.device
+        assert painter is not None, "events with visitors come with their painter"
+        way, config = self._way(event, since, path), painter.config
+        gone = config.walks * np.maximum(shots.times - since * FRAMES_PER_LATENT / self._fps, 0)
+        phases = config.pace * shots.times
+        stances = [Stance(*each) for each in zip(*way.after(gone), phases, levels, strict=True)]
+        cards = cards_of(stances, shots.cameras, *shots.size, POCKET_LENS)
+        cards = cards.where(~cards.behind(shots.place)).to(device)
+        with autocast(device):
+            return painter(shots.pictures, cards, _said(event, shots))[0].float()
+
+    def _way(self, event: str, since: int, path: NDArray[np.float64]) -> Way:
+        """How somebody walks who came after so many latents: chosen in the last picture before."""
+        if (since, event) not in self._ways:
+            surface, seed = self._surfaces.get(max(since - 1, 0), path), zlib.crc32(event.encode())
+            self._ways[since, event] = way_of(surface, POCKET_LENS, [self._seed, _WAYS, since, seed])
+        return self._ways[since, event]
+
+
+def _said(event: str, shots: Shots) -> Tensor:
+    """What painters read of an event, for each of the shots `[F, 512]`."""
+    pictures = shots.pictures
+    return torch.from_numpy(encode(("", event))).to(pictures.device).expand(len(pictures), -1)

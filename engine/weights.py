@@ -24,11 +24,12 @@ from engine.repaint import Repainter, RepainterConfig
 from engine.sweep import Sweep, SweepConfig
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
+from engine.visitors import VisitorConfig, VisitorPainter
 
 ConfigT = TypeVar("ConfigT")
 Size = tuple[int, int]
 """Width and height of pictures."""
-REPAINTER, AIR = "repainter.safetensors", "air.safetensors"
+REPAINTER, AIR, VISITOR = "repainter.safetensors", "air.safetensors", "visitor.safetensors"
 LARGE_GFLOPS = 280.0
 """Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
 POCKET_FOLDER = Path(os.environ.get("WANDER_POCKET") or Path(__file__).resolve().parent.parent / "models" / "pocket")
@@ -56,6 +57,8 @@ class PocketWeights:
     """Paints known pictures under new words; None to show the guide as it was."""
     air: AirPainter | None = None
     """Adds what is in the air under words; None to leave the air empty."""
+    visitor: VisitorPainter | None = None
+    """Adds who comes along under words; None to leave that to the transformer."""
     phrases: Phrasebook | None = None
     """The words that the transformer has learnt; None to read what is typed as it is."""
 
@@ -73,8 +76,20 @@ class PocketWeights:
         return self.air is not None and self._means(event, self.air.config.families)
 
     def burns(self, event: str) -> bool:
-        """Whether something burns under an event, in front of a place that stays as it is."""
+        """Whether something burns under an event."""
         return self.airs(event) and self._means(event, (FIRE,))
+
+    def comes(self, event: str) -> bool:
+        """Whether somebody comes along under an event."""
+        return self.visitor is not None and self._means(event, self.visitor.config.families)
+
+    def spares(self, event: str) -> bool:
+        """Whether an event leaves the place as it is, and so its pictures."""
+        return self.burns(event) or self.comes(event)
+
+    def read(self, lines: tuple[str, ...]) -> tuple[str, ...]:
+        """What the transformer reads of a text: who comes along is not its to invent."""
+        return (*lines[:1], *(event for event in lines[1:] if not self.comes(event)))
 
     def _means(self, event: str, families: tuple[str, ...]) -> bool:
         return self.phrases is not None and self.phrases.family(event) in families
@@ -153,6 +168,13 @@ def load_air(path: Path = POCKET_FOLDER / AIR) -> AirPainter:
     return air.eval().requires_grad_(False)
 
 
+def load_visitor(path: Path = POCKET_FOLDER / VISITOR) -> VisitorPainter:
+    """The network that paints who comes along under words. Raises `WanderError` as `load_vae`."""
+    visitor = VisitorPainter(_config(VisitorConfig, read_manifest(path, "pocket-visitor"), path))
+    load_weights(path, visitor)
+    return visitor.eval().requires_grad_(False)
+
+
 def load_compositor(path: Path = POCKET_FOLDER / "compositor.safetensors") -> tuple[Compositor, Json]:
     """The compositor and its manifest. Raises `WanderError` as `load_vae`."""
     manifest = read_manifest(path, "pocket-compositor")
@@ -195,7 +217,7 @@ def load_pocket(
     """Everything `pocket` needs, checked to belong together, for pictures of `size` (see `chosen_size`)."""
     transformer = folder / "transformer.safetensors"
     vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(transformer)
-    depth = compositor = sweep = repainter = air = None
+    depth = compositor = sweep = repainter = air = visitor = None
     parts = {"transformer": manifest}
     if model.config.guided:
         depth, sweep, parts["depth network"] = load_depth_of_views(folder)
@@ -204,6 +226,8 @@ def load_pocket(
             repainter = load_repainter(folder / REPAINTER)
         if (folder / AIR).exists():
             air = load_air(folder / AIR)
+        if (folder / VISITOR).exists():
+            visitor = load_visitor(folder / VISITOR)
     found = latents_of(folder / "vae.safetensors")
     for name, about in parts.items():
         expected = str(about.get("vae_sha256", "?"))
@@ -213,7 +237,7 @@ def load_pocket(
                 f"restore the files with 'git checkout -- {folder}'"
             )
     target = device or torch.device("cpu")
-    for network in (vae, depth, sweep, compositor, repainter, air, model):
+    for network in (vae, depth, sweep, compositor, repainter, air, visitor, model):
         if network is not None:
             cast_once(network.to(target))
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
@@ -221,7 +245,9 @@ def load_pocket(
     memory = _config(MemoryConfig, manifest, transformer, "memory") if "memory" in manifest else pocket_memory()
     phrases = pocket_phrases(folder)
     checksum = fingerprint(folder, phrases, guided=model.config.guided)
-    return PocketWeights(vae, depth, compositor, model, width, height, checksum, memory, sweep, repainter, air, phrases)
+    return PocketWeights(
+        vae, depth, compositor, model, width, height, checksum, memory, sweep, repainter, air, visitor, phrases
+    )
 
 
 def pocket_phrases(folder: Path = POCKET_FOLDER) -> Phrasebook | None:
@@ -232,6 +258,6 @@ def pocket_phrases(folder: Path = POCKET_FOLDER) -> Phrasebook | None:
 def fingerprint(folder: Path, phrases: Phrasebook | None = None, *, guided: bool) -> str:
     """One checksum of all networks that a world's pictures follow from, and of how words are read."""
     names = ("vae", "transformer", "depth", "compositor") if guided else ("vae", "transformer")
-    names += tuple(Path(name).stem for name in (REPAINTER, AIR) if guided and (folder / name).exists())
+    names += tuple(Path(name).stem for name in (REPAINTER, AIR, VISITOR) if guided and (folder / name).exists())
     sums = (str(read_manifest(folder / f"{name}.safetensors", f"pocket-{name}")["sha256"]) for name in names)
     return hashlib.sha256("\n".join([*sums, *([phrases.checksum] if phrases else [])]).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from render.captions import LANGUAGES, event_caption
 from render.characters import VISITORS
 from render.events import FAMILIES, Event, state_at
+from render.happenings import whereabouts
 from render.moods import MOODS
 from render.renderer import AHEAD, Renderer
 from render.scene import SPLITS, Scene, make_world
@@ -172,16 +173,36 @@ def at_place(
     if family == "visitor":
         turn, away = rng.uniform(-0.35, 0.35), rng.uniform(5.0, 8.5)
         side = rng.choice([-1.0, 1.0])
-        return Event(
-            family=family,
-            start=start,
-            stop=stop,
-            subject=str(rng.choice(list(VISITORS))),
-            x=x + away * math.sin(yaw + turn),
-            z=z + away * math.cos(yaw + turn),
-            heading=yaw + side * rng.uniform(0.9, 2.2),
-        )
+        subject, heading = str(rng.choice(list(VISITORS))), yaw + side * rng.uniform(0.9, 2.2)
+        return _visit(subject, (x, z, yaw + turn), away, heading, start, stop)
     return Event(family=family, start=start, stop=stop)
+
+
+def guest(rng: Rng, world_from_camera: NDArray[np.float64], time_s: float) -> Event:
+    """A visitor who has come long ago and is somewhere in view at a time, facing anywhere."""
+    x, z = world_from_camera[(0, 2), 3]
+    yaw = math.atan2(world_from_camera[0, 2], world_from_camera[2, 2])
+    away = math.exp(rng.uniform(math.log(1.6), math.log(16.0)))
+    subject, heading = str(rng.choice(list(VISITORS))), rng.uniform(-math.pi, math.pi)
+    event = _visit(subject, (x, z, yaw + rng.uniform(-0.5, 0.5)), away, heading, -10.0)
+    x, z = whereabouts(event, time_s)
+    return replace(event, x=2 * event.x - x, z=2 * event.z - z)
+
+
+def _visit(
+    subject: str, view: tuple[float, float, float], away: float, heading: float, start: float, stop: float | None = None
+) -> Event:
+    """A visitor so far ahead in a view (x, z, yaw)."""
+    x, z, yaw = view
+    return Event(
+        family="visitor",
+        start=start,
+        stop=stop,
+        subject=subject,
+        x=x + away * math.sin(yaw),
+        z=z + away * math.cos(yaw),
+        heading=heading,
+    )
 
 
 def _fire(rng: Rng, scene: Scene, view: tuple[float, float, float], start: float, stop: float | None) -> Event | None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from render.biomes import BIOMES
-from render.events import FAMILIES
+from render.events import EVENTS, FAMILIES, SHOWN
 from render.scene import SPLITS
 
 SHORTEST = 13
@@ -31,8 +31,10 @@ def parser() -> argparse.ArgumentParser:
         "--family", action="append", default=[], choices=FAMILIES, help="only this event; may be repeated"
     )
     views.add_argument(
-        "--air", action="store_true", help="each without and with drops, flakes, lightning and flames (train air)"
-    )
+        "--show", choices=SHOWN, default=EVENTS,
+        help="events: calm and under each; air: each without and with drops, flakes, lightning and flames (train air); "
+             "guests: without and with somebody who comes along (train visitor)",
+    )  # fmt: skip
     half = actions.add_parser("halve", help="the clips of a folder at half the size")
     half.add_argument("--data", type=shards, required=True, metavar="DIR", help="folder of shards")
     half.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the smaller ones")

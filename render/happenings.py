@@ -14,6 +14,8 @@ _TONGUES, _PUFFS = 20, 12
 _OWN_COLOUR = 2.0
 _GOLDEN = 2.399963
 """The golden angle, radians: successive multiples spread evenly around a circle."""
+WALKS, PACE = 0.75, 7.0
+"""Of a visitor: metres a second, and how fast its step goes, radians a second."""
 
 
 @cache
@@ -77,7 +79,7 @@ def _copies(template: Part, scale: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def whereabouts(event: Event, time_s: float) -> tuple[float, float]:
     """Where a visitor is (x, z): it walks slowly along its heading."""
-    gone = 0.75 * max(0.0, time_s - max(0.0, event.start))
+    gone = WALKS * max(0.0, time_s - max(0.0, event.start))
     return event.x + gone * math.sin(event.heading), event.z + gone * math.cos(event.heading)
 
 
@@ -90,4 +92,4 @@ def visiting(event: Event, amount: float, time_s: float) -> list[Part]:
     """A visitor who appears and walks."""
     x, z = whereabouts(event, time_s)
     scale = max(amount, 0.01)
-    return [pose(_body(event.subject), x, z, heading=event.heading, phase=7.0 * time_s, stride=1.0, scale=scale)]
+    return [pose(_body(event.subject), x, z, heading=event.heading, phase=PACE * time_s, stride=1.0, scale=scale)]

@@ -24,7 +24,7 @@ def make(options: argparse.Namespace, plan: Planner, bar: Bar) -> str:
     drawn |= {"width": width, "height": height}
     if options.action == "views":
         families = options.family or [family for family in FAMILIES if family != "visitor"]
-        drawn |= {"families": families, "worlds": options.worlds, "views": options.views, "air": options.air}
+        drawn |= {"families": families, "worlds": options.worlds, "views": options.views, "show": options.show}
         apart(make_views, bar("worlds"), **drawn)
         return f"{options.views} views of each of {options.worlds} worlds under {options.out}"
     written = apart(

@@ -1,10 +1,12 @@
 """Views of a place as it is, and the same views under each event, fully there: what the repainter learns from.
 
 A shard is a world: for each view a clip of one frame in which nothing happens, then one for each family that has room
-there. An event begins at the very place it is seen from, so what burns is what is best in view. For the network that
-knows weather a clip has two frames instead, without and with what moves by itself in the air, at the same moment, and
-the sidecar says how that moves: a clip's `time_s`, `flash` and, of what burns, `site`, and what falls under `falling`.
-Format: see `render.shards`.
+there. An event begins at the very place it is seen from, so what burns is what is best in view.
+
+For the networks that paint what moves by itself a clip has two frames instead, at the same moment. `air`: without and
+with what is in the air, and the sidecar says how that moves: a clip's `time_s`, `flash` and, of what burns, `site`, and
+what falls under `falling`. `guests`: without and with somebody who comes along, with depth, and the sidecar says where
+the guest stands and how, `guest`. Format: see `render.shards`.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from render.clips import FPS, Clip, Planner, at_place, describe
-from render.events import DROPS, FLAKES, POINTS_OF, Event, flash, state_at
+from render.clips import FPS, Clip, Planner, at_place, describe, guest
+from render.events import AIR, DROPS, EVENTS, FLAKES, POINTS_OF, VISITS, Event, EventState, flash, state_at
+from render.happenings import PACE, WALKS, whereabouts
 from render.renderer import AHEAD, Renderer
 from render.scene import SPLITS, make_world
 from render.shards import write_shard
@@ -26,6 +29,8 @@ APART = 40
 """Frames between two views of a walk."""
 BEFORE = 10.0
 """Seconds since when an event lasts: all are fully there."""
+GUESTS = 4
+"""Of a view, those who come along, each in a clip of its own."""
 
 
 def make_views(
@@ -39,11 +44,11 @@ def make_views(
     plan: Planner,
     width: int = 320,
     height: int = 192,
-    air: bool = False,
+    show: str = EVENTS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Renders `views` views of each of `worlds` worlds into shards under `out`, one a world, and returns their paths;
-    goes on where it stopped. With `air`: without and with what is in it.
+    goes on where it stopped.
 
     Raises:
         ValueError: no worlds or no views.
@@ -52,13 +57,21 @@ def make_views(
         raise ValueError(f"asked for {worlds} worlds and {views} views; ask for at least 1 of each")
     out.mkdir(parents=True, exist_ok=True)
     paths, renderer = [out / f"clips-{index:05d}.safetensors" for index in range(worlds)], None
-    about: dict[str, Any] = {"split": split, "seed": seed, "width": width, "height": height, "frames": 1 + air}
-    if air:
+    about: dict[str, Any] = {
+        "split": split,
+        "seed": seed,
+        "width": width,
+        "height": height,
+        "frames": 1 + (show != EVENTS),
+    }
+    if show == AIR:
         about |= {"points_of": POINTS_OF, "falling": [asdict(kind) for kind in (DROPS, FLAKES)]}
+    if show == VISITS:
+        about |= {"guests": {"walks": WALKS, "pace": PACE}}
     for number, path in enumerate(paths):
         if not (path.exists() and path.with_suffix(".json").exists()):
             renderer = renderer or Renderer(width, height)
-            write_shard(path, list(_film(renderer, plan, seed, number, split, families, views, air)), about)
+            write_shard(path, list(_film(renderer, plan, seed, number, split, families, views, show)), about)
         progress(number + 1, worlds)
     return paths
 
@@ -71,7 +84,7 @@ def _film(
     split: str,
     families: Sequence[str],
     views: int,
-    air: bool,
+    show: str,
 ) -> Iterator[Clip]:
     """All clips of world `number` of the set `seed`."""
     rng = np.random.default_rng([SPLITS[split], seed, number])
@@ -81,22 +94,42 @@ def _film(
     renderer.load(scene)
     for f in range(0, len(walk.poses), APART):
         time_s, actor = f / FPS, (float(walk.actor[f, 0]), float(walk.actor[f, 1]))
-        found = (at_place(family, rng, scene, walk.poses[f], time_s - BEFORE) for family in families)
-        for happening in ([], *([event] for event in found if event is not None)):
-            at = time_s + (rng.uniform(0, 2 * BEFORE) if air else 0.0)
+        if show == VISITS:
+            at_times = time_s + rng.uniform(0, 2 * BEFORE, GUESTS)
+            told = [([guest(rng, walk.poses[f], at)], at) for at in at_times]
+        else:
+            found = (at_place(family, rng, scene, walk.poses[f], time_s - BEFORE) for family in families)
+            happenings = [[], *([event] for event in found if event is not None)]
+            told = [(each, time_s + (rng.uniform(0, 2 * BEFORE) if show == AIR else 0.0)) for each in happenings]
+        for happening, at in told:
             state = state_at(happening, at)
-            states = [replace(state, still_air=True), state] if air else [state]
+            states = [*_without(state, show), state]
+            drawn = [renderer.render(walk.poses[f], at, each, actor=actor, depth=show == VISITS) for each in states]
+            depth = np.stack([d for _, d in drawn if d is not None]) if show == VISITS else None
             yield Clip(
-                frames=np.stack([renderer.render(walk.poses[f], at, each, actor=actor)[0] for each in states]),
+                frames=np.stack([frame for frame, _ in drawn]),
                 poses=walk.poses[[f] * len(states)],
                 keys=walk.keys[[f] * len(states)],
                 mouse=walk.mouse[[f] * len(states)],
-                depth=None,
-                passing=None,
+                depth=depth,
+                passing=None if depth is None else depth < depth[:1],
                 about={"world": world, "biome": scene.biome, "mood": scene.mood,
                        "events": [describe(rng, each) for each in happening]}
-                | ({"time_s": at, "flash": flash(state, at), "site": _site(happening)} if air else {}),
+                | ({"time_s": at, "flash": flash(state, at), "site": _site(happening)} if show == AIR else {})
+                | ({"guest": _posed(happening[0], at)} if show == VISITS else {}),
             )  # fmt: skip
+
+
+def _without(state: EventState, show: str) -> list[EventState]:
+    """What stands beside a state: the same without what moves by itself."""
+    bare = {AIR: replace(state, still_air=True), VISITS: replace(state, visitor=0.0, places=())}
+    return [bare[show]] if show in bare else []
+
+
+def _posed(event: Event, time_s: float) -> dict[str, float]:
+    """Where a guest stands, which way it looks and at which phase of its step it is, radians."""
+    x, z = whereabouts(event, time_s)
+    return {"x": x, "z": z, "heading": event.heading, "phase": PACE * time_s}
 
 
 def _site(happening: Sequence[Event]) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Stage 3c, the air: views of places without and with what moves by itself in the air (`data views --air`).
+"""Stage 3c, the air: views of places without and with what moves by itself in the air (`data views --show air`).
 
 Under most events that is nothing, and pictures must be left as they are.
 """
@@ -106,7 +106,7 @@ def load_skies(folder: Path) -> Skies:
     if "falling" not in about:
         raise WanderError(
             f"there are {len(facts)} views in {folder}, and what is in the air is in 0 of them; make some with "
-            "'launch.py data views --air'"
+            "'launch.py data views --show air'"
         )
     of_family: dict[str, list[int]] = {}
     for row, each in enumerate(facts):

@@ -62,20 +62,13 @@ def guides_of(
     depth = estimate(head, latents_TCYX, poses, pictures)
     frames = signed(pictures).to(depth.disparity.device)
     surfaces = surfaces_of(depth, frames, poses)
-    H, W = frames.shape[-2:]
-    parts = [
-        Guide(
-            torch.zeros(1, vae.config.latent_channels + COVERAGE + STALE, Y, X),
-            torch.zeros(1, FRAMES_PER_LATENT, 3, H, W),
-            torch.zeros(1, FRAMES_PER_LATENT, H, W, dtype=torch.bool),
-        )
-    ]
+    parts = [Guide.nothing(1, vae.config.latent_channels + COVERAGE + STALE, (Y, X))]
     for start in range(0, T, CHUNK):
         context = select_context(rigid_inverse(poses), start, min(CHUNK, T - start), pocket()) if start else [0]
         first, last = max(start, 1), min(start + CHUNK, T)
         sources = [surfaces[i] for i in lifted(context)]
         parts.append(make_guide(vae, sources, poses[first - 1], poses[first:last], POCKET_LENS))
-    return Guide(*(torch.cat([getattr(part, name) for part in parts]) for name in ("latents", "frames", "covered")))
+    return Guide.joined(parts)
 
 
 def make_guides(

@@ -1,7 +1,8 @@
-"""`launch.py train repaint` and `train air`: what pictures look like under words.
+"""`launch.py train repaint`, `train air` and `train visitor`: what pictures look like under words.
 
 repaint   known places under an event, and without it again, from `data views`
-air       what is in the air under one and moves by itself, from `data views --air`
+air       what is in the air under one and moves by itself, from `data views --show air`
+visitor   who comes along, from `data views --show guests`
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from engine.checkpoint import Json
 from engine.repaint import Repainter, RepainterConfig
 from engine.training import air as skies
 from engine.training import repaint as repainting
+from engine.training import visitors
 from engine.training.loop import Run, RunConfig
-from engine.weights import AIR, POCKET_FOLDER, REPAINTER, load_air, load_repainter
+from engine.visitors import VisitorPainter
+from engine.weights import AIR, POCKET_FOLDER, REPAINTER, VISITOR, load_air, load_repainter, load_visitor
 
 M = TypeVar("M", bound=nn.Module)
 S = TypeVar("S")
@@ -46,6 +49,17 @@ def air(options: argparse.Namespace, say: Say) -> None:
         options, say, painter, POCKET_FOLDER / AIR, load_air, adam_only,
         lambda model, rng: skies.loss_of(model, rng.choice(sources), rng, options.batch),
         lambda run, model: skies.evaluate_air(run, model, held_out),
+    )  # fmt: skip
+
+
+def visitor(options: argparse.Namespace, say: Say) -> None:
+    """Stage 3d: who comes along."""
+    sources, held_out = _loaded(options, visitors.load_guests)
+    painter, adam_only = VisitorPainter(held_out.config), ("stem.", "head.", "read.", "look.", "view.")
+    _learn(
+        options, say, painter, POCKET_FOLDER / VISITOR, load_visitor, adam_only,
+        lambda model, rng: visitors.loss_of(model, rng.choice(sources), rng, options.batch),
+        lambda run, model: visitors.evaluate_visitors(run, model, held_out),
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from engine.training.air import evaluate_air, load_skies, loss_of
 from engine.training.loop import Run, RunConfig
 from engine.trajectories import plan
 from engine.weights import load_air
+from render.events import AIR
 from render.views import make_views
 from tests.engine.tiny import wake
 
@@ -48,7 +49,7 @@ def test_every_pixel_stays_as_it_is_that_nothing_covers_and_no_light_reaches():
 def skies(tmp_path_factory):
     folder = tmp_path_factory.mktemp("air")
     make_views(folder, families=("rain", "snow", "storm", "fire", "nightfall"), worlds=4, views=3, split="train",
-               seed=5, plan=plan, width=160, height=96, air=True)  # fmt: skip
+               seed=5, plan=plan, width=160, height=96, show=AIR)  # fmt: skip
     return load_skies(folder)
 
 

@@ -42,7 +42,7 @@ def ground_picture(camera: np.ndarray) -> Surface:
 @pytest.mark.parametrize("keys", [KEY_W, KEY_D, KEY_LEFT, KEY_RIGHT | KEY_W, KEY_UP])
 def test_a_plane_seen_from_the_next_cameras_is_the_plane_drawn_from_them(keys):
     path = frame_poses([Step(keys=keys)] * 2, POCKET, start_pose(POCKET))
-    picture, origin = look([ground_picture(path[0])], path[[4, 8]], POCKET_LENS)
+    picture, origin, _ = look([ground_picture(path[0])], path[[4, 8]], POCKET_LENS)
     for found, seen, camera in zip(picture, origin >= 0, path[[4, 8]], strict=True):
         error = (found[0] - ground_picture(camera).picture[0]).abs()
         near = (ground_picture(camera).disparity > 0.08) & seen
@@ -61,7 +61,7 @@ def test_cameras_between_two_latents_are_those_of_their_frames(keys, yaw, count)
 
 def test_a_still_camera_sees_its_own_picture():
     surface = ground_picture(start_pose(POCKET))
-    picture, origin = look([surface], start_pose(POCKET)[None], POCKET_LENS)
+    picture, origin, _ = look([surface], start_pose(POCKET)[None], POCKET_LENS)
     assert (origin == 0).float().mean() > 0.97
     assert torch.where(origin == 0, (picture[0] - surface.picture).abs(), torch.zeros(())).max() < 0.02
 
@@ -71,15 +71,15 @@ def test_what_has_moved_since_leaves_no_ghost():
     now, before = ground_picture(camera), ground_picture(camera)
     picture, disparity = before.picture.clone(), before.disparity.clone()
     picture[:, 20:44, 30:40], disparity[20:44, 30:40] = 5.0, 0.5
-    picture_after, _ = look([Surface(picture, disparity, camera), now], camera[None], POCKET_LENS)
+    picture_after, *_ = look([Surface(picture, disparity, camera), now], camera[None], POCKET_LENS)
     assert picture_after.max() < 2
 
 
 def test_turning_round_covers_nothing_from_one_source_and_all_of_it_from_an_older_one():
     ahead, behind = start_pose(POCKET), start_pose(POCKET)
     behind[:3, :3] = np.diag([-1.0, 1.0, -1.0])
-    _, none = look([ground_picture(ahead)], behind[None], POCKET_LENS)
-    picture, both = look([ground_picture(behind), ground_picture(ahead)], behind[None], POCKET_LENS)
+    _, none, _ = look([ground_picture(ahead)], behind[None], POCKET_LENS)
+    picture, both, _ = look([ground_picture(behind), ground_picture(ahead)], behind[None], POCKET_LENS)
     assert (none == -1).all()
     assert (both == 1).float().mean() > 0.97
     assert torch.allclose(picture[0][:, 40:], ground_picture(behind).picture[:, 40:], atol=0.05)
@@ -230,7 +230,7 @@ def test_what_is_drawn_for_nearness_is_as_the_words_in_force_have_it():
 def test_what_no_source_shows_is_filled():
     here, aside = start_pose(POCKET), frame_poses([Step(keys=KEY_RIGHT)] * 3, POCKET)[-1:]
     source = ground_picture(here)
-    picture, origin = look([source], aside, POCKET_LENS)
+    picture, origin, _ = look([source], aside, POCKET_LENS)
     bare, _, _ = look_on_cpu([source], aside, POCKET_LENS)
     assert 0.1 < (origin < 0).float().mean() < 0.9
     assert torch.allclose(picture, fill(bare, (origin >= 0)[:, None].float()), atol=1e-5)
@@ -332,3 +332,16 @@ def test_nothing_stale_is_drawn_in_seams_and_rims_of_what_is_current():
     assert len(old) and (old[:, None] - current[None]).abs().amax(-1).min() > 4
     calm, told = (make_guide(tiny_weights().vae, sources, view[0], view, POCKET_LENS, stale) for stale in (0, 1))
     assert (calm.covered & ~told.covered).any() and not (told.covered & ~calm.covered).any()
+
+
+def test_a_guide_tells_the_disparity_of_what_it_shows_and_nothing_of_the_rest():
+    weights, view = tiny_weights(), start_pose(POCKET)[None]
+    wall = Surface(torch.zeros(3, 32, 64), torch.full((32, 64), 1 / 8), view[0])
+    nearer = view.copy()
+    nearer[:, :3, 3] += 2 * view[0, :3, 2]
+    guide = make_guide(weights.vae, [wall], nearer[0], nearer, POCKET_LENS)
+    torch.testing.assert_close(guide.disparity[guide.covered], torch.full_like(guide.disparity[guide.covered], 1 / 6))
+    away = view.copy()
+    away[:, 0, 3] += 6.0
+    beside = make_guide(weights.vae, [wall], away[0], away, POCKET_LENS)
+    assert not beside.covered.all() and not beside.disparity[~beside.covered].any()

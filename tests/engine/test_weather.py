@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from engine import weather
+from engine.actions import POCKET, start_pose
 from engine.air import AirConfig, AirPainter
 from engine.falling import Falling
+from engine.fire import Site, hidden
 from engine.telling import ONSET, Stretch, Telling
+from engine.visitors import Cards, VisitorConfig, VisitorPainter
 from engine.weather import lightning
 from engine.weights import PocketWeights, pocket_phrases
 from tests.engine.tiny import play, tiny_weights, tiny_world
@@ -30,9 +33,17 @@ class Sleet(AirPainter):
         return torch.where(covers.amax(1, keepdim=True) > 0, 1.0, pictures)
 
 
+class Ghost(VisitorPainter):
+    """Whatever is said, a card is white."""
+
+    def forward(self, pictures: Tensor, cards: Cards, sentences: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.where(cards.shown[:, None], 1.0, pictures), cards.shown.float()
+
+
 @pytest.fixture(scope="module")
 def weights() -> PocketWeights:
-    return replace(tiny_weights(), air=Sleet(AirConfig(falling=(FLAKES,))).eval(), phrases=pocket_phrases())
+    air, visitor = Sleet(AirConfig(falling=(FLAKES,))).eval(), Ghost(VisitorConfig()).eval()
+    return replace(tiny_weights(), air=air, visitor=visitor, phrases=pocket_phrases())
 
 
 def changed(shown: np.ndarray, plain: np.ndarray) -> list[int]:
@@ -43,7 +54,7 @@ def changed(shown: np.ndarray, plain: np.ndarray) -> list[int]:
 def two_worlds(weights, said: list[str], chunks: int) -> tuple[np.ndarray, np.ndarray, list, list]:
     """Frames and records of the same walk with and without what is in the air."""
     frames, records = [], []
-    for known in (weights, replace(weights, air=None)):
+    for known in (weights, replace(weights, air=None, visitor=None)):
         world = tiny_world(known, image=GREY)
         shown = [play(world, 1)]
         for words in said:
@@ -103,8 +114,8 @@ def test_a_picture_that_is_given_is_shown_as_it_was_given(weights):
     assert np.array_equal(frames[0], GREY) and (frames[1:] == 255).all(-1).any((1, 2)).all()
 
 
-@pytest.mark.parametrize("words", ["it starts to snow", "a house is on fire"])
-def test_a_world_goes_on_with_the_same_flakes_and_flames_from_its_records(weights, words):
+@pytest.mark.parametrize("words", ["it starts to snow", "a house is on fire", "a deer appears"])
+def test_a_world_goes_on_with_the_same_flakes_flames_and_visitors_from_its_records(weights, words):
     world = tiny_world(weights)
     play(world, 1)
     world.prompt(words)
@@ -131,14 +142,62 @@ def test_another_seed_has_other_flakes(weights):
 
 
 def test_what_burns_stays_where_it_is_while_one_walks_and_another_fire_burns_elsewhere(weights, monkeypatch):
-    world, asked = tiny_world(weights, image=GREY), []
-    site = world._surfaces.site
-    monkeypatch.setattr(world._surfaces, "site", lambda *a: asked.append(a[0]) or site(*a))
+    world, chosen = tiny_world(weights, image=GREY), []
+    site_of = weather.site_of
+    monkeypatch.setattr(weather, "site_of", lambda surface, lens: chosen.append(surface) or site_of(surface, lens))
     play(world, 2)
     for words in ("a house is on fire", "the fire goes out", "a house is on fire"):
         world.prompt(words)
         play(world, 5)
-    assert sorted({*asked}) == [3, 23], "the last latent before each of the words"
+    cameras = np.concatenate([record.poses for record in world.records])[[3, 23]]
+    found = np.stack([surface.world_from_camera for surface in chosen])
+    np.testing.assert_allclose(found, cameras, err_msg="the last latents before each of the words")
+
+
+def test_a_fire_is_hidden_by_what_stands_before_it_and_not_by_what_burns():
+    site, camera = Site(0.0, 12.0, 4.0, 1.5), start_pose(POCKET)[None]
+    wall, house, behind, unknown = (
+        hidden(site, camera, torch.full((1, 2, 2), d)) for d in (1 / 5, 1 / 10, 1 / 20, 0.0)
+    )
+    assert wall.all() and not (house.any() or behind.any() or unknown.any())
+
+
+@pytest.mark.parametrize("words", ["a deer appears", "有一匹马"])
+def test_who_comes_along_is_shown_and_neither_remembered_nor_invented(weights, words):
+    shown, _, records, _ = two_worlds(weights, [words], 3)
+    deaf = tiny_world(replace(weights, visitor=None), image=GREY)
+    plain = play(deaf, 4)
+    assert sum(n > 0 for n in changed(shown, plain)) >= 12
+    for ours, theirs in zip(records, deaf.records, strict=True):
+        assert np.array_equal(ours.latents, theirs.latents), "the transformer wasn't told"
+        assert ours.picture is not None and np.array_equal(ours.picture, theirs.picture)
+
+
+def test_a_visitor_grows_out_of_nothing_and_goes_as_it_came(weights):
+    world, calm = (tiny_world(weights, image=GREY) for _ in range(2))
+    shown = [play(world, 1)]
+    for words in ("a deer appears", "the deer is gone"):
+        world.prompt(words)
+        shown.append(play(world, 3))
+    white = np.array(changed(np.concatenate(shown), play(calm, 7)))
+    first, last = np.flatnonzero(white)[[0, -1]]
+    assert white[first] < white.max() / 4 and first < last < len(white) - 4
+
+
+def test_visitors_of_other_worlds_walk_elsewhere(weights):
+    cards = []
+    for seed in (7, 8):
+        world = tiny_world(weights, seed=seed)
+        world.prompt("a deer appears")
+        cards.append((play(world, 3) == 255).all(-1))
+    assert not np.array_equal(*cards)
+
+
+def test_the_transformer_reads_every_event_but_who_comes_along(weights):
+    lines = ("a deer appears", "it starts to rain", "a deer appears", "a house is on fire")
+    assert weights.read(lines) == ("a deer appears", "it starts to rain", "a house is on fire"), "the caption stays"
+    assert replace(weights, visitor=None).read(lines) == lines
+    assert weights.spares("a deer appears") and not replace(weights, visitor=None).spares("a deer appears")
 
 
 def test_a_fire_leaves_the_place_as_it_is_so_its_pictures_are_as_good_as_before():

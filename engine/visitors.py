@@ -1,0 +1,230 @@
+"""Who comes along under words: walks through a place that stays as it is (supplement E.2).
+
+Like flames, visitors belong to no place: they are added to frames as they leave. Where one walks is chosen once, in
+the last picture before the words, and where each of its points is follows from the time; how it looks from there, a
+network says that has seen places without and with visitors. It paints on a standing card that is turned to the eye.
+
+Shape letters: B pictures, H W their pixels, P pixels of cards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine.geometry import Lens
+from engine.guide import Surface, rays
+from engine.text import TEXT_WIDTH
+
+WIDE, LOW, HIGH = 2.1, -0.6, 3.1
+"""Of a card, metres of a visitor fully there: half its width, and where it ends below and above the feet."""
+_NEAREST = 0.8
+"""Units from the eye up to which nobody is drawn."""
+_BEFORE, _BEFORE_AT_LEAST = 0.1, 0.3
+"""By how much, of its depth and in units, something must stand before a visitor to hide it: depth isn't exact."""
+_FINE, _COARSE = 6, 5
+"""Octaves in which places are told, on the card and in the visitor."""
+_DEPTHS = (-1.2, -0.6, 0.0, 0.6, 1.2)
+"""Metres behind the card at which a pixel's ray is told where it is in the visitor."""
+_ROWS, _COLUMNS = 3, 4
+"""Parts of a picture whose mean colours tell from where the light comes."""
+_ASIDE, _AWAY, _ACROSS = 0.35, (5.0, 8.5), (0.9, 2.2)
+"""Where visitors come: radians from the middle of the view, units ahead; and radians between their way and ours."""
+_ROUND = 4.0
+"""Radius of the circle that a visitor walks, units."""
+_TRIES, _AHEAD_S, _MOMENTS, _TALL = 48, 12.0, 12, 1.3
+"""Ways that are looked at, over so many seconds, at so many moments; and how high a visitor reaches there, units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A circle on the ground that somebody walks: from (x, z), at first to `heading`, `turn` radians a unit."""
+
+    x: float
+    z: float
+    heading: float
+    turn: float
+
+    def after(self, units: NDArray[np.floating] | float) -> tuple[NDArray, NDArray, NDArray]:
+        """x, z and heading after so many units."""
+        heading = self.heading + self.turn * np.asarray(units, np.float64)
+        x = self.x + (np.cos(self.heading) - np.cos(heading)) / self.turn
+        return x, self.z + (np.sin(heading) - np.sin(self.heading)) / self.turn, heading
+
+
+@dataclass(frozen=True, slots=True)
+class Stance:
+    """Who stands at (x, z) facing `heading`, at a `phase` of its step (radians), and how far it is there, 0..1."""
+
+    x: float
+    z: float
+    heading: float
+    phase: float
+    there: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """Of B pictures with a visitor each: where pixels are on its card and how they go on behind it `[B, 4, H, W]`,
+    metres to the right and up, and the same of each metre away, as if it were fully there and its left were never
+    turned to us; their depth, where nothing of the card is nearer than the ground `[B, H, W]`; which pixels show the
+    card; and how it is seen `[B, 12]`, the sine and cosine of where it looks first (0: away from us)."""
+
+    at: Tensor
+    depth: Tensor
+    shown: Tensor
+    view: Tensor
+
+    def where(self, shown: Tensor) -> Cards:
+        """The same with only these pixels of it."""
+        return Cards(self.at, self.depth, self.shown & shown, self.view)
+
+    def to(self, device: torch.device) -> Cards:
+        """The same on a device."""
+        return Cards(self.at.to(device), self.depth.to(device), self.shown.to(device), self.view.to(device))
+
+    def behind(self, disparity: Tensor) -> Tensor:
+        """Where a place of this disparity `[B, H, W]` (0 where it isn't known, and in the sky) hides the card."""
+        nearer = self.depth - (_BEFORE * self.depth).clamp_min(_BEFORE_AT_LEAST)
+        return disparity > 1 / nearer.clamp_min(1e-3)
+
+
+def cards_of(stances: Sequence[Stance], world_from_camera: NDArray[np.float64], H: int, W: int, lens: Lens) -> Cards:
+    """The cards of who stands in the pictures of cameras `[B, 4, 4]`."""
+    parts = [_card(s, camera, H, W, lens) for s, camera in zip(stances, world_from_camera, strict=True)]
+    return Cards(*(torch.stack(part) for part in zip(*parts, strict=True)))
+
+
+def _card(stance: Stance, camera: NDArray[np.float64], H: int, W: int, lens: Lens) -> tuple[Tensor, ...]:
+    eye = camera[:3, 3]
+    away = np.array([stance.x, stance.z]) - eye[[0, 2]]
+    distance = max(float(np.linalg.norm(away)), 1e-6)
+    x, z = away / distance
+    turn = torch.from_numpy(camera[:3, :3].astype(np.float32))
+    through = rays(H, W, lens, turn.device) @ turn.mT  # [H, W, 3], in the world
+    along = through[..., 0] * x + through[..., 2] * z
+    depth = distance / along.clamp_min(1e-3)
+    right, up = depth * (through[..., 0] * z - through[..., 2] * x), -(eye[1] + depth * through[..., 1])
+    there = max(stance.there, 1e-3)
+    relative = stance.heading - math.atan2(x, z)
+    mirrored = math.sin(relative) < 0
+    side, phase = (-1, stance.phase + math.pi) if mirrored else (1, stance.phase)
+    slopes = (
+        (through[..., 0] * z - through[..., 2] * x) / along.clamp_min(1e-3),
+        -through[..., 1] / along.clamp_min(1e-3),
+    )
+    at = torch.stack([side * right / there, up / there, side * slopes[0], slopes[1]])
+    shown = (along > 1e-3) & (at[0].abs() < WIDE) & (at[1] > LOW) & (at[1] < HIGH)
+    shown &= bool(distance > _NEAREST and stance.there > 0)
+    ground = -eye[1] / through[..., 1].clamp_min(1e-3)
+    turns = [f(k * abs(math.remainder(relative, 2 * math.pi))) for k in (1, 2, 3) for f in (math.sin, math.cos)]
+    steps = [f(k * phase) for k in (1, 2) for f in (math.sin, math.cos)]
+    view = [*turns, *steps, math.log(distance / (lens.fx * W * there)) / 2 + 2, -eye[1] / distance]
+    return at, torch.minimum(depth, ground), shown, torch.tensor(view, dtype=torch.float32)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VisitorConfig:
+    """How fast visitors walk, units a second, and step, radians a second; and the width of the network."""
+
+    walks: float = 0.75
+    pace: float = 7.0
+    width: int = 96
+    families: tuple[str, ...] = ("visitor",)
+
+
+class VisitorPainter(nn.Module):
+    """Pictures `[B, 3, H, W]` in [-1, 1], cards of who stands there and sentences about them `[B, 512]` -> the pictures
+    with them, and as what they cover `[B, H, W]`. What no card shows stays as it is."""
+
+    def __init__(self, config: VisitorConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, said = config.width, 96
+        self.read = nn.Sequential(nn.Linear(TEXT_WIDTH, said), nn.SiLU(), nn.Linear(said, said))
+        self.look = nn.Linear(3 * _ROWS * _COLUMNS, said)
+        self.know = nn.Linear(said, 6 * width)
+        self.view = nn.Linear(12, width)
+        self.stem = nn.Linear(4 + 4 * _FINE + 6 * _COARSE * len(_DEPTHS) + 3, width)
+        self.body = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
+        self.head = nn.Linear(width, 4)
+        nn.init.zeros_(self.know.weight)
+        nn.init.constant_(self.head.bias, 0.0)
+
+    def forward(self, pictures: Tensor, cards: Cards, sentences: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        known = self.read(sentences) + self.look(F.adaptive_avg_pool2d(pictures, (_ROWS, _COLUMNS)).flatten(1))
+        image, row, column = torch.nonzero(cards.shown, as_tuple=True)
+        here, at = pictures[image, :, row, column], cards.at[image, :, row, column]
+        facing = cards.view[image, :2]
+        x = self.stem(torch.cat([at, _waves(at[:, :2], _FINE), _waves(_within(at, facing), _COARSE), here], 1))
+        x = x + self.view(cards.view)[image]
+        scales, shifts = self.know(F.silu(known)).unflatten(1, (2, 3, -1)).unbind(1)  # [B, 3, width]
+        for k, layer in enumerate((None, *self.body)):
+            x = x if layer is None else layer(x)
+            x = F.silu(x * (1 + scales[image, k]) + shifts[image, k])
+        covers, colour = self.head(x).float().split((1, 3), 1)
+        share = torch.sigmoid(covers)
+        made = pictures.permute(0, 2, 3, 1).index_put(
+            (image, row, column), here + share * (colour - here).to(here.dtype)
+        )
+        covered = torch.zeros_like(cards.depth).index_put((image, row, column), share[:, 0])
+        return made.permute(0, 3, 1, 2), covered
+
+
+def _within(at: Tensor, facing: Tensor) -> Tensor:
+    """Places `[P, 15]` along the rays of pixels in a visitor's own axes, right, up and ahead."""
+    away = torch.tensor(_DEPTHS, device=at.device)
+    right, up = at[:, :1] + at[:, 2:3] * away, at[:, 1:2] + at[:, 3:] * away
+    sine, cosine = facing.split(1, 1)
+    return torch.cat([right * cosine - away * sine, up, right * sine + away * cosine], 1)
+
+
+def _waves(places: Tensor, octaves: int) -> Tensor:
+    """Sines and cosines of places `[P, n]`, so that small things can be told apart, `[P, 2 n octaves]`."""
+    angles = (places[:, :, None] * 2.0 ** torch.arange(octaves, device=places.device)).flatten(1)
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def way_of(surface: Surface, lens: Lens, seed: Sequence[int]) -> Way:
+    """How somebody may walk who comes into a picture: of some circles drawn from the `seed` the one of which most is in
+    view, on bare ground and with nothing before it."""
+    rng, camera = np.random.default_rng(seed), surface.world_from_camera
+    yaw = math.atan2(camera[0, 2], camera[2, 2])
+    best, most = None, -1.0
+    for _ in range(_TRIES):
+        bearing, away = yaw + rng.uniform(-_ASIDE, _ASIDE), rng.uniform(*_AWAY)
+        heading = yaw + rng.choice([-1.0, 1.0]) * rng.uniform(*_ACROSS)
+        x, z = camera[0, 3] + away * math.sin(bearing), camera[2, 3] + away * math.cos(bearing)
+        way = Way(float(x), float(z), float(heading), float(rng.choice([-1.0, 1.0])) / _ROUND)
+        free = _free(way, surface, lens)
+        if free > most:
+            best, most = way, free
+    assert best is not None
+    return best
+
+
+def _free(way: Way, surface: Surface, lens: Lens) -> float:
+    """Of the next moments of a way the share at which feet and head would be seen, the first ones counting most."""
+    H, W = surface.disparity.shape
+    x, z, _ = way.after(np.linspace(0, VisitorConfig().walks * _AHEAD_S, _MOMENTS))
+    weight, seen = np.linspace(1.5, 0.5, _MOMENTS), np.ones(_MOMENTS, bool)
+    disparity = surface.disparity.cpu().numpy()
+    camera = surface.world_from_camera
+    for up in (0.05, _TALL):
+        points = (np.stack([x, np.full_like(x, -up), z], 1) - camera[:3, 3]) @ camera[:3, :3]
+        depth = np.maximum(points[:, 2], 1e-3)
+        columns, rows = (
+            ((points[:, :2] / depth[:, None] * [lens.fx, lens.fy] + 0.5) * [W, H] - 0.5).round().T.astype(int)
+        )
+        inside = (points[:, 2] > 1.5) & (columns >= 0) & (columns < W) & (rows >= 0) & (rows < H)
+        place = disparity[rows.clip(0, H - 1), columns.clip(0, W - 1)]
+        seen &= inside & (place < 1 / (0.85 * depth))
+    return float((weight * seen).mean())
