@@ -50,7 +50,8 @@ class Guests:
         """The views of these rows."""
         still, with_guest = (signed(self.pictures[rows, end]) for end in (0, 1))
         stances = [Stance(**self.facts[row]["guest"]) for row in rows]
-        cards = cards_of(stances, self.cameras[rows], *still.shape[2:], POCKET_LENS)
+        H, W = still.shape[2:]
+        cards = cards_of(stances, self.cameras[rows], H, W, POCKET_LENS)
         without, depth = self.depth[rows].float().unbind(1)
         events = [self.facts[row]["events"][0] for row in rows]
         said = [encode(("", event[rng.choice(("caption_en", "caption_zh"))])) for event in events]
