@@ -32,6 +32,8 @@ _BEAT = 3.4
 """Seconds in each of which lightning flashes once, at a moment of its own: twice, within a fifth of a second."""
 _AGAIN, _FADES = 0.2, 16.0
 """Seconds until it flickers, and its decay, one over seconds."""
+_QUICK = 4.0
+"""How many times faster than other events a visitor is there: in a third of a second."""
 _AIR, _WAYS = 0xA1A, 0x3A75
 """Of the numbers that a world's seed gives, those of its air and of the ways of its visitors."""
 
@@ -137,7 +139,8 @@ class Weather:
         way, config = self._way(event, since, path), painter.config
         gone = config.walks * np.maximum(shots.times - since * FRAMES_PER_LATENT / self._fps, 0)
         phases = config.pace * shots.times
-        stances = [Stance(*each) for each in zip(*way.after(gone), phases, levels, strict=True)]
+        there = np.minimum(levels * _QUICK, 1.0)
+        stances = [Stance(*each) for each in zip(*way.after(gone), phases, there, strict=True)]
         cards = cards_of(stances, shots.cameras, *shots.size, POCKET_LENS)
         cards = cards.where(~cards.behind(shots.place)).to(device)
         with autocast(device):

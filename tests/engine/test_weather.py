@@ -170,7 +170,8 @@ def test_who_comes_along_is_shown_and_neither_remembered_nor_invented(weights, w
     assert sum(n > 0 for n in changed(shown, plain)) >= 12
     for ours, theirs in zip(records, deaf.records, strict=True):
         assert np.array_equal(ours.latents, theirs.latents), "the transformer wasn't told"
-        assert ours.picture is not None and np.array_equal(ours.picture, theirs.picture)
+        assert ours.picture is not None and theirs.picture is not None
+        assert np.array_equal(ours.picture, theirs.picture)
 
 
 def test_a_visitor_grows_out_of_nothing_and_goes_as_it_came(weights):
