@@ -1,8 +1,8 @@
 """`python -m tests.pictures FOLDER`: the README's pictures, made by the model that ships.
 
-words.png: one place, two seconds after nothing was said and after seven events; over.png: a night, what is first seen
-in it, and how it ends; memory.png: places seen again after a turn, with memory and without; text.png: worlds from words
-alone.
+words.png: one place, two seconds after nothing was said and after seven events; visitors.png: who comes along, and
+where they are a second later; over.png: a night, what is first seen in it, and how it ends; memory.png: places seen
+again after a turn, with memory and without; text.png: worlds from words alone.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ GAP = 4
 """White pixels between pictures."""
 EVENTS = ("it starts to rain", "night falls", "snow falls", "thick fog", "the water rises",
           "a storm breaks loose", "a house catches fire")  # fmt: skip
+VISITORS = {
+    "cottage-and-pines": "look, a deer",
+    "beach-houses": "a child in a red coat walks by",
+    "church-square": "a horse comes along",
+    "evening-lamps": "suddenly a fox shows up",
+}
 TEXTS = (
     "a desert with palm trees under a blue sky",
     "a meadow with trees and a farm, on a clear day",
@@ -69,6 +75,18 @@ def words(weights: PocketWeights) -> Picture:
     return sheet([shown[:4], shown[4:]])
 
 
+def visitors(weights: PocketWeights) -> Picture:
+    """At some places who comes along, two thirds of a second after the words and a second and a third later."""
+
+    def column(place: str, event: str) -> list[Picture]:
+        world = begin(weights, place)
+        go(world, KEY_W, 1)
+        world.prompt(event)
+        return [go(world, 0, chunks) for chunks in (1, 2)]
+
+    return sheet(list(zip(*(column(*each) for each in VISITORS.items()), strict=True)))
+
+
 def over(weights: PocketWeights) -> Picture:
     """By day, at night, turned to what was never seen by day; a chunk, two and four after "it stops"."""
     world = begin(weights, "beach-houses")
@@ -104,7 +122,9 @@ def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
     return np.concatenate(lines)[:-GAP, :-GAP]
 
 
-SHEETS: dict[str, Callable[[PocketWeights], Picture]] = {"words": words, "over": over, "memory": memory, "text": texts}
+SHEETS: dict[str, Callable[[PocketWeights], Picture]] = {
+    "words": words, "visitors": visitors, "over": over, "memory": memory, "text": texts,
+}  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:
