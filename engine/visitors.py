@@ -29,6 +29,10 @@ _NEAREST = 0.8
 """Units from the eye up to which nobody is drawn."""
 _BEFORE, _BEFORE_AT_LEAST = 0.1, 0.3
 """By how much, of its depth and in units, something must stand before a visitor to hide it: depth isn't exact."""
+_BLOCK = 4096
+"""Pixels that are looked at together, so that what is said of them stays near the processor."""
+_GRID, _SOME = 4, 0.02
+"""Every so many rows and columns it is looked for a visitor, who is where so much of a pixel is covered."""
 _FINE, _COARSE = 6, 5
 """Octaves in which places are told, on the card and in the visitor."""
 _DEPTHS = (-1.2, -0.6, 0.0, 0.6, 1.2)
@@ -161,36 +165,57 @@ class VisitorPainter(nn.Module):
     def forward(self, pictures: Tensor, cards: Cards, sentences: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         known = self.read(sentences) + self.look(F.adaptive_avg_pool2d(pictures, (_ROWS, _COLUMNS)).flatten(1))
-        image, row, column = torch.nonzero(cards.shown, as_tuple=True)
-        here, at = pictures[image, :, row, column], cards.at[image, :, row, column]
-        facing = cards.view[image, :2]
-        x = self.stem(torch.cat([at, _waves(at[:, :2], _FINE), _waves(_within(at, facing), _COARSE), here], 1))
-        x = x + self.view(cards.view)[image]
-        scales, shifts = self.know(F.silu(known)).unflatten(1, (2, 3, -1)).unbind(1)  # [B, 3, width]
-        for k, layer in enumerate((None, *self.body)):
-            x = x if layer is None else layer(x)
-            x = F.silu(x * (1 + scales[image, k]) + shifts[image, k])
-        covers, colour = self.head(x).float().split((1, 3), 1)
-        share = torch.sigmoid(covers)
-        made = pictures.permute(0, 2, 3, 1).index_put(
-            (image, row, column), here + share * (colour - here).to(here.dtype)
-        )
-        covered = torch.zeros_like(cards.depth).index_put((image, row, column), share[:, 0])
-        return made.permute(0, 3, 1, 2), covered
+        films = self.know(F.silu(known)).unflatten(1, (2, 3, -1))  # [B, 2, 3, width]
+        views, made, covered = self.view(cards.view), [], []
+        for picture, at, shown, facing, view, film in zip(
+            pictures, cards.at, cards.shown, cards.view[:, :2], views, films, strict=True
+        ):
+            row, column = torch.nonzero(shown, as_tuple=True)
+            here, place = picture[:, row, column].T, at[:, row, column].T
+            blocks = zip(place.split(_BLOCK), here.split(_BLOCK), strict=True)
+            parts = [self._looks(*block, facing, view, film) for block in blocks]
+            covers, colour = torch.cat(parts or [picture.new_zeros(0, 4)]).float().split((1, 3), 1)
+            share = torch.sigmoid(covers)
+            new = (here + share * (colour - here)).to(picture.dtype)
+            made.append(picture.permute(1, 2, 0).index_put((row, column), new).permute(2, 0, 1))
+            covered.append(torch.zeros_like(shown, dtype=torch.float32).index_put((row, column), share[:, 0]))
+        return torch.stack(made), torch.stack(covered)
+
+    def _looks(self, at: Tensor, here: Tensor, facing: Tensor, view: Tensor, film: Tensor) -> Tensor:
+        """How much of each of a card's pixels is covered (a logit), and its colour there `[P, 4]`: of places `[P, 4]`
+        and colours `[P, 3]`, the way that the visitor looks and how it is seen, and what is said of it."""
+        x = self.stem(torch.cat([at, _waves(at[:, :2], _FINE), _waves(_within(at, facing), _COARSE), here], 1)) + view
+        for layer, scale, shift in zip((nn.Identity(), *self.body), *film, strict=True):
+            x = F.silu(layer(x) * (1 + scale) + shift)
+        return self.head(x)
+
+    def near(self, pictures: Tensor, cards: Cards, sentences: Tensor) -> Tensor:
+        """Pixels `[B, H, W]` of cards at which somebody may be: around those of a grid at which somebody is."""
+        grid = torch.zeros_like(cards.shown)
+        grid[:, ::_GRID, ::_GRID] = True
+        covers = self(pictures, cards.where(grid), sentences)[1][:, None, ::_GRID, ::_GRID]
+        around = F.max_pool2d((covers > _SOME).float(), 3, 1, 1)
+        H, W = cards.shown.shape[1:]
+        return (F.interpolate(around, scale_factor=_GRID, mode="nearest")[:, 0, :H, :W] > 0) & cards.shown
 
 
 def _within(at: Tensor, facing: Tensor) -> Tensor:
     """Places `[P, 15]` along the rays of pixels in a visitor's own axes, right, up and ahead."""
     away = torch.tensor(_DEPTHS, device=at.device)
     right, up = at[:, :1] + at[:, 2:3] * away, at[:, 1:2] + at[:, 3:] * away
-    sine, cosine = facing.split(1, 1)
+    sine, cosine = facing
     return torch.cat([right * cosine - away * sine, up, right * sine + away * cosine], 1)
 
 
 def _waves(places: Tensor, octaves: int) -> Tensor:
-    """Sines and cosines of places `[P, n]`, so that small things can be told apart, `[P, 2 n octaves]`."""
-    angles = (places[:, :, None] * 2.0 ** torch.arange(octaves, device=places.device)).flatten(1)
-    return torch.cat([angles.sin(), angles.cos()], 1)
+    """Sines and cosines of places `[P, n]` and of their doubles, again and again, so that small things can be told
+    apart, `[P, 2 n octaves]`."""
+    sines, cosines = [places.sin()], [places.cos()]
+    for _ in range(octaves - 1):
+        sine, cosine = sines[-1], cosines[-1]
+        sines.append(2 * sine * cosine)
+        cosines.append(1 - 2 * sine * sine)
+    return torch.cat([torch.stack(each, 2).flatten(1) for each in (sines, cosines)], 1)
 
 
 def way_of(surface: Surface, lens: Lens, seed: Sequence[int]) -> Way:

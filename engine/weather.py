@@ -143,8 +143,10 @@ class Weather:
         stances = [Stance(*each) for each in zip(*way.after(gone), phases, there, strict=True)]
         cards = cards_of(stances, shots.cameras, *shots.size, POCKET_LENS)
         cards = cards.where(~cards.behind(shots.place)).to(device)
+        said = _said(event, shots)
         with autocast(device):
-            return painter(shots.pictures, cards, _said(event, shots))[0].float()
+            cards = cards.where(painter.near(shots.pictures, cards, said))
+            return painter(shots.pictures, cards, said)[0].float()
 
     def _way(self, event: str, since: int, path: NDArray[np.float64]) -> Way:
         """How somebody walks who came after so many latents: chosen in the last picture before."""

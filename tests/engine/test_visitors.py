@@ -198,3 +198,13 @@ def test_a_red_coat_is_red_and_a_farmer_is_blue(words, colour):
     row, column = pixel([0.0, -0.6, 5.0], LEVEL)
     coat = made[0, :, row - 2 : row + 3, column - 2 : column + 3].mean((1, 2))
     assert covers[0, row, column] > 0.8 and int(coat.argmax()) == colour
+
+
+@pytest.mark.parametrize("away", [2.5, 6.0, 14.0])
+def test_looking_where_somebody_may_be_shows_the_same_for_less(away):
+    painter, said = load_visitor(), torch.from_numpy(encode(("", "a deer appears")))
+    cards, picture = card(Stance(0.3, away, 1.2, 0.7), LEVEL), torch.full((1, 3, H, W), 0.2)
+    with torch.inference_mode():
+        near = painter.near(picture, cards, said)
+        whole, part = painter(picture, cards, said)[0], painter(picture, cards.where(near), said)[0]
+    assert (whole - part).abs().max() < 0.06 and near.sum() < 0.75 * cards.shown.sum()

@@ -39,6 +39,9 @@ class Ghost(VisitorPainter):
     def forward(self, pictures: Tensor, cards: Cards, sentences: Tensor) -> tuple[Tensor, Tensor]:
         return torch.where(cards.shown[:, None], 1.0, pictures), cards.shown.float()
 
+    def near(self, pictures: Tensor, cards: Cards, sentences: Tensor) -> Tensor:
+        return cards.shown
+
 
 @pytest.fixture(scope="module")
 def weights() -> PocketWeights:
