@@ -43,8 +43,8 @@ _ASIDE, _AWAY, _ACROSS = 0.35, (5.0, 8.5), (0.9, 2.2)
 """Where visitors come: radians from the middle of the view, units ahead; and radians between their way and ours."""
 _ROUND = 4.0
 """Radius of the circle that a visitor walks, units."""
-_TRIES, _AHEAD_S, _MOMENTS, _TALL = 48, 12.0, 12, 1.3
-"""Ways that are looked at, over so many seconds, at so many moments; and how high a visitor reaches there, units."""
+_TRIES, _AHEAD, _PLACES, _TALL = 48, 9.0, 12, 1.3
+"""Ways that are looked at, over so many units, at so many places; and how high a visitor reaches there, units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,24 +114,20 @@ def _card(stance: Stance, camera: NDArray[np.float64], H: int, W: int, lens: Len
     turn = torch.from_numpy(camera[:3, :3].astype(np.float32))
     through = rays(H, W, lens, turn.device) @ turn.mT  # [H, W, 3], in the world
     along = through[..., 0] * x + through[..., 2] * z
-    depth = distance / along.clamp_min(1e-3)
-    right, up = depth * (through[..., 0] * z - through[..., 2] * x), -(eye[1] + depth * through[..., 1])
     there = max(stance.there, 1e-3)
     relative = stance.heading - math.atan2(x, z)
     mirrored = math.sin(relative) < 0
     side, phase = (-1, stance.phase + math.pi) if mirrored else (1, stance.phase)
-    slopes = (
-        (through[..., 0] * z - through[..., 2] * x) / along.clamp_min(1e-3),
-        -through[..., 1] / along.clamp_min(1e-3),
-    )
-    at = torch.stack([side * right / there, up / there, side * slopes[0], slopes[1]])
+    ahead = along.clamp_min(1e-3)
+    slope, rise = (through[..., 0] * z - through[..., 2] * x) / ahead, -through[..., 1] / ahead
+    at = torch.stack([side * distance * slope / there, (distance * rise - eye[1]) / there, side * slope, rise])
     shown = (along > 1e-3) & (at[0].abs() < WIDE) & (at[1] > LOW) & (at[1] < HIGH)
     shown &= bool(distance > _NEAREST and stance.there > 0)
     ground = -eye[1] / through[..., 1].clamp_min(1e-3)
     turns = [f(k * abs(math.remainder(relative, 2 * math.pi))) for k in (1, 2, 3) for f in (math.sin, math.cos)]
     steps = [f(k * phase) for k in (1, 2) for f in (math.sin, math.cos)]
     view = [*turns, *steps, math.log(distance / (lens.fx * W * there)) / 2 + 2, -eye[1] / distance]
-    return at, torch.minimum(depth, ground), shown, torch.tensor(view, dtype=torch.float32)
+    return at, torch.minimum(distance / ahead, ground), shown, torch.tensor(view, dtype=torch.float32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,10 +233,10 @@ def way_of(surface: Surface, lens: Lens, seed: Sequence[int]) -> Way:
 
 
 def _free(way: Way, surface: Surface, lens: Lens) -> float:
-    """Of the next moments of a way the share at which feet and head would be seen, the first ones counting most."""
+    """Of the next places of a way the share at which feet and head would be seen, the first ones counting most."""
     H, W = surface.disparity.shape
-    x, z, _ = way.after(np.linspace(0, VisitorConfig().walks * _AHEAD_S, _MOMENTS))
-    weight, seen = np.linspace(1.5, 0.5, _MOMENTS), np.ones(_MOMENTS, bool)
+    x, z, _ = way.after(np.linspace(0, _AHEAD, _PLACES))
+    weight, seen = np.linspace(1.5, 0.5, _PLACES), np.ones(_PLACES, bool)
     disparity = surface.disparity.cpu().numpy()
     camera = surface.world_from_camera
     for up in (0.05, _TALL):

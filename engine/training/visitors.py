@@ -108,9 +108,8 @@ def loss_of(model: VisitorPainter, guests: Guests, rng: random.Random, batch: in
     weight = (1 + COUNTS * drawn.covered) * shown
     error = (((made.float() - wanted).abs().mean(1)) * weight).sum() / weight.sum().clamp_min(1)
     outline = F.binary_cross_entropy(covers[shown].clamp(1e-4, 1 - 1e-4), drawn.covered[shown].float())
-    overlap = ((covers > 0.5) & drawn.covered & shown).sum() / (
-        ((covers > 0.5) | drawn.covered) & shown
-    ).sum().clamp_min(1)
+    found, truth = (covers > 0.5) & shown, drawn.covered & shown
+    overlap = (found & truth).sum() / (found | truth).sum().clamp_min(1)
     return error + 0.1 * outline, {"error": float(error.detach()), "overlap": float(overlap)}
 
 

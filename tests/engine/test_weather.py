@@ -19,7 +19,7 @@ from engine.fire import Site, hidden
 from engine.telling import ONSET, Stretch, Telling
 from engine.visitors import Cards, VisitorConfig, VisitorPainter
 from engine.weather import lightning
-from engine.weights import PocketWeights, pocket_phrases
+from engine.weights import PocketWeights, load_visitor, pocket_phrases
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 FLAKES = Falling(count=80, room=(13.0, 8.0, 13.0), fall=(0.5, 1.5, 0.0), flutter=0.3, size=(0.1, 0.1))
@@ -186,6 +186,19 @@ def test_a_visitor_grows_out_of_nothing_and_goes_as_it_came(weights):
     white = np.array(changed(np.concatenate(shown), play(calm, 7)))
     first, last = np.flatnonzero(white)[[0, -1]]
     assert white[first] < white.max() / 4 and first < last < len(white) - 4
+
+
+def test_who_is_near_is_painted_at_half_the_size_and_looks_the_same(weights, monkeypatch):
+    known, shown = replace(weights, visitor=load_visitor()), []
+    for near in (0.0, 100.0):
+        monkeypatch.setattr(weather, "_LARGE", near)
+        world = tiny_world(known, image=GREY)
+        world.prompt("a horse comes along")
+        shown.append(play(world, 3)[-16:].astype(float))
+    calm = play(tiny_world(known, image=GREY), 3)[-16:].astype(float)
+    change = [np.abs(frames - calm).mean() for frames in shown]
+    assert change[0] > 1 and abs(change[1] / change[0] - 1) < 0.2
+    assert 0 < np.abs(shown[0] - shown[1]).mean() < 0.5 * change[0]
 
 
 def test_visitors_of_other_worlds_walk_elsewhere(weights):
