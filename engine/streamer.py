@@ -165,8 +165,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         return self.weights.phrases.remark(events) if self.weights.phrases else ""
 
     def _read(self, lines: tuple[str, ...]) -> None:
-        """Context made under the old text is recomputed when it is next selected."""
-        self._prompt_version += 1
+        """Context made under the old text is recomputed when it is next selected, if the network reads another now."""
+        self._prompt_version += self.weights.read(lines) != self.weights.read(self._lines)
 
     def _words(self, lines: tuple[str, ...]) -> TextCache:
         """What the network reads; the texts of the last moments are kept."""

@@ -177,6 +177,18 @@ def test_who_comes_along_is_shown_and_neither_remembered_nor_invented(weights, w
         assert np.array_equal(ours.picture, theirs.picture)
 
 
+def test_context_is_made_anew_for_words_that_the_transformer_reads_and_for_no_others(weights, monkeypatch):
+    world, made = tiny_world(weights), []
+    commit = world._commit_chunk
+    monkeypatch.setattr(world._cache, "_commit", lambda chunk: made.append(chunk) or commit(chunk))
+    play(world, 3)
+    for words, again in (("a deer appears", False), ("it starts to rain", True)):
+        world.prompt(words)
+        made.clear()
+        play(world, 1)
+        assert (len(made) > 1) is again, words
+
+
 def test_a_visitor_grows_out_of_nothing_and_goes_as_it_came(weights):
     world, calm = (tiny_world(weights, image=GREY) for _ in range(2))
     shown = [play(world, 1)]
