@@ -165,6 +165,17 @@ def test_a_fire_is_hidden_by_what_stands_before_it_and_not_by_what_burns():
     assert wall.all() and not (house.any() or behind.any() or unknown.any())
 
 
+@pytest.mark.parametrize("words", ["a house is on fire", "a deer appears"])
+def test_frames_show_nothing_of_a_fire_or_a_visitor_where_the_place_stands_before_it(weights, words):
+    world, frames = tiny_world(weights, image=GREY), np.stack([GREY] * 4)
+    play(world, 1)
+    world.prompt(words)
+    play(world, 2)
+    moment = frames, world._poses, len(world._poses) - 1, world._telling
+    free, behind = (world._weather.over(*moment, torch.full((4, 32, 64), near)) for near in (0.0, 2.0))
+    assert (free == 255).all(-1).any((1, 2)).all() and np.array_equal(behind, frames)
+
+
 @pytest.mark.parametrize("words", ["a deer appears", "有一匹马"])
 def test_who_comes_along_is_shown_and_neither_remembered_nor_invented(weights, words):
     shown, _, records, _ = two_worlds(weights, [words], 3)
