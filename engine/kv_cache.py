@@ -6,8 +6,8 @@ can be dropped and rebuilt from the latents at will; they are never state. Readi
 consecutive time indices whatever their age (temporal reframing) and frustums relative to the chunk that is being made,
 so positions stay small for ever.
 
-A cached chunk carries the version of the prompt it was made under; a stale one is recomputed when it is next selected
-(KV recache, supplement E.2).
+A cached chunk carries the text it was made under; one that is asked for under another is recomputed (KV recache,
+supplement E.2).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from torch import Tensor
 from engine.attention import attend
 from engine.transformer import QKV, Geometry, Positions
 
+Text = tuple[str, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -30,7 +32,7 @@ class Committed:
     keys: list[Tensor]
     values: list[Tensor]
     latents: int
-    prompt_version: int
+    text: Text
 
     def rows(self, latent: int) -> slice:
         """Token rows of one of the chunk's latents."""
@@ -99,21 +101,21 @@ def read_context(positions: Positions, parts: Sequence[tuple[Committed, int]], g
 
 
 class KvCache:
-    """Committed chunks by index. Beyond `capacity` the least recently used is dropped; what is missing or stale
-    is committed anew.
+    """Committed chunks by index. Beyond `capacity` the least recently used is dropped; what is missing or was made
+    under another text is committed anew.
     """
 
-    def __init__(self, capacity: int, commit: Callable[[int], Committed]) -> None:
+    def __init__(self, capacity: int, commit: Callable[[int, Text], Committed]) -> None:
         if capacity < 1:
             raise ValueError(f"a cache needs room for at least 1 chunk, got {capacity}")
         self.capacity, self._commit = capacity, commit
         self._chunks: OrderedDict[int, Committed] = OrderedDict()
 
-    def get(self, chunk: int, prompt_version: int) -> Committed:
-        """The committed keys and values of a chunk under the prompt of that version."""
+    def get(self, chunk: int, text: Text) -> Committed:
+        """The committed keys and values of a chunk under this text."""
         found = self._chunks.get(chunk)
-        if found is None or found.prompt_version != prompt_version:
-            found = self._commit(chunk)
+        if found is None or found.text != text:
+            found = self._commit(chunk, text)
         self._chunks[chunk] = found
         self._chunks.move_to_end(chunk)
         while len(self._chunks) > self.capacity:

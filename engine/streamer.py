@@ -20,7 +20,7 @@ from engine.flow import LEAD, SHIFT, sample, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
 from engine.guide import Guide
 from engine.images import fit_image
-from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, read_context
+from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, Text, read_context
 from engine.memory import MemoryConfig, context_times, recalled, select_context
 from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
@@ -104,7 +104,6 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first = None if self._start is None else self._encode_first(self._start)
         self._invents = self._first is None
-        self._prompt_version = 0
         self._texts: dict[tuple[str, ...], TextCache] = {}
         self._restore(records)
 
@@ -123,7 +122,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
     def commit(self) -> ChunkRecord:
         """Finishes the chunk whose frames have left: writes its keys and values and returns its record."""
         record = super().commit()
-        self._cache.get(record.index, self._context_version)
+        self._cache.get(record.index, self._read_under(record.index))
         return record
 
     # -- history ------------------------------------------------------------------------------------------------------
@@ -165,8 +164,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         return self.weights.phrases.remark(events) if self.weights.phrases else ""
 
     def _read(self, lines: tuple[str, ...]) -> None:
-        """Context made under the old text is recomputed when it is next selected, if the network reads another now."""
-        self._prompt_version += self.weights.read(lines) != self.weights.read(self._lines)
+        self._words(lines)
 
     def _words(self, lines: tuple[str, ...]) -> TextCache:
         """What the network reads; the texts of the last moments are kept."""
@@ -191,10 +189,17 @@ class PocketWorld(RecordedWorld[DecoderState]):
             tuple(past), (self._lines or ("",))[0], self._lines[1:], self.weights.paints, self.weights.spares
         )
 
-    @property
-    def _context_version(self) -> int:
-        """Of the prompt that cached context must have been made under; 0 where every chunk keeps its own."""
-        return self._prompt_version if self._recache else 0
+    def _read_under(self, chunk: int) -> Text:
+        """The text that a chunk of context is read under: that of the chunk halfway from it to the next one, or later.
+
+        So one old chunk, the newest first, takes on new words with every chunk that is made, none waits for them all,
+        and what is recalled from long ago has them with the last of the recent ones.
+        """
+        if not self._recache:
+            return self.weights.read(lines_of(self._records[chunk].prompt))
+        longest = -(-self.memory.temporal_latents // (2 * self.spec.chunk))
+        under = self.chunks - min((self.chunks - chunk) // 2, longest)
+        return self.weights.read(self._lines if under == self.chunks else lines_of(self._records[under].prompt))
 
     @property
     def _device(self) -> torch.device:
@@ -372,17 +377,14 @@ class PocketWorld(RecordedWorld[DecoderState]):
         if not chosen:
             return Context(None, None)
         model = self.weights.model
-        parts = [(self._cache.get(owner, self._context_version), t) for owner, t in (self._owner[i] for i in chosen)]
+        parts = [(self._cache.get(owner, self._read_under(owner)), t) for owner, t in (self._owner[i] for i in chosen)]
         cameras = pocket_frustums(poses[chosen], poses[current])
         with autocast(self._device):
             return read_context(model.positions, parts, model.geometry(times, self.weights.grid, cameras))
 
     @torch.inference_mode()
-    def _commit_chunk(self, chunk: int) -> Committed:
-        """Keys and values of a finished chunk: of its own latents and actions and the text in force, nothing else.
-
-        Without recache the text is the one that the chunk was made under.
-        """
+    def _commit_chunk(self, chunk: int, text: Text) -> Committed:
+        """Keys and values of a finished chunk: of its own latents and actions and the text, nothing else."""
         model, record = self.weights.model, self._records[chunk]
         latents = torch.from_numpy(np.array(record.latents)).to(self._device).float()[None]
         times, cameras = (
@@ -391,7 +393,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         )
         mixer = CommitMixer(model.positions, model.geometry(times, self.weights.grid, cameras))
         labels = torch.from_numpy(record.actions.astype(np.int64))[None].to(self._device)
-        words = self._words(self._lines if self._recache else lines_of(record.prompt))
         with autocast(self._device):
-            model(latents, torch.zeros(latents.shape[:2], device=self._device), labels, words, self._shared(mixer))
-        return Committed(mixer.keys, mixer.values, latents.shape[1], self._context_version)
+            levels = torch.zeros(latents.shape[:2], device=self._device)
+            model(latents, levels, labels, self._words(text), self._shared(mixer))
+        return Committed(mixer.keys, mixer.values, latents.shape[1], text)

@@ -14,18 +14,17 @@ class Maker:
 
     def __init__(self) -> None:
         self.made: list[int] = []
-        self.version = 0
 
-    def __call__(self, chunk: int) -> Committed:
+    def __call__(self, chunk: int, text: tuple[str, ...] = ()) -> Committed:
         self.made.append(chunk)
         rows = torch.full((1, 6, 2, 16), float(chunk))
-        return Committed([rows], [rows], latents=3, prompt_version=self.version)
+        return Committed([rows], [rows], latents=3, text=text)
 
 
 def test_a_chunk_is_committed_once():
     maker = Maker()
     cache = KvCache(4, maker)
-    assert cache.get(2, 0) is cache.get(2, 0)
+    assert cache.get(2, ()) is cache.get(2, ())
     assert maker.made == [2]
 
 
@@ -33,33 +32,31 @@ def test_it_never_holds_more_than_its_capacity_and_drops_the_least_recently_used
     maker = Maker()
     cache = KvCache(3, maker)
     for chunk in (0, 1, 2, 0, 3):
-        cache.get(chunk, 0)
+        cache.get(chunk, ())
         assert len(cache) <= 3
-    cache.get(0, 0)
+    cache.get(0, ())
     assert maker.made == [0, 1, 2, 3]
-    cache.get(1, 0)
+    cache.get(1, ())
     assert maker.made == [0, 1, 2, 3, 1]
 
 
-def test_a_chunk_of_an_older_prompt_is_committed_anew_when_it_is_asked_for():
+def test_a_chunk_of_another_text_is_committed_anew_when_it_is_asked_for():
     maker = Maker()
     cache = KvCache(3, maker)
-    cache.get(0, 0)
-    cache.get(1, 0)
-    maker.version = 1
-    assert maker.made == [0, 1]
-    assert cache.get(1, 1).prompt_version == 1 and maker.made == [0, 1, 1]
+    cache.get(0, ("day",))
+    cache.get(1, ("day",))
+    assert cache.get(1, ("night",)).text == ("night",) and maker.made == [0, 1, 1]
 
 
 def test_forgetting_drops_a_chunk_and_all_later_ones():
     maker = Maker()
     cache = KvCache(5, maker)
     for chunk in range(4):
-        cache.get(chunk, 0)
+        cache.get(chunk, ())
     cache.forget_from(2)
     assert len(cache) == 2
-    cache.get(1, 0)
-    cache.get(2, 0)
+    cache.get(1, ())
+    cache.get(2, ())
     assert maker.made == [0, 1, 2, 3, 2]
 
 

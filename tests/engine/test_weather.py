@@ -191,7 +191,7 @@ def test_who_comes_along_is_shown_and_neither_remembered_nor_invented(weights, w
 def test_context_is_made_anew_for_words_that_the_transformer_reads_and_for_no_others(weights, monkeypatch):
     world, made = tiny_world(weights), []
     commit = world._commit_chunk
-    monkeypatch.setattr(world._cache, "_commit", lambda chunk: made.append(chunk) or commit(chunk))
+    monkeypatch.setattr(world._cache, "_commit", lambda chunk, text: made.append(chunk) or commit(chunk, text))
     play(world, 3)
     for words, again in (("a deer appears", False), ("it starts to rain", True)):
         world.prompt(words)
