@@ -100,6 +100,16 @@ def read_context(positions: Positions, parts: Sequence[tuple[Committed, int]], g
     return Context(keys, values)
 
 
+def read_under(chunk: int, made: int, recent: int) -> int:
+    """The chunk whose text `chunk` is read under while chunk `made` is made, of a memory of `recent` chunks: the one
+    halfway between them.
+
+    So new words reach one of the recent chunks with every chunk that is made, the newest first, none has to wait for
+    them all, and what is recalled from longer ago has them with the last of the recent ones.
+    """
+    return made - min((made - chunk) // 2, -(-recent // 2))
+
+
 class KvCache:
     """Committed chunks by index. Beyond `capacity` the least recently used is dropped; what is missing or was made
     under another text is committed anew.

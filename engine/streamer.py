@@ -20,7 +20,7 @@ from engine.flow import LEAD, SHIFT, sample, schedule
 from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
 from engine.guide import Guide
 from engine.images import fit_image
-from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, Text, read_context
+from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, Text, read_context, read_under
 from engine.memory import MemoryConfig, context_times, recalled, select_context
 from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
@@ -190,15 +190,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
         )
 
     def _read_under(self, chunk: int) -> Text:
-        """The text that a chunk of context is read under: that of the chunk halfway from it to the next one, or later.
-
-        So one old chunk, the newest first, takes on new words with every chunk that is made, none waits for them all,
-        and what is recalled from long ago has them with the last of the recent ones.
-        """
-        if not self._recache:
-            return self.weights.read(lines_of(self._records[chunk].prompt))
-        longest = -(-self.memory.temporal_latents // (2 * self.spec.chunk))
-        under = self.chunks - min((self.chunks - chunk) // 2, longest)
+        """The text that a chunk of context is read under now; without recache the one that it was made under."""
+        recent = -(-self.memory.temporal_latents // self.spec.chunk)
+        under = read_under(chunk, self.chunks, recent) if self._recache else chunk
         return self.weights.read(self._lines if under == self.chunks else lines_of(self._records[under].prompt))
 
     @property
@@ -269,6 +263,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Decoded frames `[1, 4, 3, H, W]` of latent t of a chunk, joined with the guide's, as uint8 `[4, H, W, 3]`;
         whether the camera `stands` in all of the chunk."""
         with torch.inference_mode(), autocast(frames.device):
+            if self.weights.sharpener is not None:
+                frames = self.weights.sharpener(frames)
             if guide is not None and self.weights.compositor is not None:
                 news = telling.untold is not None
                 agree = AGREE_ON_CHANGE if news else AGREE_STANDING if stands else AGREE

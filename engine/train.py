@@ -5,6 +5,7 @@ encode   frames -> latents, once
 depth    latents and the true depth of their frames -> models/pocket/depth.safetensors
 sweep    the same and the depth network -> models/pocket/sweep.safetensors, which corrects depth by other views
 decoder  frames and latents -> a sharper decoder in models/pocket/vae.safetensors, the encoder untouched
+sharpener  frames and latents -> models/pocket/sharpener.safetensors, which sharpens what is decoded
 guide    frames and latents -> guides beside the latents, once
 repaint  views of places with and without events -> models/pocket/repainter.safetensors
 air      views without and with what is in the air -> models/pocket/air.safetensors
@@ -27,29 +28,41 @@ import numpy as np
 import torch
 
 from engine.checkpoint import Json
-from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
-from engine.errors import WanderError
 from engine.sweep import Sweep, SweepConfig
-from engine.training import base, compositor, decoder, depth, distill_stage, race_stage, sweep, vae, words_stage
-from engine.training.adversary import Critic
+from engine.training import (
+    base,
+    depth,
+    distill_stage,
+    frames_stage,
+    race_stage,
+    sweep,
+    vae,
+    words_stage,
+)
+from engine.training.folders import each, held_out_of, pairs_of
 from engine.training.guides import make_guides
 from engine.training.latents import encode_shards
 from engine.training.loop import Run, RunConfig
-from engine.training.pictures import drifting_clips
+from engine.training.pictures import PHOTO_CLIPS, drifting_clips
 from engine.training.rollout import evaluate_base, export_base
 from engine.training.stills import StillSampler, still_loss
 from engine.training.turns import TurnSampler, turn_loss
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
-from engine.weights import POCKET_FOLDER, latents_of, load_compositor, load_depth, load_sweep, load_vae
+from engine.weights import (
+    POCKET_FOLDER,
+    latents_of,
+    load_compositor,
+    load_depth,
+    load_sweep,
+    load_vae,
+)
 
 S = TypeVar("S")
 T = TypeVar("T")
 Say = Callable[[str], None]
 VAE_FILE, TRANSFORMER_FILE = POCKET_FOLDER / "vae.safetensors", POCKET_FOLDER / "transformer.safetensors"
-PHOTO_CLIPS = 80
-"""Clips made of pictures for the autoencoder."""
 DEPTH_FILE, SWEEP_FILE = POCKET_FOLDER / "depth.safetensors", POCKET_FOLDER / "sweep.safetensors"
 COMPOSITOR_FILE = POCKET_FOLDER / "compositor.safetensors"
 
@@ -125,29 +138,6 @@ def main(argv: Sequence[str], say: Say) -> int:
     return 0
 
 
-def _pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
-    """Folders of frames, each with what was encoded from them. `WanderError` when they aren't as many."""
-    frames = options.frames or []
-    if len(frames) != len(options.data):
-        raise WanderError(
-            f"the stage {options.stage} got {len(options.data)} folders of latents and {len(frames)} of frames; give "
-            "--frames, for each of --data the folder that it was encoded from"
-        )
-    return list(zip(frames, options.data, strict=True))
-
-
-def _held_out(options: argparse.Namespace) -> tuple[Path, Path]:
-    """Frames and latents of held-out worlds; those of the first training folder where none are given."""
-    frames, latents = _pairs(options)[0]
-    return options.heldout_frames or frames, options.heldout[0] if options.heldout else latents
-
-
-def _each(folders: Sequence[T], load: Callable[[T], S]) -> list[S]:
-    """What is loaded from each folder; a folder that is named twice is loaded once."""
-    found = {folder: load(folder) for folder in dict.fromkeys(folders)}
-    return [found[folder] for folder in folders]
-
-
 def train_vae(options: argparse.Namespace, say: Say) -> None:
     """Stage 1: the autoencoder."""
     held_out = np.concatenate(vae.frame_shards((options.heldout or options.data)[0]))[:16, :29]
@@ -184,41 +174,11 @@ def encode(options: argparse.Namespace, say: Say) -> None:
         say(f"{clips} clips in {options.out}")
 
 
-def train_decoder(options: argparse.Namespace, say: Say) -> None:
-    """Stage 1b: the decoder, sharper."""
-    space, model = latents_of(VAE_FILE), load_vae(VAE_FILE)
-    films = _each(_pairs(options), lambda pair: decoder.open_film(*pair))
-    held_out, photos = decoder.open_film(*_held_out(options)), None
-    rng = random.Random(options.seed)
-    if options.photos:
-        pictures = np.random.default_rng(options.seed)
-        films.append(decoder.film_of(model, drifting_clips(options.photos, PHOTO_CLIPS, pictures)))
-        photos = decoder.film_of(model, drifting_clips(options.photos / "heldout", 8, pictures))
-    model.requires_grad_(True).encoder.requires_grad_(False)
-    run = Run(model.train(), RunConfig.of(options, 0.995, ("decoder.head.",)), say)
-    if options.resume:
-        run.resume()
-    config = decoder.DecoderTraining(batch=options.batch)
-    critic = Critic(config.sharpness, options.out)
-    rng.seed(options.seed + run.step)
-
-    def evaluate() -> Json:
-        critic.save()
-        return decoder.evaluate_decoder(run, model, held_out, photos)
-
-    def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        return decoder.decoder_loss(model, critic, decoder.draw(films, config, rng), config, generator)
-
-    verdict = run.train(loss, evaluate, 600)
-    if options.export:
-        say(str(decoder.export_decoder(run, model, space, verdict, VAE_FILE)))
-
-
 def train_depth(options: argparse.Namespace, say: Say) -> None:
     """Stage 2: depth from frozen latents."""
     checksum = latents_of(VAE_FILE)
-    sources = _each(_pairs(options), lambda pair: depth.load_samples(*pair))
-    held_out = depth.load_samples(*_held_out(options))
+    sources = each(pairs_of(options), lambda pair: depth.load_samples(*pair))
+    held_out = depth.load_samples(*held_out_of(options))
     head = DepthHead(DepthConfig(latent_channels=held_out.latents.shape[2]))
     run = Run(head, RunConfig.of(options, 0.995, ("stem.", "look.", "look_last.", "head.")), say)
     if options.resume and not run.resume() and DEPTH_FILE.is_file():
@@ -236,8 +196,8 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
 def train_sweep(options: argparse.Namespace, say: Say) -> None:
     """Stage 2b: depth from several views."""
     head, about = load_depth(DEPTH_FILE)
-    sources = _each(_pairs(options), lambda pair: depth.load_samples(*pair))
-    held_out = depth.load_samples(*_held_out(options))
+    sources = each(pairs_of(options), lambda pair: depth.load_samples(*pair))
+    held_out = depth.load_samples(*held_out_of(options))
     model = Sweep(SweepConfig())
     run = Run(model, RunConfig.of(options, 0.995, ("stem.", "head.")), say)
     if options.resume and not run.resume() and SWEEP_FILE.is_file():
@@ -254,7 +214,7 @@ def train_sweep(options: argparse.Namespace, say: Say) -> None:
 
 def guide(options: argparse.Namespace, say: Say) -> None:
     """What play would show the network, for every training clip, once."""
-    for frames, latents in _pairs(options):
+    for frames, latents in pairs_of(options):
         make_guides(
             load_vae(VAE_FILE),
             load_depth(DEPTH_FILE)[0],
@@ -264,30 +224,6 @@ def guide(options: argparse.Namespace, say: Say) -> None:
             with_frames=options.with_frames,
             progress=lambda done, total: say(f"guided {done} of {total} shards"),
         )
-
-
-def train_compositor(options: argparse.Namespace, say: Say) -> None:
-    """Stage 3: the compositor."""
-    checksum, autoencoder = latents_of(VAE_FILE), load_vae(VAE_FILE)
-    sources = _each(_pairs(options), lambda pair: compositor.load_samples(autoencoder, *pair))
-    held_out = compositor.load_samples(autoencoder, *_held_out(options))
-    model = Compositor(CompositorConfig())
-    run = Run(model, RunConfig.of(options, 0.995, ("stem.", "head.")), say)
-    if options.resume and not run.resume() and COMPOSITOR_FILE.is_file():
-        run.start_from(load_compositor(COMPOSITOR_FILE)[0])
-    rng, config = random.Random(options.seed + run.step), compositor.CompositorTraining(batch=options.batch)
-    critic = Critic(config.sharpness, options.out)
-
-    def evaluate() -> Json:
-        critic.save()
-        return compositor.evaluate_compositor(run, model, held_out)
-
-    def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        return compositor.loss_of(model, critic, rng.choice(sources), rng, config, generator)
-
-    verdict = run.train(loss, evaluate, 300)
-    if options.export:
-        say(str(run.export("compositor", Compositor(model.config), {"vae_sha256": checksum}, verdict, COMPOSITOR_FILE)))
 
 
 def train_base(options: argparse.Namespace, say: Say) -> None:
@@ -310,8 +246,8 @@ def train_base(options: argparse.Namespace, say: Say) -> None:
     def load_stills(folder: Path) -> base.GuidedClips:
         return base.plain_clips(folder, checksum)
 
-    sources, held_out = _each(options.data, load), _each(options.heldout or options.data[:1], load)
-    pictures = _each(options.stills, load_stills) if options.stills else sources
+    sources, held_out = each(options.data, load), each(options.heldout or options.data[:1], load)
+    pictures = each(options.stills, load_stills) if options.stills else sources
 
     def evaluate() -> Json:
         return evaluate_base(run, model, frozen, held_out, config)
@@ -352,11 +288,12 @@ def _train_base(
 STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "vae": train_vae,
     "encode": encode,
-    "decoder": train_decoder,
+    "decoder": frames_stage.decoder,
+    "sharpener": frames_stage.sharpener,
     "depth": train_depth,
     "sweep": train_sweep,
     "guide": guide,
-    "compositor": train_compositor,
+    "compositor": frames_stage.compositor,
     "repaint": words_stage.repaint,
     "air": words_stage.air,
     "visitor": words_stage.visitor,

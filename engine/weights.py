@@ -21,6 +21,7 @@ from engine.memory import pocket as pocket_memory
 from engine.phrases import Phrasebook, load_phrases
 from engine.precision import cast_once, peak_gflops
 from engine.repaint import Repainter, RepainterConfig
+from engine.sharpening import Sharpener, SharpenerConfig
 from engine.sweep import Sweep, SweepConfig
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import SPATIAL_FACTOR, Vae, VaeConfig
@@ -29,7 +30,8 @@ from engine.visitors import VisitorConfig, VisitorPainter
 ConfigT = TypeVar("ConfigT")
 Size = tuple[int, int]
 """Width and height of pictures."""
-REPAINTER, AIR, VISITOR = "repainter.safetensors", "air.safetensors", "visitor.safetensors"
+SHARPENER, REPAINTER = "sharpener.safetensors", "repainter.safetensors"
+AIR, VISITOR = "air.safetensors", "visitor.safetensors"
 LARGE_GFLOPS = 280.0
 """Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
 POCKET_FOLDER = Path(os.environ.get("WANDER_POCKET") or Path(__file__).resolve().parent.parent / "models" / "pocket")
@@ -53,6 +55,8 @@ class PocketWeights:
     """What the transformer was trained to remember with."""
     sweep: Sweep | None = None
     """Corrects depth by other views in a scan; None to take that of one view. Play can't afford it."""
+    sharpener: Sharpener | None = None
+    """Sharpens what is decoded; None to leave it as soft as the autoencoder makes it."""
     repainter: Repainter | None = None
     """Paints known pictures under new words; None to show the guide as it was."""
     air: AirPainter | None = None
@@ -154,6 +158,14 @@ def load_depth_of_views(folder: Path = POCKET_FOLDER) -> tuple[DepthHead, Sweep,
     return head, sweep, manifest
 
 
+def load_sharpener(path: Path = POCKET_FOLDER / SHARPENER) -> tuple[Sharpener, Json]:
+    """The network that sharpens decoded frames, and its manifest. Raises `WanderError` as `load_vae`."""
+    manifest = read_manifest(path, "pocket-sharpener")
+    sharpener = Sharpener(_config(SharpenerConfig, manifest, path))
+    load_weights(path, sharpener)
+    return sharpener.eval().requires_grad_(False), manifest
+
+
 def load_repainter(path: Path = POCKET_FOLDER / REPAINTER) -> Repainter:
     """The network that repaints known pictures under new words. Raises `WanderError` as `load_vae`."""
     repainter = Repainter(_config(RepainterConfig, read_manifest(path, "pocket-repainter"), path))
@@ -217,8 +229,10 @@ def load_pocket(
     """Everything `pocket` needs, checked to belong together, for pictures of `size` (see `chosen_size`)."""
     transformer = folder / "transformer.safetensors"
     vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(transformer)
-    depth = compositor = sweep = repainter = air = visitor = None
+    depth = compositor = sweep = sharpener = repainter = air = visitor = None
     parts = {"transformer": manifest}
+    if (folder / SHARPENER).exists():
+        sharpener, parts["sharpener"] = load_sharpener(folder / SHARPENER)
     if model.config.guided:
         depth, sweep, parts["depth network"] = load_depth_of_views(folder)
         compositor, parts["compositor"] = load_compositor(folder / "compositor.safetensors")
@@ -237,7 +251,7 @@ def load_pocket(
                 f"restore the files with 'git checkout -- {folder}'"
             )
     target = device or torch.device("cpu")
-    for network in (vae, depth, sweep, compositor, repainter, air, visitor, model):
+    for network in (vae, sharpener, depth, sweep, compositor, repainter, air, visitor, model):
         if network is not None:
             cast_once(network.to(target))
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
@@ -246,7 +260,20 @@ def load_pocket(
     phrases = pocket_phrases(folder)
     checksum = fingerprint(folder, phrases, guided=model.config.guided)
     return PocketWeights(
-        vae, depth, compositor, model, width, height, checksum, memory, sweep, repainter, air, visitor, phrases
+        vae,
+        depth,
+        compositor,
+        model,
+        width,
+        height,
+        checksum,
+        memory,
+        sweep,
+        sharpener,
+        repainter,
+        air,
+        visitor,
+        phrases,
     )
 
 
@@ -258,6 +285,7 @@ def pocket_phrases(folder: Path = POCKET_FOLDER) -> Phrasebook | None:
 def fingerprint(folder: Path, phrases: Phrasebook | None = None, *, guided: bool) -> str:
     """One checksum of all networks that a world's pictures follow from, and of how words are read."""
     names = ("vae", "transformer", "depth", "compositor") if guided else ("vae", "transformer")
-    names += tuple(Path(name).stem for name in (REPAINTER, AIR, VISITOR) if guided and (folder / name).exists())
+    extra = (SHARPENER, *((REPAINTER, AIR, VISITOR) if guided else ()))
+    names += tuple(Path(name).stem for name in extra if (folder / name).exists())
     sums = (str(read_manifest(folder / f"{name}.safetensors", f"pocket-{name}")["sha256"]) for name in names)
     return hashlib.sha256("\n".join([*sums, *([phrases.checksum] if phrases else [])]).encode()).hexdigest()

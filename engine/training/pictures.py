@@ -10,6 +10,8 @@ from PIL import Image
 
 from engine.errors import WanderError
 
+PHOTO_CLIPS = 80
+"""Clips made of pictures for the autoencoder."""
 _STILL = 0.3
 """Share of clips whose window only zooms."""
 

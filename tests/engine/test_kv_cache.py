@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.kv_cache import Committed, KvCache, read_context
+from engine.kv_cache import Committed, KvCache, read_context, read_under
 from tests.engine.tiny import tiny_pocket
 
 
@@ -72,3 +76,17 @@ def test_the_rows_of_a_latent_are_its_own_tokens():
 
 def test_no_history_is_no_context():
     assert read_context(tiny_pocket().positions, [], None).keys is None  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 60), st.integers(1, 12))
+def test_new_words_reach_one_recent_chunk_with_every_chunk_and_no_chunk_is_read_under_words_from_before_its_own(
+    first, recent
+):
+    """Chunk `first` is the first that is made under new words."""
+    told = [{chunk for chunk in range(made) if read_under(chunk, made, recent) >= first} for made in range(first, 99)]
+    for made, (before, now) in enumerate(itertools.pairwise([set(range(first, first)), *told]), first):
+        old = {chunk for chunk in now - before if chunk < first}
+        assert len([chunk for chunk in old if made - chunk <= recent]) <= 1
+        assert before <= now
+    assert told[-(-recent // 2)] == set(range(first + -(-recent // 2))), "all of them after half of the recent ones"
+    assert all(read_under(chunk, made, recent) > chunk for made in range(1, 40) for chunk in range(made))
