@@ -66,8 +66,12 @@ class Compositor(nn.Module):
         correction, trust = y.unflatten(1, (FRAMES_PER_LATENT, 4)).split((3, 1), 2)
         joined = decoded + torch.sigmoid(trust + _TRUST) * difference + correction
         known = torch.maximum(torch.minimum(joined, torch.maximum(decoded, drawn)), torch.minimum(decoded, drawn))
-        known = drawn + _wide(disagreement(_cells(difference), agree), known) * (known - drawn)
-        if not steady:
+        differ = _cells(difference)
+        apart = disagreement(differ, agree)
+        known = drawn + _wide(apart, known) * (known - drawn)
+        if steady:
+            joined = joined + _wide(continued((1 - apart) * differ, _cells(shown)), joined)
+        else:
             joined = joined + _continued((known - decoded) * shown, shown)
         return torch.where(shown > 0, known, joined)
 
@@ -82,8 +86,12 @@ class Compositor(nn.Module):
         frames = lit(blurred, light_between(lack, share[:, None]).numpy())
         folded, differ = fold(frames, known, mask)
         told = self._told(torch.from_numpy(folded).permute(2, 0, 1)[None]).float()[0].permute(1, 2, 0)
-        apart = disagreement(torch.from_numpy(differ), agree)[:, 0]
-        return torch.from_numpy(join(told.contiguous().numpy(), frames, known, mask, apart.numpy(), _TRUST))
+        differ, share = torch.from_numpy(differ), F.avg_pool2d(covered[:, None].float(), FOLD)
+        apart = disagreement(differ, agree)
+        beyond = continued((1 - apart) * differ, share).numpy()
+        return torch.from_numpy(
+            join(told.contiguous().numpy(), frames, known, mask, apart[:, 0].numpy(), beyond, _TRUST)
+        )
 
 
 def disagreement(difference: Tensor, agree: float) -> Tensor:
@@ -106,6 +114,19 @@ def light_between(lack: Tensor, shown: Tensor) -> Tensor:
         return F.avg_pool2d(x, 9, 1, 4, count_include_pad=False)
 
     return smooth(lack) / smooth(shown).clamp_min(0.05)
+
+
+def continued(change: Tensor, shown: Tensor) -> Tensor:
+    """What was changed where something is shown, gone on with beyond its edge, less and less within four cells, so that
+    what is new begins in the colours of what it joins: sums over the shown part of cells `[N, 3, h, w]`, and that part
+    `[N, 1, h, w]`. From coarse to fine: the finer what differs along the edge, the shorter it goes on."""
+    found = torch.zeros_like(change)
+    for side in (9, 5, 3):
+        lack, share = (
+            F.avg_pool2d(x, side, 1, side // 2, count_include_pad=False) for x in (change - found * shown, shown)
+        )
+        found = found + lack / share.clamp_min(1 / 3)
+    return found
 
 
 def _light_cell(frames: Tensor) -> int:

@@ -97,9 +97,9 @@ def _fold(decoded, drawn, covered, first, last, folded, differ):  # pragma: no c
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
-def _join(told, decoded, drawn, covered, disagree, trust, first, last, out):  # pragma: no cover
+def _join(told, decoded, drawn, covered, disagree, beyond, trust, first, last, out):  # pragma: no cover
     """Rows of cells `first` to `last` of the composition, from what the network told `[h, w, 4 F FOLD^2]`: where
-    covered, between the two frames, and as drawn where they agree."""
+    covered, between the two frames, and as drawn where they agree; elsewhere with what goes on `beyond` that."""
     F, W = len(decoded), decoded.shape[3]
     h, w = disagree.shape[1:]
     cells = FOLD * FOLD
@@ -111,11 +111,12 @@ def _join(told, decoded, drawn, covered, disagree, trust, first, last, out):  # 
                 top, bottom, down = _between(i, step, h)
                 for j in range(W):
                     x, sub = j // FOLD, di * FOLD + j % FOLD
+                    left, right, across = _between(j, step, w)
                     if not covered[f, i, j]:
                         for c in range(3):
-                            out[f, c, i, j] = decoded[f, c, i, j] + told[y, x, (f * 4 + c) * cells + sub]
+                            more = _mixed(beyond[f, c], top, bottom, down, left, right, across)
+                            out[f, c, i, j] = decoded[f, c, i, j] + told[y, x, (f * 4 + c) * cells + sub] + more
                         continue
-                    left, right, across = _between(j, step, w)
                     apart = _mixed(disagree[f], top, bottom, down, left, right, across)
                     believed = one / (one + np.exp(-(told[y, x, (f * 4 + 3) * cells + sub] + trust)))
                     for c in range(3):
@@ -158,12 +159,15 @@ def fold(decoded: Floats, drawn: Floats, covered: Mask) -> tuple[Floats, Floats]
     return folded, differ
 
 
-def join(told: Floats, decoded: Floats, drawn: Floats, covered: Mask, disagree: Floats, trust: float) -> Floats:
-    """The composition `[F, 3, H, W]`; `told` `[h, w, 4 F FOLD^2]` by the network, `disagree` `[F, h, w]`."""
+def join(
+    told: Floats, decoded: Floats, drawn: Floats, covered: Mask, disagree: Floats, beyond: Floats, trust: float
+) -> Floats:
+    """The composition `[F, 3, H, W]`; `told` `[h, w, 4 F FOLD^2]` by the network, `disagree` `[F, h, w]`, and what goes
+    on `beyond` what is covered `[F, 3, h, w]`."""
     out = np.empty_like(decoded)
     _in_bands(
         len(told),
-        lambda first, last: _join(told, decoded, drawn, covered, disagree, np.float32(trust), first, last, out),
+        lambda first, last: _join(told, decoded, drawn, covered, disagree, beyond, np.float32(trust), first, last, out),
     )
     return out
 
@@ -173,4 +177,4 @@ def warm_up() -> None:
     frames, covered = np.zeros((1, 3, FOLD, FOLD), np.float32), np.ones((1, FOLD, FOLD), np.bool_)
     lack, _ = lacking(frames, frames, covered, FOLD)
     folded, _ = fold(lit(frames, lack), frames, covered)
-    join(folded[..., : 4 * FOLD**2].copy(), frames, frames, covered, lack[:, 0], 0.0)
+    join(folded[..., : 4 * FOLD**2].copy(), frames, frames, covered, lack[:, 0], lack, 0.0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.compositor import AGREE_ON_CHANGE, Compositor, CompositorConfig
+from engine.compositor import AGREE_ON_CHANGE, Compositor, CompositorConfig, continued
 from engine.training.adversary import Critic, Sharpness
 from engine.training.compositor import CompositorTraining, Samples, loss_of
 from tests.engine.tiny import play, tiny_weights, tiny_world, wake
@@ -95,6 +95,32 @@ def test_what_is_compiled_is_what_the_tensors_are(W, H):
         compiled = model(decoded, drawn, covered, 0.2, steady=True)
     assert torch.allclose(compiled, plain, atol=1e-4)
     assert not torch.allclose(plain, drawn, atol=0.1) and not torch.allclose(plain, decoded, atol=0.1)
+
+
+def test_what_is_new_begins_in_the_colours_that_it_joins_and_goes_on_in_its_own():
+    """Bands across the edge, too narrow for the light of the whole to follow."""
+    bands = torch.tensor([0.06, -0.06]).repeat_interleave(24).repeat(2)[:, None].expand(1, 4, 3, 96, 160)
+    decoded, drawn = torch.zeros(1, 4, 3, 96, 160), bands.contiguous()
+    covered = torch.zeros(1, 4, 96, 160, dtype=torch.bool)
+    covered[..., :80] = True
+    with torch.inference_mode():
+        shown = Compositor(CompositorConfig(width=8))(decoded, drawn, covered, steady=True)
+    assert torch.equal(shown[..., :80], drawn[..., :80])
+    middle = torch.cat([torch.arange(24 * k + 8, 24 * k + 16) for k in range(4)])
+    step = (shown[..., 81] - drawn[..., 79])[:, :, :, middle].abs().mean()
+    assert step < 0.02, "of 0.06"
+    assert shown[..., 112:].abs().max() < 0.01
+
+
+@pytest.mark.parametrize("edge", range(4, 17))
+def test_a_change_goes_on_by_a_cell_as_it_is_and_ends_within_four_more(edge):
+    shown = torch.zeros(1, 1, 12, 20)
+    shown[..., :edge] = 1
+    found = continued(0.3 * shown.expand(1, 3, 12, 20), shown)
+    assert torch.allclose(found[..., : edge + 1], torch.tensor(0.3), atol=1e-3)
+    assert found[..., edge + 5 :].abs().sum() == 0
+    assert (found.diff(dim=-1) < 1e-3).all(), "less and less"
+    assert continued(torch.zeros(1, 3, 12, 20), 0 * shown).abs().max() == 0
 
 
 def test_it_learns_which_of_the_two_is_right(tmp_path):
