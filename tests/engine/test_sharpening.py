@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +21,7 @@ from engine.training.latents import encode_shards
 from engine.training.loop import Run, RunConfig
 from engine.training.sharpening import Pairs, SharpenerTraining, evaluate_sharpener, load_pairs, loss_of
 from engine.vae import to_uint8
-from engine.weights import load_sharpener
+from engine.weights import POCKET_FOLDER, SHARPENER, load_sharpener
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 RNG = np.random.default_rng(0)
@@ -145,4 +144,4 @@ def test_the_sharpener_that_ships_makes_decoded_ramps_shorter():
     soft = ramp(8, 64)
     assert gradient_energy(network(soft)) > 1.1 * gradient_energy(soft)
     assert about["evaluation"]["sharpened_gradient"] > about["evaluation"]["decoded_gradient"]
-    assert Path(load_sharpener.__defaults__[0]).stat().st_size < 1 << 20
+    assert (POCKET_FOLDER / SHARPENER).stat().st_size < 1 << 20

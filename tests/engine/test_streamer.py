@@ -261,7 +261,8 @@ def test_after_a_prompt_one_old_chunk_at_a_time_is_recomputed_until_all_context_
     world.prompt("it starts to rain")
     recent = -(-world.memory.temporal_latents // chunk)
     for _ in range(recent + 1):
-        made.clear(), read.clear()
+        made.clear()
+        read.clear()
         play(world, 1)
         old = {each for each in made if each >= world.chunks - 1 - recent} - {world.chunks - 1}
         assert len(old) <= 1, "of the recent ones"
