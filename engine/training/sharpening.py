@@ -25,7 +25,7 @@ from engine.precision import autocast
 from engine.sharpening import FOLD, Sharpener, warped
 from engine.training.adversary import gradient_energy, picture_loss, psnr
 from engine.training.loop import Run
-from engine.vae import FRAMES_PER_LATENT, DecoderState, Vae, to_uint8
+from engine.vae import FRAMES_PER_LATENT, Vae, decode_clip, to_uint8
 
 MOST_NOISE = 0.3
 """Most noise on the latents of a clip (a share of their standard deviation)."""
@@ -92,14 +92,10 @@ def load_pairs(vae: Vae, frames: Path, latents: Path) -> Pairs:
             shown = file.get_tensor("frames")
         for clip, pictures in zip(clips, shown, strict=True):
             noise = torch.randn(clip.shape, generator=generator) * MOST_NOISE * torch.rand((), generator=generator)
-            state: DecoderState | None = None
-            made = []
-            for latent in clip + noise:
-                with autocast(latent.device):
-                    group, state = vae.decode(latent[None], state)
-                made.append(to_uint8(group[0].float()))
+            with autocast(clip.device):
+                made = decode_clip(vae, (clip + noise)[None])[0]
             truth.append(pictures[1:].unflatten(0, (-1, FRAMES_PER_LATENT)))
-            decoded.append(torch.stack(made[1:]))
+            decoded.append(made[1:].unflatten(0, (-1, FRAMES_PER_LATENT)))
     if not truth:
         raise WanderError(f"there are 0 latents in {latents}; make some with 'launch.py train encode'")
     return Pairs(torch.cat(truth), torch.cat(decoded))

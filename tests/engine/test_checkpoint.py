@@ -15,13 +15,14 @@ from engine.checkpoint import load_state, manifest_path, read_manifest, save_sta
 from engine.compositor import Compositor
 from engine.depth import DepthHead
 from engine.errors import WanderError
+from engine.sharpening import Sharpener, SharpenerConfig
 from engine.sweep import Sweep
 from engine.transformer import Pocket
 from engine.weights import LARGE_GFLOPS, PocketWeights, fingerprint, load_pocket, load_transformer, load_vae
 from tests.engine.tiny import tiny_weights
 
-VAE, DEPTH, SWEEP, COMPOSITOR, TRANSFORMER = (
-    f"{name}.safetensors" for name in ("vae", "depth", "sweep", "compositor", "transformer")
+VAE, SHARPENER, DEPTH, SWEEP, COMPOSITOR, TRANSFORMER = (
+    f"{name}.safetensors" for name in ("vae", "sharpener", "depth", "sweep", "compositor", "transformer")
 )
 
 
@@ -35,6 +36,9 @@ def folder(tmp_path: Path) -> Path:
         manifest = {"kind": f"pocket-{name}", "config": asdict(network.config)} | facts
         save_weights(tmp_path / f"{name}.safetensors", network.state_dict(), manifest)
         facts |= {"depth_sha256": sha256_of(tmp_path / DEPTH)}
+    sharpener = Sharpener(SharpenerConfig(width=8))
+    manifest = {"kind": "pocket-sharpener", "config": asdict(sharpener.config)} | facts
+    save_weights(tmp_path / SHARPENER, sharpener.state_dict(), manifest)
     return tmp_path
 
 
@@ -117,14 +121,14 @@ def test_what_was_saved_is_loaded_in_bfloat16_precision(folder):
         assert not network.training and not any(p.requires_grad for p in network.parameters())
 
 
-@pytest.mark.parametrize("name", [DEPTH, COMPOSITOR, TRANSFORMER])
+@pytest.mark.parametrize("name", [SHARPENER, DEPTH, COMPOSITOR, TRANSFORMER])
 def test_a_network_of_another_autoencoder_is_refused(folder, name):
     describe("vae_sha256", "0" * 64)(folder / name)
     with pytest.raises(WanderError, match="trained on another autoencoder"):
         load_pocket(folder)
 
 
-@pytest.mark.parametrize("name", [VAE, DEPTH, COMPOSITOR, TRANSFORMER])
+@pytest.mark.parametrize("name", [VAE, SHARPENER, DEPTH, COMPOSITOR, TRANSFORMER])
 def test_the_checksum_of_the_weights_tells_any_other_network(folder, name):
     before = fingerprint(folder, guided=True)
     assert load_pocket(folder).checksum == before
