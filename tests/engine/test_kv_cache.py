@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.kv_cache import Committed, KvCache, read_context, read_under
-from tests.engine.tiny import tiny_pocket
+from tests.engine.tiny import play, tiny_pocket, tiny_weights, tiny_world
 
 
 class Maker:
@@ -90,3 +90,30 @@ def test_new_words_reach_one_recent_chunk_with_every_chunk_and_no_chunk_is_read_
         assert before <= now
     assert told[-(-recent // 2)] == set(range(first + -(-recent // 2))), "all of them after half of the recent ones"
     assert all(read_under(chunk, made, recent) > chunk for made in range(1, 40) for chunk in range(made))
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 4])
+def test_after_a_prompt_one_old_chunk_at_a_time_is_recomputed_until_all_context_has_it(monkeypatch, chunk):
+    world, made = tiny_world(tiny_weights(), chunk=chunk), []
+    commit, asked = world._commit_chunk, world._cache.get
+    monkeypatch.setattr(world._cache, "_commit", lambda chunk, text: made.append(chunk) or commit(chunk, text))
+    read: dict[int, tuple[str, ...]] = {}
+
+    def get(chunk: int, text: tuple[str, ...]) -> Committed:
+        read[chunk] = text
+        return asked(chunk, text)
+
+    monkeypatch.setattr(world._cache, "get", get)
+    play(world, 16 // chunk)
+    world.prompt("it starts to rain")
+    recent = -(-world.memory.temporal_latents // chunk)
+    for _ in range(recent + 1):
+        made.clear()
+        read.clear()
+        play(world, 1)
+        old = {each for each in made if each >= world.chunks - 1 - recent} - {world.chunks - 1}
+        assert len(old) <= 1, "of the recent ones"
+    assert set(read.values()) == {("a village at dusk", "it starts to rain")}
+    made.clear()
+    play(world, 1)
+    assert [each for each in made if each >= world.chunks - 1 - recent] == [world.chunks - 1]

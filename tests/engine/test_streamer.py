@@ -12,7 +12,7 @@ from engine.actions import KEY_A, KEY_LEFT, KEY_RIGHT, KEY_W, Step
 from engine.compositor import AGREE, AGREE_STANDING
 from engine.errors import WanderError
 from engine.images import fit_image
-from engine.kv_cache import CommitMixer, Committed
+from engine.kv_cache import CommitMixer
 from engine.stills import StillSampling
 from engine.streamer import Sampling
 from engine.telling import NEWS
@@ -243,33 +243,6 @@ def test_while_the_camera_stands_the_picture_is_kept_more_firmly(weights, monkey
             pass
         world.commit()
     assert seen == [each for each in (AGREE, AGREE_STANDING, AGREE) for _ in range(world.chunk)]
-
-
-@pytest.mark.parametrize("chunk", [1, 2, 4])
-def test_after_a_prompt_one_old_chunk_at_a_time_is_recomputed_until_all_context_has_it(weights, monkeypatch, chunk):
-    world, made = tiny_world(weights, chunk=chunk), []
-    commit, asked = world._commit_chunk, world._cache.get
-    monkeypatch.setattr(world._cache, "_commit", lambda chunk, text: made.append(chunk) or commit(chunk, text))
-    read: dict[int, tuple[str, ...]] = {}
-
-    def get(chunk: int, text: tuple[str, ...]) -> Committed:
-        read[chunk] = text
-        return asked(chunk, text)
-
-    monkeypatch.setattr(world._cache, "get", get)
-    play(world, 16 // chunk)
-    world.prompt("it starts to rain")
-    recent = -(-world.memory.temporal_latents // chunk)
-    for _ in range(recent + 1):
-        made.clear()
-        read.clear()
-        play(world, 1)
-        old = {each for each in made if each >= world.chunks - 1 - recent} - {world.chunks - 1}
-        assert len(old) <= 1, "of the recent ones"
-    assert set(read.values()) == {("a village at dusk", "it starts to rain")}
-    made.clear()
-    play(world, 1)
-    assert [each for each in made if each >= world.chunks - 1 - recent] == [world.chunks - 1]
 
 
 def test_without_recache_context_keeps_the_text_it_was_made_under(weights, passes):
