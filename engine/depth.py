@@ -228,9 +228,9 @@ def estimate(
         return head(latents_TCYX.float(), ground.to(latents_TCYX.device), shown)
 
 
-def signed(pictures_BHW3: Tensor) -> Tensor:
-    """Pictures uint8 `[B, H, W, 3]` as the networks see them, `[B, 3, H, W]` in [-1, 1]."""
-    return pictures_BHW3.permute(0, 3, 1, 2).float() / 127.5 - 1
+def signed(pictures: Tensor) -> Tensor:
+    """Pictures uint8 `[..., H, W, 3]` as the networks see them, `[..., 3, H, W]` in [-1, 1]."""
+    return pictures.movedim(-1, -3).float() / 127.5 - 1
 
 
 def confidence(depth: Depth) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from engine.checkpoint import Json
 from engine.compositor import Compositor
+from engine.depth import signed
 from engine.errors import WanderError
 from engine.precision import autocast
 from engine.training.adversary import Critic, Sharpness, gradient_energy, picture_loss, psnr
@@ -44,9 +45,7 @@ class Samples:
 
     def of(self, rows: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Truth, decoded and drawn frames `[B, 4, 3, H, W]` in [-1, 1], and coverage `[B, 4, H, W]`."""
-        truth, decoded, drawn = (
-            x[rows].permute(0, 1, 4, 2, 3).float() / 127.5 - 1 for x in (self.truth, self.decoded, self.drawn)
-        )
+        truth, decoded, drawn = (signed(x[rows]) for x in (self.truth, self.decoded, self.drawn))
         return truth, decoded, drawn, self.covered[rows]
 
     def crops(self, rng: random.Random, config: CompositorTraining) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -58,7 +57,7 @@ class Samples:
             i, y, x = rng.randrange(len(self)), rng.randrange((H - h) // 4 + 1), rng.randrange((W - w) // 4 + 1)
             found.append([part[i, :, 4 * y : 4 * y + h, 4 * x : 4 * x + w] for part in parts])
         *pictures, covered = (torch.stack(column) for column in zip(*found, strict=True))
-        truth, decoded, drawn = (x.permute(0, 1, 4, 2, 3).float() / 127.5 - 1 for x in pictures)
+        truth, decoded, drawn = map(signed, pictures)
         return truth, decoded, drawn, covered
 
 

@@ -22,13 +22,12 @@ from engine.training import decoder as decoding
 from engine.training import sharpening
 from engine.training.adversary import Critic
 from engine.training.folders import each, held_out_of, pairs_of
-from engine.training.loop import Run, RunConfig
+from engine.training.loop import Run, RunConfig, learn
 from engine.training.pictures import PHOTO_CLIPS, drifting_clips
 from engine.weights import POCKET_FOLDER, SHARPENER, latents_of, load_compositor, load_sharpener, load_vae
 
 Say = Callable[[str], None]
-VAE_FILE, SHARPENER_FILE = POCKET_FOLDER / "vae.safetensors", POCKET_FOLDER / SHARPENER
-COMPOSITOR_FILE = POCKET_FOLDER / "compositor.safetensors"
+VAE_FILE, COMPOSITOR_FILE = POCKET_FOLDER / "vae.safetensors", POCKET_FOLDER / "compositor.safetensors"
 
 
 def decoder(options: argparse.Namespace, say: Say) -> None:
@@ -66,39 +65,31 @@ def sharpener(options: argparse.Namespace, say: Say) -> None:
     space, autoencoder = latents_of(VAE_FILE), load_vae(VAE_FILE)
     sources = each(pairs_of(options), lambda pair: sharpening.load_pairs(autoencoder, *pair))
     held_out = sharpening.load_pairs(autoencoder, *held_out_of(options))
-    model = Sharpener(SharpenerConfig())
-    run = Run(model, RunConfig.of(options, 0.998, ("stem.", "head.")), say)
-    if options.resume and not run.resume() and SHARPENER_FILE.is_file():
-        run.start_from(load_sharpener(SHARPENER_FILE)[0])
-    rng, config = random.Random(options.seed + run.step), sharpening.SharpenerTraining(batch=options.batch)
-    verdict = run.train(
-        lambda _generator: sharpening.loss_of(model, rng.choice(sources), rng, config),
-        lambda: sharpening.evaluate_sharpener(run, model, held_out),
-        300,
-    )
-    if options.export:
-        say(str(run.export("sharpener", Sharpener(model.config), {"vae_sha256": space}, verdict, SHARPENER_FILE)))
+    config = sharpening.SharpenerTraining(batch=options.batch)
+    learn(
+        options, say, Sharpener(SharpenerConfig()), POCKET_FOLDER / SHARPENER, lambda path: load_sharpener(path)[0],
+        ("stem.", "head."),
+        lambda model, rng, _generator: sharpening.loss_of(model, rng.choice(sources), rng, config),
+        lambda run, model: sharpening.evaluate_sharpener(run, model, held_out),
+        learnt_on={"vae_sha256": space},
+    )  # fmt: skip
 
 
 def compositor(options: argparse.Namespace, say: Say) -> None:
     """Stage 3: the compositor."""
-    checksum, autoencoder = latents_of(VAE_FILE), load_vae(VAE_FILE)
+    space, autoencoder = latents_of(VAE_FILE), load_vae(VAE_FILE)
     sources = each(pairs_of(options), lambda pair: compositing.load_samples(autoencoder, *pair))
     held_out = compositing.load_samples(autoencoder, *held_out_of(options))
-    model = Compositor(CompositorConfig())
-    run = Run(model, RunConfig.of(options, 0.995, ("stem.", "head.")), say)
-    if options.resume and not run.resume() and COMPOSITOR_FILE.is_file():
-        run.start_from(load_compositor(COMPOSITOR_FILE)[0])
-    rng, config = random.Random(options.seed + run.step), compositing.CompositorTraining(batch=options.batch)
+    config = compositing.CompositorTraining(batch=options.batch)
     critic = Critic(config.sharpness, options.out)
 
-    def evaluate() -> Json:
+    def evaluate(run: Run, model: Compositor) -> Json:
         critic.save()
         return compositing.evaluate_compositor(run, model, held_out)
 
-    def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        return compositing.loss_of(model, critic, rng.choice(sources), rng, config, generator)
-
-    verdict = run.train(loss, evaluate, 300)
-    if options.export:
-        say(str(run.export("compositor", Compositor(model.config), {"vae_sha256": checksum}, verdict, COMPOSITOR_FILE)))
+    learn(
+        options, say, Compositor(CompositorConfig()), COMPOSITOR_FILE, lambda path: load_compositor(path)[0],
+        ("stem.", "head."),
+        lambda model, rng, generator: compositing.loss_of(model, critic, rng.choice(sources), rng, config, generator),
+        evaluate, ema=0.995, learnt_on={"vae_sha256": space},
+    )  # fmt: skip

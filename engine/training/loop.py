@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -211,3 +212,27 @@ class Run:
         with (self.config.out / "log.jsonl").open("a") as file:
             file.write(text + "\n")
         self.say(text)
+
+
+def learn(
+    options: argparse.Namespace,
+    say: Callable[[str], None],
+    model: M,
+    shipped: Path,
+    load: Callable[[Path], M],
+    adam_only: tuple[str, ...],
+    loss_of: Callable[[M, random.Random, torch.Generator], tuple[Tensor, dict[str, float]]],
+    evaluate: Callable[[Run, M], Json],
+    *,
+    ema: float = 0.998,
+    learnt_on: Json | None = None,
+) -> None:
+    """Trains a model as asked, on from the newest state or from what is `shipped`, and writes it there if asked to;
+    `learnt_on` as in `Run.export`."""
+    run = Run(model, RunConfig.of(options, ema, adam_only), say)
+    if options.resume and not run.resume() and shipped.is_file():
+        run.start_from(load(shipped))
+    rng = random.Random(options.seed + run.step)
+    verdict = run.train(lambda generator: loss_of(model, rng, generator), lambda: evaluate(run, model), 300)
+    if options.export:
+        say(str(run.export(shipped.stem, type(model)(model.config), learnt_on or {}, verdict, shipped)))

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from engine.checkpoint import Json
+from engine.depth import signed
 from engine.errors import WanderError
 from engine.evaluation.features import feature_distance, features
 from engine.precision import autocast
@@ -70,13 +71,8 @@ class Pairs:
                 part[i, :, FOLD * y : FOLD * y + h, FOLD * x : FOLD * x + w] for part in (self.truth, self.decoded)
             ]
             found.append([part.flip(2) for part in parts] if rng.random() < config.mirrored else parts)
-        truth, decoded = (_signed(torch.stack(column)) for column in zip(*found, strict=True))
+        truth, decoded = (signed(torch.stack(column)) for column in zip(*found, strict=True))
         return truth, decoded
-
-
-def _signed(frames: Tensor) -> Tensor:
-    """uint8 `[n, 4, H, W, 3]` -> `[n, 4, 3, H, W]` in [-1, 1]."""
-    return frames.permute(0, 1, 4, 2, 3).float() / 127.5 - 1
 
 
 @torch.inference_mode()
@@ -122,7 +118,7 @@ def evaluate_sharpener(run: Run, model: Sharpener, held_out: Pairs) -> Json:
     truth."""
     averaged = run.averaged(Sharpener(model.config))
     rows = list(range(0, len(held_out.truth), max(len(held_out.truth) // JUDGED, 1)))
-    truth, decoded = _signed(held_out.truth[rows]), _signed(held_out.decoded[rows])
+    truth, decoded = signed(held_out.truth[rows]), signed(held_out.decoded[rows])
     made = torch.cat([averaged(part) for part in decoded.split(8)]).clamp(-1, 1)
     true_features, scores = features(held_out.truth[rows, -1].numpy()), {}
     for name, frames in (("decoded", decoded), ("sharpened", made)):

@@ -8,20 +8,18 @@ visitor   who comes along, from `data views --show guests`
 from __future__ import annotations
 
 import argparse
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from engine.air import AirPainter
-from engine.checkpoint import Json
 from engine.repaint import Repainter, RepainterConfig
 from engine.training import air as skies
 from engine.training import repaint as repainting
 from engine.training import visitors
-from engine.training.loop import Run, RunConfig
+from engine.training.loop import learn
 from engine.visitors import VisitorPainter
 from engine.weights import AIR, POCKET_FOLDER, REPAINTER, VISITOR, load_air, load_repainter, load_visitor
 
@@ -34,9 +32,9 @@ def repaint(options: argparse.Namespace, say: Say) -> None:
     """Stage 3b: known places under words."""
     config = RepainterConfig(families=repainting.FAMILIES)
     sources, held_out = _loaded(options, lambda folder: repainting.load_scenes(folder, config.families))
-    _learn(
+    learn(
         options, say, Repainter(config), POCKET_FOLDER / REPAINTER, load_repainter, ("stem.", "head.", "read."),
-        lambda model, rng: repainting.loss_of(model, rng.choice(sources), rng, options.batch),
+        lambda model, rng, _generator: repainting.loss_of(model, rng.choice(sources), rng, options.batch),
         lambda run, model: repainting.evaluate_repainter(run, model, held_out),
     )  # fmt: skip
 
@@ -45,9 +43,9 @@ def air(options: argparse.Namespace, say: Say) -> None:
     """Stage 3c: what is in the air."""
     sources, held_out = _loaded(options, skies.load_skies)
     painter, adam_only = AirPainter(held_out.config), ("stem.", "head.", "read.", "look.", "lit.")
-    _learn(
+    learn(
         options, say, painter, POCKET_FOLDER / AIR, load_air, adam_only,
-        lambda model, rng: skies.loss_of(model, rng.choice(sources), rng, options.batch),
+        lambda model, rng, _generator: skies.loss_of(model, rng.choice(sources), rng, options.batch),
         lambda run, model: skies.evaluate_air(run, model, held_out),
     )  # fmt: skip
 
@@ -56,9 +54,9 @@ def visitor(options: argparse.Namespace, say: Say) -> None:
     """Stage 3d: who comes along."""
     sources, held_out = _loaded(options, visitors.load_guests)
     painter, adam_only = VisitorPainter(held_out.config), ("stem.", "head.", "read.", "look.", "view.")
-    _learn(
+    learn(
         options, say, painter, POCKET_FOLDER / VISITOR, load_visitor, adam_only,
-        lambda model, rng: visitors.loss_of(model, rng.choice(sources), rng, options.batch),
+        lambda model, rng, _generator: visitors.loss_of(model, rng.choice(sources), rng, options.batch),
         lambda run, model: visitors.evaluate_visitors(run, model, held_out),
     )  # fmt: skip
 
@@ -67,23 +65,3 @@ def _loaded(options: argparse.Namespace, load: Callable[[Path], S]) -> tuple[lis
     """What is loaded from each of --data, a folder that is named twice once, and from --heldout."""
     known = {folder: load(folder) for folder in options.data}
     return [known[folder] for folder in options.data], load((options.heldout or options.data)[0])
-
-
-def _learn(
-    options: argparse.Namespace,
-    say: Say,
-    model: M,
-    shipped: Path,
-    load: Callable[[Path], M],
-    adam_only: tuple[str, ...],
-    loss_of: Callable[[M, random.Random], tuple[Tensor, dict[str, float]]],
-    evaluate: Callable[[Run, M], Json],
-) -> None:
-    """Trains a model as asked, on from the newest state or from what is `shipped`, and writes it there if asked to."""
-    run = Run(model, RunConfig.of(options, 0.998, adam_only), say)
-    if options.resume and not run.resume() and shipped.is_file():
-        run.start_from(load(shipped))
-    rng = random.Random(options.seed + run.step)
-    verdict = run.train(lambda _generator: loss_of(model, rng), lambda: evaluate(run, model), 300)
-    if options.export:
-        say(str(run.export(shipped.stem, type(model)(model.config), {}, verdict, shipped)))
