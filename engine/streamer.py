@@ -17,14 +17,14 @@ from torch import Tensor
 from engine.actions import POCKET, POCKET_LABELS, Step
 from engine.compositor import AGREE, AGREE_ON_CHANGE, AGREE_STANDING
 from engine.flow import LEAD, SHIFT, sample, schedule
-from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
+from engine.geometry import rigid_inverse
 from engine.guide import Guide
+from engine.hero import Hero
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, Text, read_context, read_under
 from engine.memory import MemoryConfig, context_times, recalled, select_context
 from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
-from engine.prope import Frustums, frustums
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
 from engine.sources import pictures
 from engine.spatial import strip_of
@@ -32,7 +32,7 @@ from engine.stills import StillSampling, make_still
 from engine.surfaces import Surfaces
 from engine.telling import Stretch, Telling
 from engine.text import encode, lines_of
-from engine.transformer import Mixer, TextCache, known_by
+from engine.transformer import Mixer, TextCache, known_by, pocket_frustums
 from engine.vae import DecoderState, group_frames, to_uint8
 from engine.walls import keep_clear
 from engine.weather import Weather
@@ -45,8 +45,6 @@ QUIET = 0.1
 nearly everywhere then, and it would take as long again."""
 TEXTS = 8
 """Texts whose keys and values are kept."""
-UNIT = 0.25
-"""Translations are given to the network in units of four metres."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,18 +59,6 @@ class Sampling:
     """While words are new: how much further the velocity goes in the direction from the old words to the new ones."""
     first: StillSampling = field(default_factory=StillSampling)
     """How the picture is made that a world from words begins with."""
-
-
-def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.floating]) -> Frustums:
-    """Frustums `[B, T, 4, 4]` of `pocket` cameras `[B, T, 4, 4]`, relative to the camera `origin` `[B, 1, 4, 4]`.
-
-    For one world the batch axis may be left out: cameras `[T, 4, 4]`, origin `[4, 4]`.
-    """
-    camera_from_origin = rigid_inverse(np.asarray(world_from_camera, dtype=np.float64)) @ np.asarray(
-        origin, dtype=np.float64
-    )
-    batched = torch.from_numpy(camera_from_origin.reshape(-1, *camera_from_origin.shape[-3:]))
-    return frustums(batched, torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT)
 
 
 class PocketWorld(RecordedWorld[DecoderState]):
@@ -101,8 +87,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._strip = strip_of(self.ranks, weights.grid[0])
         self._cache = KvCache(max(1, cache_latents // spec.chunk), self._commit_chunk)
         self._surfaces = Surfaces(weights, self._latent, self._picture)
-        self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
+        self._given = self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first = None if self._start is None else self._encode_first(self._start)
+        self._hero = self._meet()
         self._invents = self._first is None
         self._texts: dict[tuple[str, ...], TextCache] = {}
         self._restore(records)
@@ -132,8 +119,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         if any(step.walls for step in steps) and self.weights.depth and (self._records or self._first is not None):
             walked = self._poses if len(self._poses) else self.pose[None]
             if np.diff(path[:, [0, 2], 3], axis=0).any():
-                surfaces, ends = self._surfaces, np.union1d(0, self._ends)
-                path = keep_clear(surfaces.walls(walked, ends), path, ahead=surfaces.character_ahead(walked, ends))
+                walls = self._surfaces.walls(walked, np.union1d(0, self._ends))
+                path = keep_clear(walls, path, ahead=self._hero.ahead if self._hero else 0.0)
         return path
 
     def _restore(self, records: Sequence[ChunkRecord]) -> None:
@@ -141,7 +128,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._surfaces.forget_from(sum(len(record.latents) for record in records))
         if self._invents:
             self._first = None
-        self._weather = Weather(self._surfaces, self.spec.seed, FPS)
+        self._weather = Weather(self._surfaces, self.spec.seed, FPS, self._hero)
         super()._restore(records)
         self._decoder = self._decode_state() if self._decodes else None
 
@@ -203,6 +190,15 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Latent 0 of a world that starts from a picture, as rank 0 has it."""
         return self.ranks.lead(lambda: self._encode(picture)).to(self._device)
 
+    def _meet(self) -> Hero | None:
+        """Who walks ahead in the given picture, and is taken out of it for all that remembers it; None if nobody."""
+        met = None if self._start is None else self._surfaces.meet(self.pose)
+        if met is None:
+            return None
+        hero, self._start = met
+        self._first = self._encode_first(self._start)
+        return hero
+
     def _encode(self, picture: NDArray[np.uint8]) -> Tensor:
         """Latent `[C, Y, X]` of a picture that stands still, `[H, W, 3]`."""
         frame = torch.from_numpy(picture)[None, None].to(self._device)
@@ -241,7 +237,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
             shown = self._strip.join(decoded) if self._strip else decoded
             frames = None if shown is None else self._composed(shown, guide, t, stands, telling)
             if frames is not None and first and t == 0:
-                frames = frames[-1:] if self._start is None else self._start[None]
+                frames = frames[-1:] if self._given is None else self._given[None]
             if t == len(latents) - 1:
                 picture = None if frames is None else frames[-1].copy()
                 self._pending = Pending(self._record(steps, latents, poses, actions, picture), state)

@@ -18,10 +18,11 @@ from torch import Tensor
 from engine.depth import Depth, confidence, estimate, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
+from engine.hero import Hero, meet
 from engine.precision import autocast
 from engine.repaint import Paint, Painted
 from engine.vae import DecoderState, to_uint8
-from engine.walls import Plan, character_ahead, lookouts, plan_of
+from engine.walls import Plan, lookouts, plan_of
 from engine.weights import PocketWeights
 
 CAPACITY = 64
@@ -84,9 +85,13 @@ class Surfaces:
                 self._plans[i] = plan_of(surface)
         return np.concatenate([self._plans[i] for i in chosen])
 
-    def character_ahead(self, path: NDArray[np.float64], ends: NDArray[np.int64]) -> float:
-        """How far ahead of the last camera a character walks, by the newest of the latents `ends`."""
-        return character_ahead(self.get(int(ends[-1]), path))
+    def meet(self, camera: NDArray[np.float64]) -> tuple[Hero, NDArray[np.uint8]] | None:
+        """Who walks ahead in the picture of latent 0, of this camera, and that picture `[H, W, 3]` without; None if
+        nobody does. What is lifted later is lifted from what is then the picture."""
+        painter, depth = self.weights.hero, self.weights.depth
+        met = meet(painter, self.get(0, camera[None]), POCKET_LENS) if painter and depth else None
+        self.forget_from(0)
+        return None if met is None else (met[0], to_uint8(met[1]).cpu().numpy())
 
     @torch.inference_mode()
     def guide(

@@ -10,6 +10,7 @@ guide    frames and latents -> guides beside the latents, once
 repaint  views of places with and without events -> models/pocket/repainter.safetensors
 air      views without and with what is in the air -> models/pocket/air.safetensors
 visitor  views without and with who comes along -> models/pocket/visitor.safetensors
+hero     views without and with who walks ahead -> models/pocket/hero.safetensors
 compositor  frames, latents and drawn guides -> models/pocket/compositor.safetensors
 base     latents and guides -> models/pocket/transformer.safetensors
 distill  the base weights, latents and guides -> a few-step student, where --export-to says
@@ -297,6 +298,7 @@ STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "repaint": words_stage.repaint,
     "air": words_stage.air,
     "visitor": words_stage.visitor,
+    "hero": words_stage.hero,
     "base": train_base,
     "distill": distill_stage.distil,
     "race": race_stage.race,

@@ -16,12 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.attention import attend
-from engine.prope import Frustums, apply_per_latent
+from engine.geometry import POCKET_LENS, image_from_camera, rigid_inverse
+from engine.prope import Frustums, apply_per_latent, frustums
 from engine.rope import RopeConfig, canvas_positions, rope_table, rotate
 
 CANVAS = (6.0, 10.0)
@@ -32,6 +35,8 @@ COVERAGE = 4
 """Channels of the guide beyond those of a latent: how much of each cell every frame has covered."""
 STALE = 1
 """One more: how much of each cell is drawn from pictures that are older than the words in force."""
+UNIT = 0.25
+"""Translations are given to the network in units of four metres."""
 GUIDE_VARIANCE = 0.25
 """Mean squared difference of a guide and the truth, of normalised latents, where the context covers a cell."""
 
@@ -321,6 +326,18 @@ class Pocket(nn.Module):
         if not self.config.guided:
             return correction
         return correction + linear_velocity(latents_BTCYX.float(), noise_BT, guide)
+
+
+def pocket_frustums(world_from_camera: NDArray[np.floating], origin: NDArray[np.floating]) -> Frustums:
+    """Frustums `[B, T, 4, 4]` of `pocket` cameras `[B, T, 4, 4]`, relative to the camera `origin` `[B, 1, 4, 4]`.
+
+    For one world the batch axis may be left out: cameras `[T, 4, 4]`, origin `[4, 4]`.
+    """
+    camera_from_origin = rigid_inverse(np.asarray(world_from_camera, dtype=np.float64)) @ np.asarray(
+        origin, dtype=np.float64
+    )
+    batched = torch.from_numpy(camera_from_origin.reshape(-1, *camera_from_origin.shape[-3:]))
+    return frustums(batched, torch.from_numpy(image_from_camera(POCKET_LENS)), UNIT)
 
 
 def linear_velocity(noisy_BTCYX: Tensor, levels_BT: Tensor, guide: Tensor | None) -> Tensor:

@@ -25,6 +25,8 @@ from engine.text import TEXT_WIDTH
 
 WIDE, LOW, HIGH = 2.1, -0.6, 3.1
 """Of a card, metres of a visitor fully there: half its width, and where it ends below and above the feet."""
+BROAD, BOTTOM, TOP = 1.05, -0.25, 1.95
+"""Of a portrait on it: half its width, and where it ends."""
 _NEAREST = 0.8
 """Units from the eye up to which nobody is drawn."""
 _BEFORE, _BEFORE_AT_LEAST = 0.1, 0.3
@@ -65,13 +67,15 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Stance:
-    """Who stands at (x, z) facing `heading`, at a `phase` of its step (radians), and how far it is there, 0..1."""
+    """Who stands at (x, z) facing `heading`, at a `phase` of its step (radians), how far it is there, 0..1, and its
+    `stride`, from 0 (it stands) to 1."""
 
     x: float
     z: float
     heading: float
     phase: float
     there: float = 1.0
+    stride: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ def _card(stance: Stance, camera: NDArray[np.float64], H: int, W: int, lens: Len
     shown &= bool(distance > _NEAREST and stance.there > 0)
     ground = -eye[1] / through[..., 1].clamp_min(1e-3)
     turns = [f(k * abs(math.remainder(relative, 2 * math.pi))) for k in (1, 2, 3) for f in (math.sin, math.cos)]
-    steps = [f(k * phase) for k in (1, 2) for f in (math.sin, math.cos)]
+    steps = [stance.stride * f(k * phase) for k in (1, 2) for f in (math.sin, math.cos)]
     view = [*turns, *steps, math.log(distance / (lens.fx * W * there)) / 2 + 2, -eye[1] / distance]
     return at, torch.minimum(distance / ahead, ground), shown, torch.tensor(view, dtype=torch.float32)
 
@@ -138,11 +142,14 @@ class VisitorConfig:
     pace: float = 7.0
     width: int = 96
     families: tuple[str, ...] = ("visitor",)
+    worn: int = 0
+    """Features of a portrait that are known of each of its places; none where words alone say who it is."""
 
 
 class VisitorPainter(nn.Module):
-    """Pictures `[B, 3, H, W]` in [-1, 1], cards of who stands there and sentences about them `[B, 512]` -> the pictures
-    with them, and as what they cover `[B, H, W]`. What no card shows stays as it is."""
+    """Pictures `[B, 3, H, W]` in [-1, 1], cards of who stands there, sentences about them `[B, 512]`, features of their
+    portraits `[B, worn, h, w]` if there are some -> the pictures with them, and what they cover of these `[B, H, W]`.
+    What no card shows stays as it is."""
 
     def __init__(self, config: VisitorConfig) -> None:
         super().__init__()
@@ -152,23 +159,27 @@ class VisitorPainter(nn.Module):
         self.look = nn.Linear(3 * _ROWS * _COLUMNS, said)
         self.know = nn.Linear(said, 6 * width)
         self.view = nn.Linear(12, width)
-        self.stem = nn.Linear(4 + 4 * _FINE + 6 * _COARSE * len(_DEPTHS) + 3, width)
+        self.stem = nn.Linear(4 + 4 * _FINE + 6 * _COARSE * len(_DEPTHS) + 3 + config.worn, width)
         self.body = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
         self.head = nn.Linear(width, 4)
         nn.init.zeros_(self.know.weight)
         nn.init.constant_(self.head.bias, 0.0)
 
-    def forward(self, pictures: Tensor, cards: Cards, sentences: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, pictures: Tensor, cards: Cards, sentences: Tensor, worn: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """See the class."""
+        portraits = [None] * len(pictures) if worn is None else worn
         known = self.read(sentences) + self.look(F.adaptive_avg_pool2d(pictures, (_ROWS, _COLUMNS)).flatten(1))
         films = self.know(F.silu(known)).unflatten(1, (2, 3, -1))  # [B, 2, 3, width]
         views, made, covered = self.view(cards.view), [], []
-        for picture, at, shown, facing, view, film in zip(
-            pictures, cards.at, cards.shown, cards.view[:, :2], views, films, strict=True
+        for picture, at, shown, facing, view, film, portrait in zip(
+            pictures, cards.at, cards.shown, cards.view[:, :2], views, films, portraits, strict=True
         ):
             row, column = torch.nonzero(shown, as_tuple=True)
             here, place = picture[:, row, column].T, at[:, row, column].T
-            blocks = zip(place.split(_BLOCK), here.split(_BLOCK), strict=True)
+            known = here if portrait is None else torch.cat([here, _worn_at(portrait, place)], 1)
+            blocks = zip(place.split(_BLOCK), known.split(_BLOCK), strict=True)
             parts = [self._looks(*block, facing, view, film) for block in blocks]
             covers, colour = torch.cat(parts or [picture.new_zeros(0, 4)]).float().split((1, 3), 1)
             share = torch.sigmoid(covers)
@@ -177,22 +188,29 @@ class VisitorPainter(nn.Module):
             covered.append(torch.zeros_like(shown, dtype=torch.float32).index_put((row, column), share[:, 0]))
         return torch.stack(made), torch.stack(covered)
 
-    def _looks(self, at: Tensor, here: Tensor, facing: Tensor, view: Tensor, film: Tensor) -> Tensor:
-        """How much of each of a card's pixels is covered (a logit), and its colour there `[P, 4]`: of places `[P, 4]`
-        and colours `[P, 3]`, the way that the visitor looks and how it is seen, and what is said of it."""
-        x = self.stem(torch.cat([at, _waves(at[:, :2], _FINE), _waves(_within(at, facing), _COARSE), here], 1)) + view
+    def _looks(self, at: Tensor, known: Tensor, facing: Tensor, view: Tensor, film: Tensor) -> Tensor:
+        """How much of each of a card's pixels is covered (a logit), and its colour there `[P, 4]`: of places `[P, 4]`,
+        their colours and what is worn there `[P, 3 + worn]`, the way that the visitor looks and how it is seen, and
+        what is said of it."""
+        x = self.stem(torch.cat([at, _waves(at[:, :2], _FINE), _waves(_within(at, facing), _COARSE), known], 1)) + view
         for layer, scale, shift in zip((nn.Identity(), *self.body), *film, strict=True):
             x = F.silu(layer(x) * (1 + scale) + shift)
         return self.head(x)
 
-    def near(self, pictures: Tensor, cards: Cards, sentences: Tensor) -> Tensor:
+    def near(self, pictures: Tensor, cards: Cards, sentences: Tensor, worn: Tensor | None = None) -> Tensor:
         """Pixels `[B, H, W]` of cards at which somebody may be: around those of a grid at which somebody is."""
         grid = torch.zeros_like(cards.shown)
         grid[:, ::_GRID, ::_GRID] = True
-        covers = self(pictures, cards.where(grid), sentences)[1][:, None, ::_GRID, ::_GRID]
+        covers = self(pictures, cards.where(grid), sentences, worn)[1][:, None, ::_GRID, ::_GRID]
         around = F.max_pool2d((covers > _SOME).float(), 3, 1, 1)
         H, W = cards.shown.shape[1:]
         return (F.interpolate(around, scale_factor=_GRID, mode="nearest")[:, 0, :H, :W] > 0) & cards.shown
+
+
+def _worn_at(portrait: Tensor, at: Tensor) -> Tensor:
+    """What a portrait `[n, h, w]` shows at places of the card `[P, 4]`, 0 beside it, `[P, n]`."""
+    spot = torch.stack([at[:, 0] / BROAD, 1 - 2 * (at[:, 1] - BOTTOM) / (TOP - BOTTOM)], 1)
+    return F.grid_sample(portrait[None], spot[None, None].to(portrait.dtype), align_corners=False)[0, :, 0].T
 
 
 def _within(at: Tensor, facing: Tensor) -> Tensor:

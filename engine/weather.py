@@ -1,4 +1,5 @@
-"""What moves by itself through a world, frame by frame, and belongs to no place: the air and visitors (supplement E.2).
+"""What moves through a world, frame by frame, and belongs to no place: the air, visitors, who walks ahead of us
+(supplement E.2).
 
 No two pictures show the same of it. So it is neither remembered nor lifted, but added to frames as they leave: where
 everything is follows from the seed of the world, the time, the camera, what burns and who comes; and what stands before
@@ -22,12 +23,13 @@ from engine.depth import signed
 from engine.fire import Site, hidden, site_of
 from engine.geometry import POCKET_LENS
 from engine.guide import cameras_between
+from engine.hero import Hero
 from engine.precision import autocast
 from engine.surfaces import Surfaces
 from engine.telling import Levels, Telling
 from engine.text import encode
 from engine.vae import FRAMES_PER_LATENT, to_uint8
-from engine.visitors import Stance, Way, cards_of, way_of
+from engine.visitors import Stance, VisitorPainter, Way, cards_of, way_of
 
 _BEAT = 3.4
 """Seconds in each of which lightning flashes once, at a moment of its own: twice, within a fifth of a second."""
@@ -65,12 +67,14 @@ class Shots:
 
 
 class Weather:
-    """What moves through a world of this seed, at so many frames a second, whose pictures are lifted to `surfaces`."""
+    """What moves through a world of this seed, at so many frames a second, whose pictures are lifted to `surfaces`, and
+    its `hero`, who walks ahead."""
 
-    def __init__(self, surfaces: Surfaces, seed: int, fps: float) -> None:
+    def __init__(self, surfaces: Surfaces, seed: int, fps: float, hero: Hero | None = None) -> None:
         self._surfaces, self._weights, self._seed, self._fps = surfaces, surfaces.weights, seed % 2**32, fps
         falling = self._weights.air.config.falling if self._weights.air else ()
         most = max((kind.count for kind in falling), default=0)
+        self._hero = hero
         self._points = np.random.default_rng([self._seed, _AIR]).random((most, 4))
         self._sites: dict[int, Site] = {}
         self._ways: dict[tuple[int, str], Way] = {}
@@ -88,7 +92,7 @@ class Weather:
         the cameras `[T, 4, 4]` of a walk up to its chunk at least, `place` the disparity of the place `[4, H, W]`, 0
         where it isn't known, None where it is known nowhere."""
         before, after = (self._moving(telling.there(latent + end)) for end in (0, 1))
-        if not before and not after:
+        if not before and not after and self._hero is None:
             return frames_FHW3
         count, weights = len(frames_FHW3), self._weights
         shots = Shots(
@@ -98,6 +102,8 @@ class Weather:
             torch.zeros(frames_FHW3.shape[:3]) if place_FHW is None else place_FHW[-count:].cpu(),
         )
         parts = np.arange(FRAMES_PER_LATENT - count + 1, FRAMES_PER_LATENT + 1) / FRAMES_PER_LATENT
+        if self._hero is not None:
+            shots = replace(shots, pictures=self._led(shots, self._hero, path, latent))
         for event in dict.fromkeys((*before, *after)):
             first, last = before.get(event, 0.0), after.get(event, 0.0)
             levels, since = first + parts * (last - first), telling.since(event)
@@ -137,14 +143,26 @@ class Weather:
         self, shots: Shots, event: str, levels: NDArray[np.float64], since: int, path: NDArray[np.float64]
     ) -> Tensor:
         """Shots with who came after `since` latents, as the event says, and is there so far."""
-        painter, device = self._weights.visitor, shots.pictures.device
+        painter = self._weights.visitor
         assert painter is not None, "events with visitors come with their painter"
         way, config = self._way(event, since, path), painter.config
         gone = config.walks * np.maximum(shots.times - since * FRAMES_PER_LATENT / self._fps, 0)
         phases = config.pace * shots.times
         there = np.minimum(levels * _QUICK, 1.0)
         stances = [Stance(*each) for each in zip(*way.after(gone), phases, there, strict=True)]
-        pictures, place, said = shots.pictures, shots.place, _said(event, shots)
+        return self._put(shots, stances, painter, _said(event, shots))
+
+    def _led(self, shots: Shots, hero: Hero, path: NDArray[np.float64], latent: int) -> Tensor:
+        """Shots of a latent with who walks ahead."""
+        network, count = self._weights.hero, len(shots.times)
+        assert network is not None, "worlds with a hero come with its painter"
+        stances = hero.stances(path, latent, shots.cameras, shots.times, network.config.pace)
+        told = (each.expand(count, *each.shape[1:]) for each in (hero.who, hero.worn))
+        return self._put(shots, stances, network.painter, *told)
+
+    def _put(self, shots: Shots, stances: list[Stance], painter: VisitorPainter, *told: Tensor) -> Tensor:
+        """Shots with who stands there, of whom the painter is `told`."""
+        device, pictures, place = shots.pictures.device, shots.pictures, shots.place
         eyes = shots.cameras[:, (0, 2), 3]
         if min(math.dist(eye, (each.x, each.z)) for eye, each in zip(eyes, stances, strict=True)) < _LARGE:
             pictures, place = F.avg_pool2d(pictures, 2), F.max_pool2d(place[:, None], 2)[:, 0]
@@ -152,8 +170,8 @@ class Weather:
         cards = cards_of(stances, shots.cameras, H, W, POCKET_LENS)
         cards = cards.where(~cards.behind(place)).to(device)
         with autocast(device):
-            cards = cards.where(painter.near(pictures, cards, said))
-            made, covers = painter(pictures, cards, said)
+            cards = cards.where(painter.near(pictures, cards, *told))
+            made, covers = painter(pictures, cards, *told)
         bare = 1 - covers[:, None].float()
         if shots.size == (H, W):
             return made.float()

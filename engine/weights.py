@@ -16,6 +16,7 @@ from engine.checkpoint import Json, load_weights, manifest_path, read_manifest
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
 from engine.errors import WanderError
+from engine.hero import HeroConfig, HeroPainter
 from engine.memory import MemoryConfig
 from engine.memory import pocket as pocket_memory
 from engine.phrases import Phrasebook, load_phrases
@@ -31,7 +32,7 @@ ConfigT = TypeVar("ConfigT")
 Size = tuple[int, int]
 """Width and height of pictures."""
 SHARPENER, REPAINTER = "sharpener.safetensors", "repainter.safetensors"
-AIR, VISITOR = "air.safetensors", "visitor.safetensors"
+AIR, VISITOR, HERO = "air.safetensors", "visitor.safetensors", "hero.safetensors"
 LARGE_GFLOPS = 280.0
 """Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
 POCKET_FOLDER = Path(os.environ.get("WANDER_POCKET") or Path(__file__).resolve().parent.parent / "models" / "pocket")
@@ -63,6 +64,8 @@ class PocketWeights:
     """Adds what is in the air under words; None to leave the air empty."""
     visitor: VisitorPainter | None = None
     """Adds who comes along under words; None to leave that to the transformer."""
+    hero: HeroPainter | None = None
+    """Paints who walks ahead; None to leave that to the transformer."""
     phrases: Phrasebook | None = None
     """The words that the transformer has learnt; None to read what is typed as it is."""
 
@@ -187,6 +190,13 @@ def load_visitor(path: Path = POCKET_FOLDER / VISITOR) -> VisitorPainter:
     return visitor.eval().requires_grad_(False)
 
 
+def load_hero(path: Path = POCKET_FOLDER / HERO) -> HeroPainter:
+    """The network that paints who walks ahead. Raises `WanderError` as `load_vae`."""
+    hero = HeroPainter(_config(HeroConfig, read_manifest(path, "pocket-hero"), path))
+    load_weights(path, hero)
+    return hero.eval().requires_grad_(False)
+
+
 def load_compositor(path: Path = POCKET_FOLDER / "compositor.safetensors") -> tuple[Compositor, Json]:
     """The compositor and its manifest. Raises `WanderError` as `load_vae`."""
     manifest = read_manifest(path, "pocket-compositor")
@@ -229,7 +239,7 @@ def load_pocket(
     """Everything `pocket` needs, checked to belong together, for pictures of `size` (see `chosen_size`)."""
     transformer = folder / "transformer.safetensors"
     vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(transformer)
-    depth = compositor = sweep = sharpener = repainter = air = visitor = None
+    depth = compositor = sweep = sharpener = repainter = air = visitor = hero = None
     parts = {"transformer": manifest}
     if (folder / SHARPENER).exists():
         sharpener, parts["sharpener"] = load_sharpener(folder / SHARPENER)
@@ -242,6 +252,8 @@ def load_pocket(
             air = load_air(folder / AIR)
         if (folder / VISITOR).exists():
             visitor = load_visitor(folder / VISITOR)
+        if (folder / HERO).exists():
+            hero = load_hero(folder / HERO)
     found = latents_of(folder / "vae.safetensors")
     for name, about in parts.items():
         expected = str(about.get("vae_sha256", "?"))
@@ -251,7 +263,7 @@ def load_pocket(
                 f"restore the files with 'git checkout -- {folder}'"
             )
     target = device or torch.device("cpu")
-    for network in (vae, sharpener, depth, sweep, compositor, repainter, air, visitor, model):
+    for network in (vae, sharpener, depth, sweep, compositor, repainter, air, visitor, hero, model):
         if network is not None:
             cast_once(network.to(target))
     sizes = [(int(width), int(height)) for width, height in manifest["sizes"]]
@@ -273,6 +285,7 @@ def load_pocket(
         repainter,
         air,
         visitor,
+        hero,
         phrases,
     )
 
@@ -285,7 +298,7 @@ def pocket_phrases(folder: Path = POCKET_FOLDER) -> Phrasebook | None:
 def fingerprint(folder: Path, phrases: Phrasebook | None = None, *, guided: bool) -> str:
     """One checksum of all networks that a world's pictures follow from, and of how words are read."""
     names = ("vae", "transformer", "depth", "compositor") if guided else ("vae", "transformer")
-    extra = (SHARPENER, *((REPAINTER, AIR, VISITOR) if guided else ()))
+    extra = (SHARPENER, *((REPAINTER, AIR, VISITOR, HERO) if guided else ()))
     names += tuple(Path(name).stem for name in extra if (folder / name).exists())
     sums = (str(read_manifest(folder / f"{name}.safetensors", f"pocket-{name}")["sha256"]) for name in names)
     return hashlib.sha256("\n".join([*sums, *([phrases.checksum] if phrases else [])]).encode()).hexdigest()

@@ -3,6 +3,7 @@
 A character is a set of limbs: parts that swing about a hip or shoulder. `pose` puts it somewhere in mid step.
 """
 
+import colorsys
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,3 +114,23 @@ VISITORS: dict[str, Callable[[], Body]] = {
     "farmer in a straw hat": lambda: person(rgb("#5f86b5"), rgb("#8a5f3c"), rgb("#ecd07a")),
 }
 """Who can appear in an event."""
+
+
+def anybody(rng: np.random.Generator) -> Body:
+    """Somebody who may walk ahead: one of those above, or a person or an animal of any build and any colours."""
+    known = [*HEROES.values(), *VISITORS.values()]
+    if rng.random() < 0.3:
+        return known[rng.integers(len(known))]()
+    if rng.random() < 0.6:
+        coat, hair, hat = (_any_colour(rng) for _ in range(3))
+        return person(coat, hair, hat if rng.random() < 0.5 else None)
+    long, high, ears, tail = (
+        float(rng.uniform(*most)) for most in ((0.55, 1.3), (0.24, 0.8), (0.1, 0.24), (0.15, 0.6))
+    )
+    horns = bool(rng.random() < 0.15)
+    return beast(_any_colour(rng), _any_colour(rng), long=long, high=high, ears=ears, tail=tail, horns=horns)
+
+
+def _any_colour(rng: np.random.Generator) -> Colour:
+    hue, grey, value = rng.random(3)
+    return colorsys.hsv_to_rgb(hue, 0.85 * grey, 0.2 + 0.75 * value)

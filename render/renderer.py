@@ -23,6 +23,8 @@ from render.painted_ground import EXTENT, PaintedGround, plane
 from render.scene import Scene
 from render.sky import clouds, stars
 
+HERO_PACE = 9.5
+"""How fast the step of the one who walks ahead goes, radians a second."""
 AHEAD = 4.3
 """How far the character of a third-person world walks ahead of the camera, metres: just so far that its feet show."""
 
@@ -31,6 +33,12 @@ _MOST_MOVING = 40_000
 """Vertices."""
 _SEEN_FALLING = 20
 """Levels by which a drop or flake changes a pixel that it is seen in."""
+
+
+def spot_ahead(camera: NDArray[np.float64], ahead: float) -> tuple[float, float]:
+    """The place (x, z) so far straight ahead of a camera, whatever its pitch."""
+    yaw = math.atan2(camera[0, 2], camera[2, 2])
+    return camera[0, 3] + ahead * math.sin(yaw), camera[2, 3] + ahead * math.cos(yaw)
 
 
 class Renderer:
@@ -57,6 +65,7 @@ class Renderer:
         self._sky_count = self._moving_count = 0
         self._still: moderngl.VertexArray | None = None
         self._hero: Body | None = None
+        self._ahead = AHEAD
 
     def _make_programs(self) -> None:
         c = self.ctx
@@ -79,7 +88,7 @@ class Renderer:
     def load(self, scene: Scene) -> None:
         """Sends a scene's triangles to the GPU, paints its ground and casts its shadows."""
         self.scene = scene
-        self._hero = HEROES[scene.hero]() if scene.hero else None
+        self.lead(HEROES[scene.hero]() if scene.hero else None)
         self._cells = Cells(scene.vertices)
         self._clouds, self._stars = clouds(scene.seed), stars(scene.seed)
         with self.ctx:
@@ -89,6 +98,10 @@ class Renderer:
             self._vertices = self.ctx.buffer(self._cells.vertices)
             self._still = self.ctx.vertex_array(self._solid, [(self._vertices, *_LAYOUT)])
             self._ground_picture.paint(scene, self._vertices)
+
+    def lead(self, hero: Body | None, ahead: float = AHEAD) -> None:
+        """Who walks ahead of the camera from now on, and how far, metres; nobody if None."""
+        self._hero, self._ahead = hero, ahead
 
     def render(
         self,
@@ -196,11 +209,9 @@ class Renderer:
             "glow_by": 0.9 * events.fire * flicker if fire else 0.0,
         }
 
-    @staticmethod
-    def _hero_spot(camera: NDArray[np.float64]) -> tuple[float, float]:
+    def _hero_spot(self, camera: NDArray[np.float64]) -> tuple[float, float]:
         """Where the character stands, (x, z): straight ahead, whatever the pitch."""
-        yaw = math.atan2(camera[0, 2], camera[2, 2])
-        return camera[0, 3] + AHEAD * math.sin(yaw), camera[2, 3] + AHEAD * math.cos(yaw)
+        return spot_ahead(camera, self._ahead)
 
     def _set_uniforms(self, values: dict[str, Any]) -> None:
         for uniform, name in self._uniforms:
@@ -218,7 +229,7 @@ class Renderer:
         self._sky_count = sum(len(part) for part in parts)
         if self._hero is not None:
             yaw, (x, z) = math.atan2(camera[0, 2], camera[2, 2]), self._hero_spot(camera)
-            parts.append(pose(self._hero, x, z, heading=yaw + actor[0], phase=time_s * 9.5, stride=actor[1]))
+            parts.append(pose(self._hero, x, z, heading=yaw + actor[0], phase=time_s * HERO_PACE, stride=actor[1]))
         for event in events.places:
             if event.family == "fire" and events.still_air:
                 continue

@@ -6,7 +6,9 @@ there. An event begins at the very place it is seen from, so what burns is what 
 For the networks that paint what moves by itself a clip has two frames instead, at the same moment. `air`: without and
 with what is in the air, and the sidecar says how that moves: a clip's `time_s`, `flash` and, of what burns, `site`, and
 what falls under `falling`. `guests`: without and with somebody who comes along, with depth, and the sidecar says where
-the guest stands and how, `guest`. Format: see `render.shards`.
+the guest stands and how, `guest`. `heroes`: four frames with depth, one view without and with somebody who walks ahead,
+and another without and with the same one; `hero` says how it stands in the one and in the other. Format: see
+`render.shards`.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from render.clips import FPS, Clip, Planner, at_place, describe, guest
-from render.events import AIR, DROPS, EVENTS, FLAKES, POINTS_OF, VISITS, Event, EventState, flash, state_at
+from render.characters import anybody
+from render.clips import FPS, Clip, Planner, Walk, at_place, describe, guest
+from render.events import AIR, DROPS, EVENTS, FLAKES, HEROES, POINTS_OF, VISITS, Event, EventState, flash, state_at
 from render.happenings import PACE, WALKS, whereabouts
-from render.renderer import AHEAD, Renderer
-from render.scene import SPLITS, make_world
+from render.renderer import AHEAD, HERO_PACE, Renderer, spot_ahead
+from render.scene import SPLITS, Scene, make_world
 from render.shards import write_shard
 
 APART = 40
@@ -30,7 +33,11 @@ APART = 40
 BEFORE = 10.0
 """Seconds since when an event lasts: all are fully there."""
 GUESTS = 4
-"""Of a view, those who come along, each in a clip of its own."""
+"""Of a view, those who come along or walk ahead, each in a clip of its own."""
+LED = (3.4, 5.4)
+"""How far somebody walks ahead, metres."""
+UNDER = 0.4
+"""Share of the views with somebody ahead that are under an event."""
 
 
 def make_views(
@@ -62,16 +69,19 @@ def make_views(
         "seed": seed,
         "width": width,
         "height": height,
-        "frames": 1 + (show != EVENTS),
+        "frames": {EVENTS: 1, HEROES: 4}.get(show, 2),
     }
     if show == AIR:
         about |= {"points_of": POINTS_OF, "falling": [asdict(kind) for kind in (DROPS, FLAKES)]}
     if show == VISITS:
         about |= {"guests": {"walks": WALKS, "pace": PACE}}
+    if show == HEROES:
+        about |= {"heroes": {"pace": HERO_PACE}}
     for number, path in enumerate(paths):
         if not (path.exists() and path.with_suffix(".json").exists()):
             renderer = renderer or Renderer(width, height)
-            write_shard(path, list(_film(renderer, plan, seed, number, split, families, views, show)), about)
+            film = _lead if show == HEROES else _film
+            write_shard(path, list(film(renderer, plan, seed, number, split, families, views, show)), about)
         progress(number + 1, worlds)
     return paths
 
@@ -89,8 +99,7 @@ def _film(
     """All clips of world `number` of the set `seed`."""
     rng = np.random.default_rng([SPLITS[split], seed, number])
     scene = make_world(world := int(rng.integers(1 << 62)), split=split)
-    start, ahead = scene.good_start(rng), AHEAD if scene.third_person else 0.0
-    walk = plan(rng, scene.obstacles, (views - 1) * APART + 1, start=start, bounds=scene.bounds, ahead=ahead)
+    walk = _walked(rng, scene, plan, views, AHEAD if scene.third_person else 0.0)
     renderer.load(scene)
     for f in range(0, len(walk.poses), APART):
         time_s, actor = f / FPS, (float(walk.actor[f, 0]), float(walk.actor[f, 1]))
@@ -136,3 +145,57 @@ def _site(happening: Sequence[Event]) -> dict[str, Any] | None:
     """What burns, if something does."""
     fire = next((event for event in happening if event.family == "fire"), None)
     return fire and {"x": fire.x, "z": fire.z, "size": fire.size, "radius": fire.radius, "tree": fire.subject == "tree"}
+
+
+def _walked(rng: np.random.Generator, scene: Scene, plan: Planner, views: int, ahead: float) -> Walk:
+    """A walk through a scene that is long enough for so many views."""
+    start = scene.good_start(rng)
+    return plan(rng, scene.obstacles, (views - 1) * APART + 1, start=start, bounds=scene.bounds, ahead=ahead)
+
+
+def _lead(
+    renderer: Renderer,
+    plan: Planner,
+    seed: int,
+    number: int,
+    split: str,
+    families: Sequence[str],
+    views: int,
+    show: str,
+) -> Iterator[Clip]:
+    """All clips of world `number` of the set `seed` in which somebody walks ahead: seen first from behind in a view as
+    it is, then facing anywhere in another, at times under an event."""
+    rng = np.random.default_rng([SPLITS[split], seed, number])
+    scene = make_world(world := int(rng.integers(1 << 62)), split=split)
+    walk = _walked(rng, scene, plan, views, LED[1])
+    renderer.load(scene)
+    for f in np.repeat(np.arange(0, len(walk.poses), APART), GUESTS):
+        hero, ahead, happening = anybody(rng), float(rng.uniform(*LED)), []
+        if rng.random() < UNDER and (family := str(rng.choice(list(families)))):
+            happening = [event] if (event := at_place(family, rng, scene, walk.poses[f], -BEFORE)) else []
+        behind, anywhere = rng.normal(0, 0.15, 2), rng.uniform(-np.pi, np.pi)
+        facings = float(behind[0]), float(rng.choice([behind[1], anywhere]))
+        strides = rng.choice([0.0, 1.0, rng.random()], 2).tolist()
+        poses = walk.poses[[rng.integers(len(walk.poses)), f]]
+        frames, depths, stances = [], [], []
+        for pose, facing, stride, told in zip(poses, facings, strides, ([], happening), strict=True):
+            time_s, state = float(rng.uniform(0, BEFORE)), replace(state_at(told, BEFORE), still_air=True)
+            for body in (None, hero):
+                renderer.lead(body, ahead)
+                frame, depth = renderer.render(pose, time_s, state, actor=(facing, stride), depth=True)
+                frames.append(frame)
+                depths.append(depth)
+            x, z = spot_ahead(pose, ahead)
+            yaw = float(np.arctan2(pose[0, 2], pose[2, 2]))
+            stances.append({"x": x, "z": z, "heading": yaw + facing, "phase": HERO_PACE * time_s, "stride": stride})
+        depth = np.stack(depths)
+        yield Clip(
+            frames=np.stack(frames),
+            poses=np.repeat(poses, 2, 0),
+            keys=walk.keys[[f] * 4],
+            mouse=walk.mouse[[f] * 4],
+            depth=depth,
+            passing=depth < depth[[0, 0, 2, 2]],
+            about={"world": world, "biome": scene.biome, "mood": scene.mood,
+                   "events": [describe(rng, each) for each in happening], "hero": stances},
+        )  # fmt: skip

@@ -26,12 +26,11 @@ from engine.flow import corrupt, sample_levels
 from engine.geometry import rigid_inverse
 from engine.memory import MemoryConfig, select_context
 from engine.precision import autocast
-from engine.streamer import pocket_frustums
 from engine.telling import NEWS
 from engine.training.guides import CHUNK, Calm, has_guides, load_calm, load_guides
 from engine.training.latents import LatentClips, batch_of, events_at, load_latents
 from engine.training.mixer import Layout, TrainingMixer
-from engine.transformer import COVERAGE, STALE, Pocket, PocketConfig, shown_by
+from engine.transformer import COVERAGE, STALE, Pocket, PocketConfig, pocket_frustums, shown_by
 from engine.vae import FRAMES_PER_LATENT
 
 S = TypeVar("S")

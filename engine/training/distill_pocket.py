@@ -10,9 +10,8 @@ from torch import Tensor
 from engine.geometry import Matrix
 from engine.kv_cache import CommitMixer, Context, DenoiseMixer
 from engine.precision import autocast
-from engine.streamer import pocket_frustums
 from engine.training.base import Batch
-from engine.transformer import Pocket, TextCache
+from engine.transformer import Pocket, TextCache, pocket_frustums
 
 
 @dataclass(frozen=True, slots=True, eq=False)

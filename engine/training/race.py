@@ -28,11 +28,10 @@ from engine.flow import LEAD, SHIFT, sample, schedule
 from engine.memory import MemoryConfig
 from engine.memory import pocket as pocket_memory
 from engine.precision import autocast
-from engine.streamer import pocket_frustums
 from engine.training.base import BaseTraining, BatchSampler, GuidedClips, layout_for
 from engine.training.mixer import Past, TrainingMixer
 from engine.training.rollout import held_out_losses, save_strips
-from engine.transformer import Pocket, PocketConfig, known_by
+from engine.transformer import Pocket, PocketConfig, known_by, pocket_frustums
 from engine.vae import Vae, decode_clip
 
 CHUNK = 4

@@ -23,10 +23,9 @@ from engine import text
 from engine.flow import corrupt, sample_levels
 from engine.kv_cache import Context, DenoiseMixer
 from engine.precision import autocast
-from engine.streamer import pocket_frustums
 from engine.telling import NEWS
 from engine.training.base import BaseTraining, GuidedClips, lines_at, soft_places, worn_guides
-from engine.transformer import COVERAGE, STALE, Pocket, shown_by
+from engine.transformer import COVERAGE, STALE, Pocket, pocket_frustums, shown_by
 from engine.vae import FRAMES_PER_LATENT
 
 WORDINGS = 2

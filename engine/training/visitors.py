@@ -6,7 +6,7 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from engine.checkpoint import Json
 from engine.depth import signed
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS
+from engine.hero import HeroPainter
 from engine.precision import autocast
 from engine.text import encode
 from engine.training.depth import blurred
@@ -27,12 +28,26 @@ from engine.training.loop import Run
 from engine.vae import to_uint8
 from engine.visitors import Cards, Stance, VisitorConfig, VisitorPainter, cards_of
 
+Painter = VisitorPainter | HeroPainter
 BLUR = 0.5
 """Share of the samples whose place is blurred, as in play."""
 PIXELS, FAR = 1000, 0.2
 """Of a card, about so many at most are looked at in a step; and how much rarer those are not near the guest."""
 COUNTS = 4.0
 """How much more the pixels weigh that show the guest."""
+
+
+class Sitters(Protocol):
+    """Views with somebody there."""
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """What a sidecar says of each."""
+        ...
+
+    def of(self, rows: list[int], rng: random.Random) -> Batch:
+        """The views of these rows."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,7 @@ class Batch:
     covered: Tensor
     cards: Cards
     said: Tensor
+    """Sentences about who it is `[B, 512]`, or its portraits `[B, 3, h, w]`."""
 
 
 def load_guests(folder: Path) -> Guests:
@@ -91,7 +107,7 @@ def load_guests(folder: Path) -> Guests:
     return Guests(pictures, depth, cameras.double().numpy(), facts, VisitorConfig(**about["guests"]))
 
 
-def loss_of(model: VisitorPainter, guests: Guests, rng: random.Random, batch: int) -> tuple[Tensor, dict[str, float]]:
+def loss_of(model: Painter, guests: Sitters, rng: random.Random, batch: int) -> tuple[Tensor, dict[str, float]]:
     """The loss of a batch: what some pixels of the cards show, and which the guests cover."""
     rows = [rng.randrange(len(guests.facts)) for _ in range(batch)]
     drawn = guests.of(rows, rng)
@@ -114,10 +130,10 @@ def loss_of(model: VisitorPainter, guests: Guests, rng: random.Random, batch: in
 
 
 @torch.inference_mode()
-def evaluate_visitors(run: Run, model: VisitorPainter, held_out: Guests) -> Json:
+def evaluate_visitors(run: Run, model: Painter, held_out: Sitters) -> Json:
     """Root mean square error as a share of the change that guests make, and the overlap of what they cover; a PNG:
     made above truth."""
-    averaged, rng = run.averaged(VisitorPainter(model.config)), random.Random(0)
+    averaged, rng = run.averaged(type(model)(model.config)), random.Random(0)  # type: ignore[arg-type]
     errors, changes, both, either, rows = 0.0, 0.0, 0, 0, []
     for first in range(0, len(held_out.facts), 16):
         drawn = held_out.of(list(range(first, min(first + 16, len(held_out.facts)))), rng)
@@ -127,7 +143,7 @@ def evaluate_visitors(run: Run, model: VisitorPainter, held_out: Guests) -> Json
         changes += float(((drawn.still - drawn.with_guest) ** 2 * inside).sum())
         found, truth = (covers > 0.5) & drawn.cards.shown, drawn.covered & drawn.cards.shown
         both, either = both + int((found & truth).sum()), either + int((found | truth).sum())
-        if len(rows) < 3:
+        if len(rows) < 3 and len(made) == 16:
             rows += [torch.cat([x[k] for k in range(0, 16, 3)], 2) for x in (made, drawn.with_guest)]
     Image.fromarray(to_uint8(torch.cat(rows, 1)).numpy()).save(run.config.out / f"step{run.step:06d}.png")
     return {"left": round((errors / max(changes, 1e-9)) ** 0.5, 3), "overlap": round(both / max(either, 1), 3)}

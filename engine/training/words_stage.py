@@ -1,8 +1,9 @@
-"""`launch.py train repaint`, `train air` and `train visitor`: what pictures look like under words.
+"""`launch.py train repaint`, `train air`, `train visitor` and `train hero`: what is painted into pictures.
 
 repaint   known places under an event, and without it again, from `data views`
 air       what is in the air under one and moves by itself, from `data views --show air`
 visitor   who comes along, from `data views --show guests`
+hero      who walks ahead, from `data views --show heroes`
 """
 
 from __future__ import annotations
@@ -15,13 +16,24 @@ from typing import TypeVar
 from torch import nn
 
 from engine.air import AirPainter
+from engine.hero import HeroPainter
 from engine.repaint import Repainter, RepainterConfig
 from engine.training import air as skies
+from engine.training import heroes, visitors
 from engine.training import repaint as repainting
-from engine.training import visitors
 from engine.training.loop import learn
 from engine.visitors import VisitorPainter
-from engine.weights import AIR, POCKET_FOLDER, REPAINTER, VISITOR, load_air, load_repainter, load_visitor
+from engine.weights import (
+    AIR,
+    HERO,
+    POCKET_FOLDER,
+    REPAINTER,
+    VISITOR,
+    load_air,
+    load_hero,
+    load_repainter,
+    load_visitor,
+)
 
 M = TypeVar("M", bound=nn.Module)
 S = TypeVar("S")
@@ -56,6 +68,17 @@ def visitor(options: argparse.Namespace, say: Say) -> None:
     painter, adam_only = VisitorPainter(held_out.config), ("stem.", "head.", "read.", "look.", "view.")
     learn(
         options, say, painter, POCKET_FOLDER / VISITOR, load_visitor, adam_only,
+        lambda model, rng, _generator: visitors.loss_of(model, rng.choice(sources), rng, options.batch),
+        lambda run, model: visitors.evaluate_visitors(run, model, held_out),
+    )  # fmt: skip
+
+
+def hero(options: argparse.Namespace, say: Say) -> None:
+    """Stage 3e: who walks ahead."""
+    sources, held_out = _loaded(options, heroes.load_heroes)
+    adam_only = tuple(f"painter.{name}." for name in ("stem", "head", "read", "look", "view")) + ("fine.", "worn.")
+    learn(
+        options, say, HeroPainter(held_out.config), POCKET_FOLDER / HERO, load_hero, adam_only,
         lambda model, rng, _generator: visitors.loss_of(model, rng.choice(sources), rng, options.batch),
         lambda run, model: visitors.evaluate_visitors(run, model, held_out),
     )  # fmt: skip

@@ -26,14 +26,13 @@ from engine.actions import (
 from engine.errors import WanderError
 from engine.kv_cache import CommitMixer
 from engine.memory import pocket as pocket_memory
-from engine.streamer import pocket_frustums
 from engine.training.base import BaseTraining, GuidedClips, layout_for
 from engine.training.latents import LatentClips, encode_shards
 from engine.training.mixer import TrainingMixer
 from engine.training.race import Racer, RecursiveMixer, one_chunk_ahead, racers
 from engine.training.race_stage import _retrained, _start_from
 from engine.training.vae import frame_shards
-from engine.transformer import Pocket, PocketConfig
+from engine.transformer import Pocket, PocketConfig, pocket_frustums
 from engine.vae import Vae, VaeConfig
 from engine.weights import latents_of, load_pocket, load_vae
 from tests.engine.tiny import tiny_pocket

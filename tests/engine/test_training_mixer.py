@@ -14,9 +14,10 @@ from engine.geometry import rigid_inverse
 from engine.kv_cache import DenoiseMixer
 from engine.memory import context_times, select_context
 from engine.memory import pocket as pocket_memory
-from engine.streamer import PocketWorld, pocket_frustums
+from engine.streamer import PocketWorld
 from engine.training.base import layout_for
 from engine.training.mixer import TrainingMixer
+from engine.transformer import pocket_frustums
 from engine.world import ChunkRecord, WorldSpec
 from tests.engine.tiny import tiny_weights
 

@@ -9,8 +9,17 @@ from torch import Tensor
 
 from engine.actions import KEY_RIGHT, KEY_W, POCKET, Step, latent_poses
 from engine.kv_cache import CommitMixer, Committed, DenoiseMixer, read_context
-from engine.streamer import pocket_frustums
-from engine.transformer import QKV, Pocket, PocketConfig, TextCache, known_by, patchify, shown_by, unpatchify
+from engine.transformer import (
+    QKV,
+    Pocket,
+    PocketConfig,
+    TextCache,
+    known_by,
+    patchify,
+    pocket_frustums,
+    shown_by,
+    unpatchify,
+)
 from tests.engine.tiny import tiny_pocket
 
 GRID = (2, 4)

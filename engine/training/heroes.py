@@ -1,0 +1,79 @@
+"""Stage 3e, heroes: places without and with somebody who walks ahead, and a portrait of that somebody from another view
+(`data views --show heroes`)."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from torch import Tensor
+
+from engine.depth import signed
+from engine.errors import WanderError
+from engine.geometry import POCKET_LENS
+from engine.hero import HeroConfig, portrait_of, standing
+from engine.training.visitors import Batch
+from engine.visitors import Stance, cards_of
+
+SAME, THERE = 0.15, 0.1
+"""Share of the samples that paint the very view which the portrait is from, and of those in which the picture that is
+given shows the hero already, as the given picture of a world does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heroes:
+    """Pictures uint8 `[n, 4, H, W, 3]` of a view without and with somebody and of another one, depth half
+    `[n, 4, H, W]`, cameras `[n, 2, 4, 4]`, what a sidecar says of each, and how heroes walk."""
+
+    pictures: Tensor
+    depth: Tensor
+    cameras: NDArray[np.float64]
+    facts: list[dict[str, Any]]
+    config: HeroConfig
+
+    def of(self, rows: list[int], rng: random.Random) -> Batch:
+        """The views of these rows."""
+        ends = [0 if rng.random() < SAME else 1 for _ in rows]
+        at = [2 * end for end in ends]
+        with_hero, still = signed(self.pictures[rows, [a + 1 for a in at]]), signed(self.pictures[rows, at])
+        there = torch.tensor([rng.random() < THERE for _ in rows])[:, None, None, None]
+        cameras = self.cameras[rows, ends]
+        stances = [Stance(**self.facts[row]["hero"][end]) for row, end in zip(rows, ends, strict=True)]
+        cards = cards_of(stances, cameras, still.shape[2], still.shape[3], POCKET_LENS)
+        without, depth = (self.depth[rows, [a + k for a in at]].float() for k in (0, 1))
+        portraits = torch.stack([self._portrait(row) for row in rows])
+        shown = cards.where(~cards.behind(1 / without))
+        return Batch(torch.where(there, with_hero, still), with_hero, depth < without, shown, portraits)
+
+    def _portrait(self, row: int) -> Tensor:
+        """From the first view, as if its hero looked straight away from us."""
+        camera, where = self.cameras[row, 0], self.facts[row]["hero"][0]
+        ahead = float(np.hypot(where["x"] - camera[0, 3], where["z"] - camera[2, 3]))
+        return portrait_of(signed(self.pictures[row, 1]), standing(camera, ahead), camera, POCKET_LENS)
+
+
+def load_heroes(folder: Path) -> Heroes:
+    """All views of a folder. Raises `WanderError` if nobody walks ahead in them."""
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    facts: list[dict[str, Any]] = []
+    about: dict[str, Any] = {}
+    for path in sorted(folder.glob("clips-*.json")):
+        about = json.loads(path.read_text(encoding="utf-8"))
+        facts += about["clips"]
+        if "heroes" in about:
+            with safe_open(path.with_suffix(".safetensors"), framework="pt") as file:
+                parts.append((file.get_tensor("frames"), file.get_tensor("depth"), file.get_tensor("poses")[:, ::2]))
+    if not parts:
+        raise WanderError(
+            f"there are {len(facts)} views in {folder}, and in 0 of them somebody walks ahead; make some with "
+            "'launch.py data views --show heroes'"
+        )
+    pictures, depth, cameras = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Heroes(pictures, depth, cameras.double().numpy(), facts, HeroConfig(**about["heroes"]))
