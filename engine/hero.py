@@ -8,6 +8,7 @@ looks from any side, a network says that has seen many walk: it reads the portra
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from engine.actions import POCKET, heading
 from engine.geometry import Lens
-from engine.guide import Surface, fill
+from engine.guide import Surface
 from engine.precision import autocast
 from engine.text import TEXT_WIDTH
 from engine.visitors import BOTTOM, BROAD, TOP, Cards, Stance, VisitorConfig, VisitorPainter, cards_of
@@ -26,14 +27,17 @@ from engine.walls import character_ahead
 
 PORTRAIT = (44, 42)
 """Rows and columns of a portrait: a hero is seen as large as that from where it walks."""
+_AHEAD, _CLAUSE = r"(?:\bwalks ahead\b|走在前面)", r"[^,,.。]*"
+_SAID = re.compile(rf"^{_CLAUSE}{_AHEAD}{_CLAUSE}[,,]?\s*|[,,]{_CLAUSE}{_AHEAD}{_CLAUSE}")
+"""What captions say of who walks ahead."""
 _TURNS, _STARTS = 0.82, 0.76
 """How much of the way to where it goes a character turns within a latent, and of the way to its full stride."""
 _STEPS = 8
 """Latents whose movement still shows in how it goes."""
 _COVERED, _BESIDE = 0.15, 2
 """From what share on a pixel is taken out of the given picture, and so many pixels around it."""
-_SHADE = (0.6, 0.15)
-"""Metres to both sides of its feet, and up, that its shadow is taken out of."""
+_SHADE = (0.6, 0.22)
+"""Metres to both sides of its feet, and up and down, that its shadow is taken out of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +78,12 @@ class HeroPainter(nn.Module):
 
 def _as_large(x: Tensor, other: Tensor) -> Tensor:
     return F.interpolate(x, other.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def place_of(caption: str) -> str:
+    """A caption without who walks ahead: what the transformer reads of it where somebody was met, or it would draw them
+    as well."""
+    return _SAID.sub("", caption)
 
 
 def portrait_of(picture: Tensor, stance: Stance, world_from_camera: NDArray[np.float64], lens: Lens) -> Tensor:
@@ -159,5 +169,17 @@ def meet(painter: HeroPainter, surface: Surface, lens: Lens) -> tuple[Hero, Tens
     side, up = cards.at[0, 0].abs(), cards.at[0, 1]
     shade = cards.shown[0] & (side < _SHADE[0]) & (up.abs() < _SHADE[1])
     taken = ((covers[0] > _COVERED) | shade).float()[None, None]
-    taken = F.max_pool2d(taken, 2 * _BESIDE + 1, 1, _BESIDE)
-    return Hero(ahead, who.float(), worn.float()), fill(picture[None].float(), 1 - taken)[0]
+    taken = F.max_pool2d(taken, 2 * _BESIDE + 1, 1, _BESIDE)[0, 0] > 0
+    return Hero(ahead, who.float(), worn.float()), without(picture.float(), taken)
+
+
+def without(picture: Tensor, taken: Tensor) -> Tensor:
+    """A picture `[3, H, W]` in which what is `taken` `[H, W]` goes on from left to right as what is beside it, for
+    places are alike along the horizon; rows of which all is taken stay."""
+    blurred = F.avg_pool2d(picture, 3, 1, 1, count_include_pad=False).cpu().numpy()
+    found, columns = picture.cpu().numpy().copy(), np.arange(picture.shape[2])
+    for row, gone in enumerate(taken.cpu().numpy()):
+        if gone.any() and not gone.all():
+            for channel in range(3):
+                found[channel, row, gone] = np.interp(columns[gone], columns[~gone], blurred[channel, row, ~gone])
+    return torch.from_numpy(found).to(picture.device)

@@ -19,7 +19,7 @@ from engine.compositor import AGREE, AGREE_ON_CHANGE, AGREE_STANDING
 from engine.flow import LEAD, SHIFT, sample, schedule
 from engine.geometry import rigid_inverse
 from engine.guide import Guide
-from engine.hero import Hero
+from engine.hero import Hero, place_of
 from engine.images import fit_image
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, Text, read_context, read_under
 from engine.memory import MemoryConfig, context_times, recalled, select_context
@@ -155,7 +155,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
     def _words(self, lines: tuple[str, ...]) -> TextCache:
         """What the network reads; the texts of the last moments are kept."""
-        lines = self.weights.read(lines)
+        lines = self._told(lines)
         if lines not in self._texts:
             while len(self._texts) >= TEXTS:
                 del self._texts[next(iter(self._texts))]
@@ -180,7 +180,12 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """The text that a chunk of context is read under now; without recache the one that it was made under."""
         recent = -(-self.memory.temporal_latents // self.spec.chunk)
         under = read_under(chunk, self.chunks, recent) if self._recache else chunk
-        return self.weights.read(self._lines if under == self.chunks else lines_of(self._records[under].prompt))
+        return self._told(self._lines if under == self.chunks else lines_of(self._records[under].prompt))
+
+    def _told(self, lines: Text) -> Text:
+        """What the transformer is told of a text: nothing of who comes along or walks ahead, who are painted."""
+        read = self.weights.read(lines)
+        return (*map(place_of, read[:1]), *read[1:]) if self._hero else read
 
     @property
     def _device(self) -> torch.device:

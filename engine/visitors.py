@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,10 @@ WIDE, LOW, HIGH = 2.1, -0.6, 3.1
 """Of a card, metres of a visitor fully there: half its width, and where it ends below and above the feet."""
 BROAD, BOTTOM, TOP = 1.05, -0.25, 1.95
 """Of a portrait on it: half its width, and where it ends."""
+_AROUND = 0.25
+"""Metres around a portrait in which it is looked for whom it shows."""
+_STRAIGHT = 1e-6
+"""Sine of an angle up to which somebody looks straight away from us, or at us, and not to a side."""
 _NEAREST = 0.8
 """Units from the eye up to which nobody is drawn."""
 _BEFORE, _BEFORE_AT_LEAST = 0.1, 0.3
@@ -83,20 +87,22 @@ class Cards:
     """Of B pictures with a visitor each: where pixels are on its card and how they go on behind it `[B, 4, H, W]`,
     metres to the right and up, and the same of each metre away, as if it were fully there and its left were never
     turned to us; their depth, where nothing of the card is nearer than the ground `[B, H, W]`; which pixels show the
-    card; and how it is seen `[B, 12]`, the sine and cosine of where it looks first (0: away from us)."""
+    card; how it is seen `[B, 12]`, the sine and cosine of where it looks first (0: away from us); and its `side`, -1
+    where right and left are exchanged `[B]`."""
 
     at: Tensor
     depth: Tensor
     shown: Tensor
     view: Tensor
+    side: Tensor
 
     def where(self, shown: Tensor) -> Cards:
         """The same with only these pixels of it."""
-        return Cards(self.at, self.depth, self.shown & shown, self.view)
+        return replace(self, shown=self.shown & shown)
 
     def to(self, device: torch.device) -> Cards:
         """The same on a device."""
-        return Cards(self.at.to(device), self.depth.to(device), self.shown.to(device), self.view.to(device))
+        return Cards(*(getattr(self, each.name).to(device) for each in fields(self)))
 
     def behind(self, disparity: Tensor) -> Tensor:
         """Where a place of this disparity `[B, H, W]` (0 where it isn't known, and in the sky) hides the card."""
@@ -120,7 +126,7 @@ def _card(stance: Stance, camera: NDArray[np.float64], H: int, W: int, lens: Len
     along = through[..., 0] * x + through[..., 2] * z
     there = max(stance.there, 1e-3)
     relative = stance.heading - math.atan2(x, z)
-    mirrored = math.sin(relative) < 0
+    mirrored = math.sin(relative) < -_STRAIGHT
     side, phase = (-1, stance.phase + math.pi) if mirrored else (1, stance.phase)
     ahead = along.clamp_min(1e-3)
     slope, rise = (through[..., 0] * z - through[..., 2] * x) / ahead, -through[..., 1] / ahead
@@ -131,7 +137,13 @@ def _card(stance: Stance, camera: NDArray[np.float64], H: int, W: int, lens: Len
     turns = [f(k * abs(math.remainder(relative, 2 * math.pi))) for k in (1, 2, 3) for f in (math.sin, math.cos)]
     steps = [stance.stride * f(k * phase) for k in (1, 2) for f in (math.sin, math.cos)]
     view = [*turns, *steps, math.log(distance / (lens.fx * W * there)) / 2 + 2, -eye[1] / distance]
-    return at, torch.minimum(distance / ahead, ground), shown, torch.tensor(view, dtype=torch.float32)
+    return (
+        at,
+        torch.minimum(distance / ahead, ground),
+        shown,
+        torch.tensor(view, dtype=torch.float32),
+        torch.tensor(side),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,12 +185,12 @@ class VisitorPainter(nn.Module):
         known = self.read(sentences) + self.look(F.adaptive_avg_pool2d(pictures, (_ROWS, _COLUMNS)).flatten(1))
         films = self.know(F.silu(known)).unflatten(1, (2, 3, -1))  # [B, 2, 3, width]
         views, made, covered = self.view(cards.view), [], []
-        for picture, at, shown, facing, view, film, portrait in zip(
-            pictures, cards.at, cards.shown, cards.view[:, :2], views, films, portraits, strict=True
+        for picture, at, shown, facing, view, side, film, portrait in zip(
+            pictures, cards.at, cards.shown, cards.view[:, :2], views, cards.side, films, portraits, strict=True
         ):
             row, column = torch.nonzero(shown, as_tuple=True)
             here, place = picture[:, row, column].T, at[:, row, column].T
-            known = here if portrait is None else torch.cat([here, _worn_at(portrait, place)], 1)
+            known = here if portrait is None else torch.cat([here, _worn_at(portrait, place, side)], 1)
             blocks = zip(place.split(_BLOCK), known.split(_BLOCK), strict=True)
             parts = [self._looks(*block, facing, view, film) for block in blocks]
             covers, colour = torch.cat(parts or [picture.new_zeros(0, 4)]).float().split((1, 3), 1)
@@ -201,15 +213,17 @@ class VisitorPainter(nn.Module):
         """Pixels `[B, H, W]` of cards at which somebody may be: around those of a grid at which somebody is."""
         grid = torch.zeros_like(cards.shown)
         grid[:, ::_GRID, ::_GRID] = True
+        if worn is not None:
+            grid &= (cards.at[:, 0].abs() < BROAD + _AROUND) & (cards.at[:, 1] < TOP + _AROUND)
         covers = self(pictures, cards.where(grid), sentences, worn)[1][:, None, ::_GRID, ::_GRID]
         around = F.max_pool2d((covers > _SOME).float(), 3, 1, 1)
         H, W = cards.shown.shape[1:]
         return (F.interpolate(around, scale_factor=_GRID, mode="nearest")[:, 0, :H, :W] > 0) & cards.shown
 
 
-def _worn_at(portrait: Tensor, at: Tensor) -> Tensor:
-    """What a portrait `[n, h, w]` shows at places of the card `[P, 4]`, 0 beside it, `[P, n]`."""
-    spot = torch.stack([at[:, 0] / BROAD, 1 - 2 * (at[:, 1] - BOTTOM) / (TOP - BOTTOM)], 1)
+def _worn_at(portrait: Tensor, at: Tensor, side: Tensor) -> Tensor:
+    """What a portrait `[n, h, w]` shows at places of a card `[P, 4]` and its side, 0 beside it, `[P, n]`."""
+    spot = torch.stack([side * at[:, 0] / BROAD, 1 - 2 * (at[:, 1] - BOTTOM) / (TOP - BOTTOM)], 1)
     return F.grid_sample(portrait[None], spot[None, None].to(portrait.dtype), align_corners=False)[0, :, 0].T
 
 
@@ -224,12 +238,8 @@ def _within(at: Tensor, facing: Tensor) -> Tensor:
 def _waves(places: Tensor, octaves: int) -> Tensor:
     """Sines and cosines of places `[P, n]` and of their doubles, again and again, so that small things can be told
     apart, `[P, 2 n octaves]`."""
-    sines, cosines = [places.sin()], [places.cos()]
-    for _ in range(octaves - 1):
-        sine, cosine = sines[-1], cosines[-1]
-        sines.append(2 * sine * cosine)
-        cosines.append(1 - 2 * sine * sine)
-    return torch.cat([torch.stack(each, 2).flatten(1) for each in (sines, cosines)], 1)
+    angles = (places[..., None] * 2.0 ** torch.arange(octaves, device=places.device)).flatten(1)
+    return torch.cat([angles.sin(), angles.cos()], 1)
 
 
 def way_of(surface: Surface, lens: Lens, seed: Sequence[int]) -> Way:

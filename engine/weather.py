@@ -37,8 +37,9 @@ _AGAIN, _FADES = 0.2, 16.0
 """Seconds until it flickers, and its decay, one over seconds."""
 _QUICK = 4.0
 """How many times faster than other events a visitor is there: in a third of a second."""
-_LARGE = 8.0
-"""Units up to which a visitor is so large that it is painted at half the picture's size, in a quarter of the time."""
+_LARGE = 40.0
+"""Columns of a picture to each unit between us and somebody from which on that somebody is so large that it is painted
+at half the picture's size, in a quarter of the time."""
 _AIR, _WAYS = 0xA1A, 0x3A75
 """Of the numbers that a world's seed gives, those of its air and of the ways of its visitors."""
 
@@ -150,7 +151,7 @@ class Weather:
         phases = config.pace * shots.times
         there = np.minimum(levels * _QUICK, 1.0)
         stances = [Stance(*each) for each in zip(*way.after(gone), phases, there, strict=True)]
-        return self._put(shots, stances, painter, _said(event, shots))
+        return _put(shots, stances, painter, _said(event, shots))
 
     def _led(self, shots: Shots, hero: Hero, path: NDArray[np.float64], latent: int) -> Tensor:
         """Shots of a latent with who walks ahead."""
@@ -158,26 +159,7 @@ class Weather:
         assert network is not None, "worlds with a hero come with its painter"
         stances = hero.stances(path, latent, shots.cameras, shots.times, network.config.pace)
         told = (each.expand(count, *each.shape[1:]) for each in (hero.who, hero.worn))
-        return self._put(shots, stances, network.painter, *told)
-
-    def _put(self, shots: Shots, stances: list[Stance], painter: VisitorPainter, *told: Tensor) -> Tensor:
-        """Shots with who stands there, of whom the painter is `told`."""
-        device, pictures, place = shots.pictures.device, shots.pictures, shots.place
-        eyes = shots.cameras[:, (0, 2), 3]
-        if min(math.dist(eye, (each.x, each.z)) for eye, each in zip(eyes, stances, strict=True)) < _LARGE:
-            pictures, place = F.avg_pool2d(pictures, 2), F.max_pool2d(place[:, None], 2)[:, 0]
-        H, W = place.shape[1:]
-        cards = cards_of(stances, shots.cameras, H, W, POCKET_LENS)
-        cards = cards.where(~cards.behind(place)).to(device)
-        with autocast(device):
-            cards = cards.where(painter.near(pictures, cards, *told))
-            made, covers = painter(pictures, cards, *told)
-        bare = 1 - covers[:, None].float()
-        if shots.size == (H, W):
-            return made.float()
-        own = torch.cat([made.float() - bare * pictures, bare], 1)
-        own, bare = F.interpolate(own, shots.size, mode="bilinear", align_corners=False).split((3, 1), 1)
-        return bare * shots.pictures + own
+        return _put(shots, stances, network.painter, *told)
 
     def _way(self, event: str, since: int, path: NDArray[np.float64]) -> Way:
         """How somebody walks who came after so many latents: chosen in the last picture before."""
@@ -185,6 +167,27 @@ class Weather:
             surface, seed = self._surfaces.get(max(since - 1, 0), path), zlib.crc32(event.encode())
             self._ways[since, event] = way_of(surface, POCKET_LENS, [self._seed, _WAYS, since, seed])
         return self._ways[since, event]
+
+
+def _put(shots: Shots, stances: list[Stance], painter: VisitorPainter, *told: Tensor) -> Tensor:
+    """Shots with who stands there, of whom the painter is `told`."""
+    device, pictures, place = shots.pictures.device, shots.pictures, shots.place
+    eyes = shots.cameras[:, (0, 2), 3]
+    away = min(math.dist(eye, (each.x, each.z)) for eye, each in zip(eyes, stances, strict=True))
+    if shots.size[1] > _LARGE * away:
+        pictures, place = F.avg_pool2d(pictures, 2), F.max_pool2d(place[:, None], 2)[:, 0]
+    H, W = place.shape[1:]
+    cards = cards_of(stances, shots.cameras, H, W, POCKET_LENS)
+    cards = cards.where(~cards.behind(place)).to(device)
+    with autocast(device):
+        cards = cards.where(painter.near(pictures, cards, *told))
+        made, covers = painter(pictures, cards, *told)
+    bare = 1 - covers[:, None].float()
+    if shots.size == (H, W):
+        return made.float()
+    own = torch.cat([made.float() - bare * pictures, bare], 1)
+    own, bare = F.interpolate(own, shots.size, mode="bilinear", align_corners=False).split((3, 1), 1)
+    return bare * shots.pictures + own
 
 
 def _said(event: str, shots: Shots) -> Tensor:

@@ -1,8 +1,9 @@
 """`python -m tests.pictures FOLDER`: the README's pictures, made by the model that ships.
 
 words.png: one place, two seconds after nothing was said and after seven events; visitors.png: who comes along, and
-where they are a second later; over.png: a night, what is first seen in it, and how it ends; memory.png: places seen
-again after a turn, with memory and without; text.png: worlds from words alone.
+where they are a second later; heroes.png: who walks ahead, with W, D, S and turned; over.png: a night, what is first
+seen in it, and how it ends; memory.png: places seen again after a turn, with memory and without; text.png: worlds from
+words alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.gallery import load_gallery
-from engine.actions import KEY_LEFT, KEY_RIGHT, KEY_W, Step
+from engine.actions import KEY_D, KEY_LEFT, KEY_RIGHT, KEY_S, KEY_W, Step
+from engine.images import fit_image
 from engine.memory import pocket
 from engine.streamer import PocketWorld
 from engine.weights import PocketWeights, load_pocket
@@ -34,6 +36,7 @@ VISITORS = {
     "church-square": "a horse comes along",
     "evening-lamps": "suddenly a fox shows up",
 }
+HEROES = ("follow-the-fox", "red-coat-at-sunset", "the-green-hiker", "the-blue-wizard")
 TEXTS = (
     "a desert with palm trees under a blue sky",
     "a meadow with trees and a farm, on a clear day",
@@ -87,6 +90,17 @@ def visitors(weights: PocketWeights) -> Picture:
     return sheet(list(zip(*(column(*each) for each in VISITORS.items()), strict=True)))
 
 
+def heroes(weights: PocketWeights) -> Picture:
+    """The third-person starts: as they begin, and after some chunks of W, of D, of a turn to the left, and of S."""
+
+    def row(place: str) -> list[Picture]:
+        world = begin(weights, place)
+        way = ((KEY_W, 3), (KEY_D, 2), (KEY_W | KEY_LEFT, 2), (KEY_S, 2))
+        return [fit_image(np.asarray(world.spec.image), world.width, world.height), *(go(world, *leg) for leg in way)]
+
+    return sheet([row(place) for place in HEROES])
+
+
 def over(weights: PocketWeights) -> Picture:
     """By day, at night, turned to what was never seen by day; a chunk, two and four after "it stops"."""
     world = begin(weights, "beach-houses")
@@ -123,7 +137,7 @@ def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
 
 
 SHEETS: dict[str, Callable[[PocketWeights], Picture]] = {
-    "words": words, "visitors": visitors, "over": over, "memory": memory, "text": texts,
+    "words": words, "visitors": visitors, "heroes": heroes, "over": over, "memory": memory, "text": texts,
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from engine.streamer import PocketWorld, Sampling
 from engine.surfaces import Surfaces
 from engine.training.latents import encode_frames
 from engine.vae import FRAMES_PER_LATENT
-from engine.walls import RULE, Plan, WallRule, keep_clear, lookouts, obstacles
+from engine.walls import RULE, Plan, WallRule, character_ahead, keep_clear, lookouts, obstacles
 from engine.weights import PocketWeights
 from engine.world import WorldSpec
 
@@ -88,7 +88,8 @@ def lost_on(weights: PocketWeights, clip: TrueClip) -> tuple[float, float]:
     for now in range(CHUNK, len(poses), CHUNK):
         walked, wanted, ends = poses[:now], poses[now - 1 : now + CHUNK], np.arange(CHUNK - 1, now, CHUNK)
         true = [_true_plan(depth[i], poses[i]) for i in lookouts(walked, ends)]
-        plans, ahead = (surfaces.walls(walked, ends), np.concatenate(true)), surfaces.character_ahead(walked, ends)
+        plans = surfaces.walls(walked, ends), np.concatenate(true)
+        ahead = character_ahead(surfaces.get(int(ends[-1]), walked))
         shorter = [_missing(wanted, plan, ahead) for plan in plans]
         metres += float(np.linalg.norm(np.diff(wanted[:, [0, 2], 3], axis=0), axis=1).sum())
         lost += max(0.0, shorter[0] - shorter[1])

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
+import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ SAME, THERE = 0.15, 0.1
 given shows the hero already, as the given picture of a world does."""
 
 
+AMISS = 0.05
+"""Standard deviation of the logarithm of how far away heroes are taken to be: in play depth says it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heroes:
     """Pictures uint8 `[n, 4, H, W, 3]` of a view without and with somebody and of another one, depth half
@@ -45,17 +50,23 @@ class Heroes:
         with_hero, still = signed(self.pictures[rows, [a + 1 for a in at]]), signed(self.pictures[rows, at])
         there = torch.tensor([rng.random() < THERE for _ in rows])[:, None, None, None]
         cameras = self.cameras[rows, ends]
-        stances = [Stance(**self.facts[row]["hero"][end]) for row, end in zip(rows, ends, strict=True)]
+        taken = [math.exp(rng.gauss(0, AMISS)) for _ in rows]
+        stances = [self._stance(row, end, k) for row, end, k in zip(rows, ends, taken, strict=True)]
         cards = cards_of(stances, cameras, still.shape[2], still.shape[3], POCKET_LENS)
         without, depth = (self.depth[rows, [a + k for a in at]].float() for k in (0, 1))
-        portraits = torch.stack([self._portrait(row) for row in rows])
+        portraits = torch.stack([self._portrait(row, k) for row, k in zip(rows, taken, strict=True)])
         shown = cards.where(~cards.behind(1 / without))
         return Batch(torch.where(there, with_hero, still), with_hero, depth < without, shown, portraits)
 
-    def _portrait(self, row: int) -> Tensor:
+    def _stance(self, row: int, view: int, taken: float) -> Stance:
+        """Of the hero in a view, taken to be so many times as far away as it is."""
+        stance, (x, z) = Stance(**self.facts[row]["hero"][view]), self.cameras[row, view, (0, 2), 3]
+        return replace(stance, x=x + taken * (stance.x - x), z=z + taken * (stance.z - z))
+
+    def _portrait(self, row: int, taken: float) -> Tensor:
         """From the first view, as if its hero looked straight away from us."""
-        camera, where = self.cameras[row, 0], self.facts[row]["hero"][0]
-        ahead = float(np.hypot(where["x"] - camera[0, 3], where["z"] - camera[2, 3]))
+        camera, stance = self.cameras[row, 0], self._stance(row, 0, taken)
+        ahead = math.dist((stance.x, stance.z), camera[(0, 2), 3])
         return portrait_of(signed(self.pictures[row, 1]), standing(camera, ahead), camera, POCKET_LENS)
 
 

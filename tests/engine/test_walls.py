@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from engine.actions import KEY_D, KEY_RIGHT, KEY_S, KEY_W, POCKET, Step, heading
 from engine.depth import ground_disparity
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface
+from engine.hero import PORTRAIT, Hero, HeroConfig, HeroPainter
 from engine.walls import RULE, character_ahead, keep_clear, lookouts, obstacles
 from tests.engine.tiny import tiny_weights, tiny_world
 
@@ -187,14 +189,17 @@ def test_who_walks_ahead_is_seen_in_the_middle_of_the_picture_by_how_far_away_th
     assert character_ahead(surface(stands, np.full((H, W), 1 / 20))) == 0, "somebody far away"
 
 
-def test_a_character_in_the_newest_picture_is_stopped_in_the_camera_s_stead(monkeypatch):
+@pytest.mark.parametrize("ahead", [0.0, 1.0])
+def test_who_walks_ahead_is_stopped_in_the_camera_s_stead(monkeypatch, ahead):
     monkeypatch.setattr("engine.walls.obstacles", lambda *_: np.array([[0.0, 2.0]]))
-    monkeypatch.setattr("engine.surfaces.character_ahead", lambda surface: float(surface.world_from_camera[2, 3] > 0))
-    world = tiny_world(tiny_weights(), image=np.full((32, 64, 3), 128, np.uint8))
-    for _ in range(4):
+    hero = Hero(ahead, torch.zeros(1, 512), torch.zeros(1, 12, *PORTRAIT)) if ahead else None
+    monkeypatch.setattr("engine.surfaces.meet", lambda *_: hero and (hero, torch.zeros(3, 32, 64)))
+    weights = replace(tiny_weights(), hero=HeroPainter(HeroConfig()).eval())
+    world = tiny_world(weights, image=np.full((32, 64, 3), 128, np.uint8))
+    for _ in range(6):
         list(world.step([Step(keys=KEY_W, walls=True)] * 2))
         world.commit()
-    assert 0.2 < world.pose[2, 3] < 0.5, "the first chunk, and what is left before a wall one unit nearer"
+    assert world.pose[2, 3] == pytest.approx(2.0 - ahead - RULE.clearance, abs=0.1)
 
 
 plans = st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), max_size=30)
