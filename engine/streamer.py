@@ -88,8 +88,10 @@ class PocketWorld(RecordedWorld[DecoderState]):
         self._cache = KvCache(max(1, cache_latents // spec.chunk), self._commit_chunk)
         self._surfaces = Surfaces(weights, self._latent, self._picture)
         self._given = self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
-        self._first = None if self._start is None else self._encode_first(self._start)
-        self._hero = self._meet()
+        self._first: Tensor | None = None
+        self._hero: Hero | None = None
+        if self._start is not None:
+            self._begin_with(self._start)
         self._invents = self._first is None
         self._texts: dict[tuple[str, ...], TextCache] = {}
         self._restore(records)
@@ -191,24 +193,28 @@ class PocketWorld(RecordedWorld[DecoderState]):
     def _device(self) -> torch.device:
         return self.weights.vae.mean.device
 
-    def _encode_first(self, picture: NDArray[np.uint8]) -> Tensor:
-        """Latent 0 of a world that starts from a picture, as rank 0 has it."""
-        return self.ranks.lead(lambda: self._encode(picture)).to(self._device)
+    def _begin_with(self, picture: NDArray[np.uint8]) -> None:
+        """Latent 0 of the given picture, without who walks ahead in it, as rank 0 sees it."""
+        self._first = self._encode(picture)
 
-    def _meet(self) -> Hero | None:
-        """Who walks ahead in the given picture, and is taken out of it for all that remembers it; None if nobody."""
-        met = None if self._start is None else self._surfaces.meet(self.pose)
-        if met is None:
-            return None
-        hero, self._start = met
-        self._first = self._encode_first(self._start)
-        return hero
+        def look() -> Tensor:
+            if met := self._surfaces.meet(self.pose):
+                self._hero, self._start = met
+            return torch.tensor([self._hero.ahead if self._hero else 0.0])
+
+        if ahead := float(self.ranks.lead(look)):
+            self._hero = self._hero or Hero(ahead, torch.zeros(0), torch.zeros(0))  # on other ranks
+            self._first = self._encode(picture if self._start is None else self._start)
 
     def _encode(self, picture: NDArray[np.uint8]) -> Tensor:
-        """Latent `[C, Y, X]` of a picture that stands still, `[H, W, 3]`."""
-        frame = torch.from_numpy(picture)[None, None].to(self._device)
-        with torch.inference_mode(), autocast(self._device):
-            return self.weights.vae.encode(group_frames(frame))[0, 0].half()
+        """Latent `[C, Y, X]` of a picture that stands still, `[H, W, 3]`, as rank 0 has it."""
+
+        def make() -> Tensor:
+            frame = torch.from_numpy(picture)[None, None].to(self._device)
+            with torch.inference_mode(), autocast(self._device):
+                return self.weights.vae.encode(group_frames(frame))[0, 0].half()
+
+        return self.ranks.lead(make).to(self._device)
 
     def _picture(self, index: int) -> NDArray[np.uint8] | None:
         """What latent `index` showed, if it ended a chunk or is the given picture; latent 0 is lifted before its chunk
@@ -384,10 +390,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Keys and values of a finished chunk: of its own latents and actions and the text, nothing else."""
         model, record = self.weights.model, self._records[chunk]
         latents = torch.from_numpy(np.array(record.latents)).to(self._device).float()[None]
-        times, cameras = (
-            torch.arange(latents.shape[1], dtype=torch.float64),
-            pocket_frustums(record.poses, record.poses[0]),
-        )
+        times = torch.arange(latents.shape[1], dtype=torch.float64)
+        cameras = pocket_frustums(record.poses, record.poses[0])
         mixer = CommitMixer(model.positions, model.geometry(times, self.weights.grid, cameras))
         labels = torch.from_numpy(record.actions.astype(np.int64))[None].to(self._device)
         with autocast(self._device):

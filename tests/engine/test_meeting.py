@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ from engine import meeting, precision
 from engine.actions import KEY_RIGHT, KEY_W, Step
 from engine.continuation import ContinuedWorld
 from engine.errors import WanderError
+from engine.hero import PORTRAIT, Hero, HeroConfig, HeroPainter
 from engine.parallel import LOOPBACK, Ranks
 from engine.released_world import ReleasedWorld
+from engine.streamer import PocketWorld
 from engine.world import ChunkRecord, WorldSpec
 from tests.engine.tiny import one_thread, tiny_weights
 from tests.engine.tiny_released import PRESETS, tiny_released
@@ -28,18 +31,29 @@ ROOT = Path(__file__).resolve().parents[2]
 RANDOM = np.random.default_rng(0)
 PICTURE = RANDOM.integers(0, 256, (50, 70, 3), dtype=np.uint8)
 CLIP = RANDOM.integers(0, 256, (13, 32, 64, 3), dtype=np.uint8)
-KINDS = ("clip", *PRESETS)
+KINDS = ("clip", "led", *PRESETS)
 
 
-def begun(kind: str, ranks: Ranks, records: Sequence[ChunkRecord] = ()) -> ContinuedWorld | ReleasedWorld:
+def met(ranks: Ranks) -> tuple[Hero, torch.Tensor]:
+    """Somebody who walks ahead of grey; rank 0 alone looks."""
+    assert ranks.leads
+    return Hero(4.0, torch.zeros(1, 512), torch.zeros(1, 12, *PORTRAIT)), torch.zeros(3, 32, 64)
+
+
+def begun(kind: str, ranks: Ranks, records: Sequence[ChunkRecord] = ()) -> ContinuedWorld | PocketWorld | ReleasedWorld:
     """A world of this kind, rebuilt from its records if there are any."""
     if kind == "clip":
         return ContinuedWorld(tiny_weights(), WorldSpec(video=CLIP, chunk=2), records, ranks)
+    if kind == "led":
+        weights = replace(tiny_weights(), hero=HeroPainter(HeroConfig()).eval())
+        spec = WorldSpec(seed=7, prompt="a village at dusk, a fox walks ahead", image=PICTURE, chunk=2)
+        with patch("engine.surfaces.meet", lambda *_: met(ranks)):
+            return PocketWorld(weights, spec, records, ranks=ranks)
     spec = WorldSpec(seed=7, prompt="a village at dusk", image=PICTURE)
     return ReleasedWorld(tiny_released(kind), spec, records, ranks=ranks)
 
 
-def step(world: ContinuedWorld | ReleasedWorld) -> tuple[ChunkRecord, int]:
+def step(world: ContinuedWorld | PocketWorld | ReleasedWorld) -> tuple[ChunkRecord, int]:
     """The next chunk's record, and how many pictures of it there were here."""
     pictures = sum(len(frames) for frames in world.step([Step(keys=KEY_W | KEY_RIGHT)] * world.chunk))
     return world.commit(), pictures

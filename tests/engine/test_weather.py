@@ -17,7 +17,7 @@ from engine.air import AirConfig, AirPainter
 from engine.falling import Falling
 from engine.fire import Site, hidden
 from engine.telling import ONSET, Stretch, Telling
-from engine.visitors import Cards, VisitorConfig, VisitorPainter
+from engine.visitors import Cards, Stance, VisitorConfig, VisitorPainter
 from engine.weather import lightning
 from engine.weights import PocketWeights, load_visitor, pocket_phrases
 from tests.engine.tiny import play, tiny_weights, tiny_world
@@ -255,3 +255,20 @@ def test_an_event_is_told_since_the_latents_before_the_words_that_told_it_last()
     assert Telling(past[:4], "", ("fire",), bool).since("fire") == 16, "just said"
     assert Telling(past[:3], "", ("fire",), bool).since("fire") == 4
     assert Telling((), "", ("fire",), bool).since("fire") == 0
+
+
+@pytest.mark.parametrize(
+    ("width", "away", "painted"), [(320, 6.0, 160), (160, 6.0, 160), (160, 3.0, 80), (320, 9.0, 320)]
+)
+def test_who_is_large_in_the_picture_is_painted_at_half_its_size(width, away, painted):
+    asked: list[int] = []
+
+    class Shy(Ghost):
+        def near(self, pictures: Tensor, cards: Cards, sentences: Tensor) -> Tensor:
+            asked.append(pictures.shape[3])
+            return cards.shown
+
+    camera, height = start_pose(POCKET), width * 3 // 5
+    shots = weather.Shots(torch.zeros(1, 3, height, width), camera[None], np.zeros(1), torch.zeros(1, height, width))
+    shown = weather._put(shots, [Stance(0.0, away, 0.0, 0.0)], Shy(VisitorConfig()), torch.zeros(1, 512))
+    assert asked == [painted] and shown.shape == (1, 3, height, width) and (shown > 0.5).any()

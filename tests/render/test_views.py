@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from engine.trajectories import plan
+from render.events import HEROES
 from render.views import make_views
 
 FAMILIES = ("nightfall", "fire", "dawn")
@@ -58,3 +59,21 @@ def test_the_same_request_gives_the_same_pixels_and_what_is_there_is_not_drawn_a
 def test_no_worlds_and_no_views_are_refused(wrong, tmp_path):
     with pytest.raises(ValueError, match="at least 1 of each"):
         make_views(tmp_path, **REQUEST | wrong)
+
+
+def test_somebody_walks_ahead_in_two_views_of_a_world_and_changes_nothing_but_itself(tmp_path):
+    paths = make_views(tmp_path, **REQUEST | {"show": HEROES, "split": "heldout"})
+    for path in paths:
+        arrays, about = load_file(path), json.loads(path.with_suffix(".json").read_text())
+        frames, depth, poses = (arrays[name] for name in ("frames", "depth", "poses"))
+        assert frames.shape[1:] == (4, 32, 64, 3) and about["heroes"]["pace"] > 0
+        for shots, far, cameras, clip in zip(frames.astype(int), depth, poses, about["clips"], strict=True):
+            for view, stance in enumerate(clip["hero"]):
+                without, there = shots[2 * view], shots[2 * view + 1]
+                nearer = far[2 * view + 1] < far[2 * view]
+                assert nearer.any() and np.abs(there - without)[nearer].max() > 20
+                assert (np.abs(there - without).max(-1) > 20).mean() < 0.3, "most of the view is as it was"
+                camera = cameras[2 * view]
+                ahead = np.array([stance["x"], stance["z"]]) - camera[[0, 2], 3]
+                assert 3.3 < np.hypot(*ahead) < 5.5
+                assert ahead[0] * camera[2, 2] == pytest.approx(ahead[1] * camera[0, 2], abs=1e-4), "straight ahead"
