@@ -91,11 +91,11 @@ def visitors(weights: PocketWeights) -> Picture:
 
 
 def heroes(weights: PocketWeights) -> Picture:
-    """The third-person starts: as they begin, and after some chunks of W, of D, of a turn to the left, and of S."""
+    """The third-person starts: as they begin, and after two chunks of W and one each of D, of a turn, and of S."""
 
     def row(place: str) -> list[Picture]:
         world = begin(weights, place)
-        way = ((KEY_W, 3), (KEY_D, 2), (KEY_W | KEY_LEFT, 2), (KEY_S, 2))
+        way = ((KEY_W, 2), (KEY_D, 1), (KEY_W | KEY_LEFT, 1), (KEY_S, 1))
         return [fit_image(np.asarray(world.spec.image), world.width, world.height), *(go(world, *leg) for leg in way)]
 
     return sheet([row(place) for place in HEROES])
