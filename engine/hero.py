@@ -27,8 +27,9 @@ from engine.walls import character_ahead
 
 PORTRAIT = (44, 42)
 """Rows and columns of a portrait: a hero is seen as large as that from where it walks."""
-_AHEAD, _CLAUSE = r"(?:\bwalks ahead\b|走在前面)", r"[^,,.。]*"
-_SAID = re.compile(rf"^{_CLAUSE}{_AHEAD}{_CLAUSE}[,,]?\s*|[,,]{_CLAUSE}{_AHEAD}{_CLAUSE}")
+_COMMA, _WORDS, _AHEAD = "[,\uff0c]", "[^,\uff0c.\u3002]*", "(?:\\bwalks ahead\\b|走在前面)"
+_CLAUSE = f"{_WORDS}{_AHEAD}{_WORDS}"
+_SAID = re.compile(f"^{_CLAUSE}{_COMMA}?\\s*|{_COMMA}{_CLAUSE}")
 """What captions say of who walks ahead."""
 _TURNS, _STARTS = 0.82, 0.76
 """How much of the way to where it goes a character turns within a latent, and of the way to its full stride."""
