@@ -80,8 +80,8 @@ def make_views(
     for number, path in enumerate(paths):
         if not (path.exists() and path.with_suffix(".json").exists()):
             renderer = renderer or Renderer(width, height)
-            film = _lead if show == HEROES else _film
-            write_shard(path, list(film(renderer, plan, seed, number, split, families, views, show)), about)
+            asked = renderer, plan, seed, number, split, families, views
+            write_shard(path, list(_lead(*asked) if show == HEROES else _film(*asked, show)), about)
         progress(number + 1, worlds)
     return paths
 
@@ -161,7 +161,6 @@ def _lead(
     split: str,
     families: Sequence[str],
     views: int,
-    show: str,
 ) -> Iterator[Clip]:
     """All clips of world `number` of the set `seed` in which somebody walks ahead: seen first from behind in a view as
     it is, then facing anywhere in another, at times under an event."""
