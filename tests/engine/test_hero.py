@@ -53,18 +53,34 @@ views = st.builds(camera, st.floats(-5, 5), st.floats(-5, 5), st.floats(-3, 3), 
 
 
 @settings(deadline=None, max_examples=30)
-@given(views, st.floats(3.4, 5.4))
-def test_a_portrait_laid_on_the_card_shows_what_the_picture_shows_there(view, ahead):
+@given(views, st.floats(3.4, 5.4), st.sampled_from([0.0, 0.4, -0.4]))
+def test_a_portrait_laid_on_the_card_shows_what_the_picture_shows_there_wherever_one_looks(view, ahead, aside):
     y, x = torch.meshgrid(torch.linspace(-1, 1, H), torch.linspace(-1, 1, W), indexing="ij")
     picture, stance = torch.stack([x, y, x * y]), standing(view, ahead)
     portrait = portrait_of(picture, stance, view, POCKET_LENS)
     assert portrait.shape == (3, *PORTRAIT)
-    cards = cards_of([stance], view[None], H, W, POCKET_LENS)
+    cards = cards_of([replace(stance, heading=stance.heading + aside)], view[None], H, W, POCKET_LENS)
+    assert cards.side[0] == (1 if aside >= 0 else -1), "and straight ahead is no side, whatever is rounded"
     at = cards.at[0]
     inside = cards.shown[0] & (at[0].abs() < BROAD - 0.1) & (at[1] > BOTTOM + 0.1) & (at[1] < TOP - 0.1)
     row, column = torch.nonzero(inside, as_tuple=True)
     worn = _worn_at(portrait, at[:, row, column].T, cards.side[0])
     torch.testing.assert_close(worn, picture[:, row, column].T, atol=0.02, rtol=0)
+
+
+def test_who_stands_is_at_no_phase_of_a_step():
+    def view(stride: float, phase: float) -> torch.Tensor:
+        stance = replace(standing(LEVEL, 4.0), phase=phase, stride=stride)
+        return cards_of([stance], LEVEL[None], H, W, POCKET_LENS).view
+
+    assert torch.equal(view(0.0, 1.0), view(0.0, 2.0)) and not torch.equal(view(1.0, 1.0), view(1.0, 2.0))
+
+
+@pytest.mark.parametrize(("keys", "facing"), [(KEY_D, math.pi / 2), (KEY_A, -math.pi / 2), (KEY_W, 0.0)])
+def test_in_every_frame_it_faces_where_it_goes(keys, facing):
+    path, hero = walked(*[keys] * 6), Hero(4.3, torch.zeros(0), torch.zeros(0))
+    for stance in hero.stances(path, 6, path[[6] * 4], np.arange(4) / 24, 9.5):
+        assert abs(math.remainder(stance.heading - facing, 2 * math.pi)) < 0.05 and stance.stride > 0.9
 
 
 @settings(deadline=None, max_examples=40)
