@@ -132,7 +132,7 @@ def test_its_steps_join_from_latent_to_latent_and_follow_from_the_path_alone(key
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("heroes")
-    make_views(made, families=("nightfall", "fog"), worlds=6, views=2, split="heldout", seed=6, plan=plan, width=W,
+    make_views(made, families=("nightfall", "fog"), worlds=4, views=2, split="heldout", seed=6, plan=plan, width=W,
                height=H, show=HEROES)  # fmt: skip
     return made
 
@@ -152,7 +152,7 @@ def test_what_a_hero_covers_lies_on_its_card(heroes):
 def test_the_painter_learns_how_heroes_look(heroes, tmp_path):
     torch.manual_seed(0)
     model, rng = HeroPainter(heroes.config), random.Random(0)
-    run = Run(model, RunConfig(out=tmp_path, minutes=0.5, lr=4e-3, cooldown=0.5, ema=0.9), lambda line: None)
+    run = Run(model, RunConfig(out=tmp_path, minutes=0.3, lr=4e-3, cooldown=0.5, ema=0.9), lambda line: None)
     first = loss_of(model, heroes, random.Random(1), 8)[1]["error"]
     verdict = run.train(lambda _: loss_of(model, heroes, rng, 4), lambda: evaluate_visitors(run, model, heroes), 900)
     assert loss_of(model, heroes, random.Random(1), 8)[1]["error"] < 0.6 * first
@@ -167,7 +167,7 @@ def test_views_without_heroes_teach_nothing_and_are_refused_in_a_sentence(tmp_pa
 
 
 def test_the_painter_that_ships_shows_heroes_that_it_has_never_seen_by_their_portraits(heroes):
-    """The repository's weights; six worlds of the held-out split, and strangers in any colours."""
+    """The repository's weights; four worlds of the held-out split, and strangers in any colours."""
     painter = load_hero()
     drawn = heroes.of(list(range(len(heroes.facts))), random.Random(0))
     with torch.inference_mode():
