@@ -97,10 +97,7 @@ def _film(
     show: str,
 ) -> Iterator[Clip]:
     """All clips of world `number` of the set `seed`."""
-    rng = np.random.default_rng([SPLITS[split], seed, number])
-    scene = make_world(world := int(rng.integers(1 << 62)), split=split)
-    walk = _walked(rng, scene, plan, views, AHEAD if scene.third_person else 0.0)
-    renderer.load(scene)
+    rng, world, scene, walk = _entered(renderer, plan, seed, number, split, views)
     for f in range(0, len(walk.poses), APART):
         time_s, actor = f / FPS, (float(walk.actor[f, 0]), float(walk.actor[f, 1]))
         if show == VISITS:
@@ -147,10 +144,17 @@ def _site(happening: Sequence[Event]) -> dict[str, Any] | None:
     return fire and {"x": fire.x, "z": fire.z, "size": fire.size, "radius": fire.radius, "tree": fire.subject == "tree"}
 
 
-def _walked(rng: np.random.Generator, scene: Scene, plan: Planner, views: int, ahead: float) -> Walk:
-    """A walk through a scene that is long enough for so many views."""
-    start = scene.good_start(rng)
-    return plan(rng, scene.obstacles, (views - 1) * APART + 1, start=start, bounds=scene.bounds, ahead=ahead)
+def _entered(
+    renderer: Renderer, plan: Planner, seed: int, number: int, split: str, views: int, ahead: float = 0.0
+) -> tuple[np.random.Generator, int, Scene, Walk]:
+    """World `number` of the set `seed`, loaded: its generator, its seed, and a walk long enough for so many views, free
+    for the metres `ahead` of the camera, or for its own character."""
+    rng = np.random.default_rng([SPLITS[split], seed, number])
+    scene = make_world(world := int(rng.integers(1 << 62)), split=split)
+    start, ahead = scene.good_start(rng), ahead or (AHEAD if scene.third_person else 0.0)
+    walk = plan(rng, scene.obstacles, (views - 1) * APART + 1, start=start, bounds=scene.bounds, ahead=ahead)
+    renderer.load(scene)
+    return rng, world, scene, walk
 
 
 def _lead(
@@ -164,14 +168,12 @@ def _lead(
 ) -> Iterator[Clip]:
     """All clips of world `number` of the set `seed` in which somebody walks ahead: seen first from behind in a view as
     it is, then facing anywhere in another, at times under an event."""
-    rng = np.random.default_rng([SPLITS[split], seed, number])
-    scene = make_world(world := int(rng.integers(1 << 62)), split=split)
-    walk = _walked(rng, scene, plan, views, LED[1])
-    renderer.load(scene)
+    rng, world, scene, walk = _entered(renderer, plan, seed, number, split, views, LED[1])
     for f in np.repeat(np.arange(0, len(walk.poses), APART), GUESTS):
         hero, ahead, happening = anybody(rng), float(rng.uniform(*LED)), []
-        if rng.random() < UNDER and (family := str(rng.choice(list(families)))):
-            happening = [event] if (event := at_place(family, rng, scene, walk.poses[f], -BEFORE)) else []
+        if rng.random() < UNDER:
+            event = at_place(str(rng.choice(list(families))), rng, scene, walk.poses[f], -BEFORE)
+            happening = [event] if event else []
         behind, anywhere = rng.normal(0, 0.15, 2), rng.uniform(-np.pi, np.pi)
         facings = float(behind[0]), float(rng.choice([behind[1], anywhere]))
         strides = rng.choice([0.0, 1.0, rng.random()], 2).tolist()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from dataclasses import dataclass, replace
@@ -13,14 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from torch import Tensor
 
 from engine.depth import signed
-from engine.errors import WanderError
 from engine.geometry import POCKET_LENS
 from engine.hero import HeroConfig, portrait_of, standing
-from engine.training.visitors import Batch
+from engine.training.visitors import Batch, read_views
 from engine.visitors import Stance, cards_of
 
 SAME, THERE = 0.15, 0.1
@@ -72,19 +69,5 @@ class Heroes:
 
 def load_heroes(folder: Path) -> Heroes:
     """All views of a folder. Raises `WanderError` if nobody walks ahead in them."""
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    facts: list[dict[str, Any]] = []
-    about: dict[str, Any] = {}
-    for path in sorted(folder.glob("clips-*.json")):
-        about = json.loads(path.read_text(encoding="utf-8"))
-        facts += about["clips"]
-        if "heroes" in about:
-            with safe_open(path.with_suffix(".safetensors"), framework="pt") as file:
-                parts.append((file.get_tensor("frames"), file.get_tensor("depth"), file.get_tensor("poses")[:, ::2]))
-    if not parts:
-        raise WanderError(
-            f"there are {len(facts)} views in {folder}, and in 0 of them somebody walks ahead; make some with "
-            "'launch.py data views --show heroes'"
-        )
-    pictures, depth, cameras = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Heroes(pictures, depth, cameras.double().numpy(), facts, HeroConfig(**about["heroes"]))
+    pictures, depth, cameras, facts, walk = read_views(folder, "heroes", "in 0 of them somebody walks ahead")
+    return Heroes(pictures, depth, cameras[:, ::2], facts, HeroConfig(**walk))

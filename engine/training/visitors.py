@@ -89,22 +89,34 @@ class Batch:
 
 def load_guests(folder: Path) -> Guests:
     """All views of a folder. Raises `WanderError` if nobody comes along in them."""
+    pictures, depth, cameras, facts, walk = read_views(folder, "guests", "0 of them are without and with a guest")
+    return Guests(pictures, depth, cameras[:, 0], facts, VisitorConfig(**walk))
+
+
+def read_views(
+    folder: Path, show: str, lacking: str
+) -> tuple[Tensor, Tensor, NDArray[np.float64], list[dict[str, Any]], dict[str, Any]]:
+    """Of the views of a folder that show somebody, `data views --show` as named: pictures uint8 `[n, F, H, W, 3]`,
+    depth half `[n, F, H, W]`, cameras `[n, F, 4, 4]`, what a sidecar says of each, and how they walk.
+
+    Raises `WanderError` if there are none, which says what is lacking.
+    """
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     facts: list[dict[str, Any]] = []
     about: dict[str, Any] = {}
     for path in sorted(folder.glob("clips-*.json")):
         about = json.loads(path.read_text(encoding="utf-8"))
         facts += about["clips"]
-        if "guests" in about:
+        if show in about:
             with safe_open(path.with_suffix(".safetensors"), framework="pt") as file:
-                parts.append((file.get_tensor("frames"), file.get_tensor("depth"), file.get_tensor("poses")[:, 0]))
+                parts.append((file.get_tensor("frames"), file.get_tensor("depth"), file.get_tensor("poses")))
     if not parts:
         raise WanderError(
-            f"there are {len(facts)} views in {folder}, and 0 of them are without and with a guest; make some with "
-            "'launch.py data views --show guests'"
+            f"there are {len(facts)} views in {folder}, and {lacking}; make some with "
+            f"'launch.py data views --show {show}'"
         )
     pictures, depth, cameras = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Guests(pictures, depth, cameras.double().numpy(), facts, VisitorConfig(**about["guests"]))
+    return pictures, depth, cameras.double().numpy(), facts, about[show]
 
 
 def loss_of(model: Painter, guests: Sitters, rng: random.Random, batch: int) -> tuple[Tensor, dict[str, float]]:
