@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.depth import Depth, confidence, estimate, signed
+from engine.depth import Depth, confidence, estimate_twice, ground_disparity, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.hero import Hero, meet
 from engine.precision import autocast
 from engine.repaint import Paint, Painted
+from engine.settling import settled
 from engine.vae import DecoderState, to_uint8
 from engine.walls import Plan, lookouts, plan_of
 from engine.weights import PocketWeights
@@ -32,7 +33,9 @@ _REACH = 2
 
 
 def surfaces_of(depth: Depth, pictures_V3HW: Tensor, cameras: NDArray[np.float64]) -> list[Surface]:
-    """The surfaces of pictures in [-1, 1] whose depth was estimated."""
+    """The surfaces of pictures in [-1, 1] whose depth was estimated, settled."""
+    ground = ground_disparity(cameras, *pictures_V3HW.shape[2:], POCKET_LENS)
+    depth = settled(depth, pictures_V3HW, ground.to(pictures_V3HW.device))
     disparity, stands, sure = depth.seen(), depth.stands(), confidence(depth)
     pictures = pictures_V3HW.contiguous()
     return [Surface(pictures[i], disparity[i], cameras[i], stands[i], sure[i]) for i in range(len(cameras))]
@@ -136,7 +139,7 @@ class Surfaces:
         assert self.weights.depth is not None, "a guided transformer comes with a depth network"
         latents = self._latent(index)[None]
         pictures = torch.from_numpy(self._shown(index)[None].copy()).to(latents.device)
-        depth = estimate(self.weights.depth, latents, path[[index]], pictures)
+        depth = estimate_twice(self.weights.depth, self.weights.vae, latents, path[[index]], pictures)
         return surfaces_of(depth, signed(pictures), path[[index]])[0]
 
     def _shown(self, index: int) -> NDArray[np.uint8]:

@@ -19,12 +19,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.depth import FARTHEST, Depth, DepthHead, estimate, ground_disparity, prior_of, signed
+from engine.depth import FARTHEST, Depth, DepthHead, estimate_twice, ground_disparity, prior_of, signed
 from engine.geometry import POCKET_LENS, Matrix, rigid_inverse
 from engine.guide import rays
 from engine.precision import autocast
 from engine.reconstruction.stereo import StereoConfig, partners
-from engine.vae import Down, Residual, Up
+from engine.settling import settled
+from engine.vae import Down, Residual, Up, Vae
 
 OTHERS = StereoConfig(others=4, least_baseline=0.1, best_baseline=0.8)
 """Which views a view is compared with."""
@@ -173,6 +174,7 @@ def swept(
 @torch.inference_mode()
 def estimate_views(
     head: DepthHead,
+    vae: Vae,
     sweep: Sweep | None,
     latents_VCYX: Tensor,
     pictures_NHW3: Tensor,
@@ -180,8 +182,10 @@ def estimate_views(
     views: Sequence[int],
     others: Sequence[NDArray[np.intp]],
 ) -> Depth:
-    """Depth of some `views` of a walk, whose latents these are: from each alone, corrected, where there is a `sweep`,
-    by `others` of the walk; pictures uint8 and `cameras` `[N, 4, 4]` are of all its views."""
+    """Depth of some `views` of a walk, whose latents these are: from each alone, both ways round, corrected, where there
+    is a `sweep`, by `others` of the walk, and settled; pictures uint8 and `cameras` `[N, 4, 4]` are of all its views."""
     rows = list(views)
-    first = estimate(head, latents_VCYX, cameras[rows], pictures_NHW3[rows])
-    return first if sweep is None else swept(sweep, first, pictures_NHW3, cameras, views, others)
+    first = estimate_twice(head, vae, latents_VCYX, cameras[rows], pictures_NHW3[rows])
+    found = first if sweep is None else swept(sweep, first, pictures_NHW3, cameras, views, others)
+    ground = ground_disparity(cameras[rows], *pictures_NHW3.shape[1:3], POCKET_LENS).to(latents_VCYX.device)
+    return settled(found, signed(pictures_NHW3[rows]), ground)

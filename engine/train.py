@@ -180,13 +180,13 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
     checksum = latents_of(VAE_FILE)
     sources = each(pairs_of(options), lambda pair: depth.load_samples(*pair))
     held_out = depth.load_samples(*held_out_of(options))
-    head = DepthHead(DepthConfig(latent_channels=held_out.latents.shape[2]))
+    head, autoencoder = DepthHead(DepthConfig(latent_channels=held_out.latents.shape[2])), load_vae(VAE_FILE)
     run = Run(head, RunConfig.of(options, 0.995, ("stem.", "look.", "look_last.", "head.")), say)
     if options.resume and not run.resume() and DEPTH_FILE.is_file():
         run.start_from(load_depth(DEPTH_FILE)[0])
     rng = random.Random(options.seed + run.step)
     verdict = run.train(
-        lambda generator: depth.loss_of(head, rng.choice(sources), rng, options.batch, generator),
+        lambda generator: depth.loss_of(head, autoencoder, rng.choice(sources), rng, options.batch, generator),
         lambda: depth.evaluate_depth(run, head, held_out),
         900,
     )
@@ -196,7 +196,7 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
 
 def train_sweep(options: argparse.Namespace, say: Say) -> None:
     """Stage 2b: depth from several views."""
-    head, about = load_depth(DEPTH_FILE)
+    (head, about), autoencoder = load_depth(DEPTH_FILE), load_vae(VAE_FILE)
     sources = each(pairs_of(options), lambda pair: depth.load_samples(*pair))
     held_out = depth.load_samples(*held_out_of(options))
     model = Sweep(SweepConfig())
@@ -205,8 +205,8 @@ def train_sweep(options: argparse.Namespace, say: Say) -> None:
         run.start_from(load_sweep(SWEEP_FILE)[0])
     rng = random.Random(options.seed + run.step)
     verdict = run.train(
-        lambda generator: sweep.loss_of(head, model, rng.choice(sources), rng, options.batch, generator),
-        lambda: sweep.evaluate_sweep(run, head, model, held_out),
+        lambda generator: sweep.loss_of(head, autoencoder, model, rng.choice(sources), rng, options.batch, generator),
+        lambda: sweep.evaluate_sweep(run, head, autoencoder, model, held_out),
         900,
     )
     if options.export:

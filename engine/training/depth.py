@@ -15,13 +15,13 @@ from safetensors import safe_open
 from torch import Tensor
 
 from engine.checkpoint import Json
-from engine.depth import DepthHead, depth_loss, ground_disparity, level_camera, signed
+from engine.depth import MIRROR, DepthHead, depth_loss, ground_disparity, level_camera, signed, stills
 from engine.errors import WanderError
 from engine.evaluation.metrics import nanmean
 from engine.geometry import POCKET_LENS
 from engine.precision import autocast
 from engine.training.loop import Run
-from engine.vae import FRAMES_PER_LATENT
+from engine.vae import FRAMES_PER_LATENT, Vae, to_uint8
 
 PRIOR_DROP = 0.2
 """Share of samples that are not told their camera."""
@@ -29,6 +29,8 @@ PICTURE_DROP = 0.15
 """Share of batches that are not shown the pictures."""
 BLUR = 0.4
 """Share of batches whose pictures are as blurred as decoded ones."""
+MIRRORED = 0.5
+"""Share of batches that are mirrored: worlds that nobody made, for nothing."""
 NOISE = 0.1
 """Noise on latents, so that generated ones are read as well."""
 EVERY = 6
@@ -72,6 +74,13 @@ class Moments:
     pictures: Tensor
     depth: Tensor
     passing: Tensor
+
+    def mirrored(self, vae: Vae) -> Moments:
+        """The same seen in a mirror, nothing moving: latents know left from right, so they are made anew."""
+        ground, pictures, depth, passing = (x.flip(-1) for x in (self.ground, self.pictures, self.depth, self.passing))
+        return Moments(
+            stills(vae, to_uint8(pictures)), MIRROR @ self.cameras @ MIRROR, ground, pictures, depth, passing
+        )
 
 
 def load_samples(frames: Path, latents: Path) -> DepthSamples:
@@ -117,11 +126,13 @@ def blurred(pictures: Tensor) -> Tensor:
 
 
 def loss_of(
-    head: DepthHead, samples: DepthSamples, rng: random.Random, batch: int, generator: torch.Generator
+    head: DepthHead, vae: Vae, samples: DepthSamples, rng: random.Random, batch: int, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of one batch."""
     clips, times = drawn(samples, rng, batch)
     now = samples.at(clips, times, [rng.random() >= PRIOR_DROP for _ in clips])
+    if rng.random() < MIRRORED:
+        now = now.mirrored(vae)
     pictures: Tensor | None = now.pictures
     if rng.random() < PICTURE_DROP:
         pictures = None

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.checkpoint import Json
-from engine.depth import Depth, DepthHead, depth_loss, ground_disparity, signed
+from engine.depth import Depth, DepthHead, depth_loss, estimate_twice, ground_disparity, signed
 from engine.evaluation.metrics import nanmean
 from engine.geometry import POCKET_LENS, Matrix
-from engine.precision import autocast
 from engine.reconstruction.stereo import partners
+from engine.settling import settled
 from engine.sweep import OTHERS, Sweep, swept
 from engine.training.depth import BLUR, EVERY, DepthSamples, blurred, drawn, save_picture, worn
 from engine.training.loop import Run
-from engine.vae import to_uint8
+from engine.vae import Vae, to_uint8
 
 FEWER = 0.3
 """Share of the samples that see fewer others than there are, or none."""
@@ -31,6 +31,7 @@ CLIPS = 2
 
 def corrected(
     head: DepthHead,
+    vae: Vae,
     sweep: Sweep,
     latents: Tensor,
     pictures_NHW3: Tensor,
@@ -42,13 +43,18 @@ def corrected(
     `[V, C, Y, X]` are those of the views, pictures uint8 and cameras those of the whole walk."""
     H, W = pictures_NHW3.shape[1:3]
     ground = ground_disparity(cameras[views], H, W, POCKET_LENS)
-    with torch.no_grad(), autocast(latents.device):
-        first = head(latents, ground, signed(pictures_NHW3[views]))
+    first = estimate_twice(head, vae, latents, cameras[views], pictures_NHW3[views])
     return first, swept(sweep, first, pictures_NHW3, cameras, views, others), ground
 
 
 def loss_of(
-    head: DepthHead, sweep: Sweep, samples: DepthSamples, rng: random.Random, batch: int, generator: torch.Generator
+    head: DepthHead,
+    vae: Vae,
+    sweep: Sweep,
+    samples: DepthSamples,
+    rng: random.Random,
+    batch: int,
+    generator: torch.Generator,
 ) -> tuple[Tensor, dict[str, float]]:
     """Mean loss of a batch, which is taken from few clips."""
     losses, numbers = [], []
@@ -61,7 +67,7 @@ def loss_of(
         others = [partners(cameras, t, OTHERS) for t in times]
         others = [each[: rng.randint(0, len(each))] if rng.random() < FEWER else each for each in others]
         latents = worn(samples.latents[clip, times].float(), generator)
-        _, found, ground = corrected(head, sweep, latents, pictures, cameras, times, others)
+        _, found, ground = corrected(head, vae, sweep, latents, pictures, cameras, times, others)
         loss, found_numbers = depth_loss(
             found, samples.depth[clip, times].float(), samples.passing[clip, times], ground
         )
@@ -71,8 +77,9 @@ def loss_of(
 
 
 @torch.inference_mode()
-def evaluate_sweep(run: Run, head: DepthHead, sweep: Sweep, held_out: DepthSamples) -> Json:
-    """AbsRel, share within 1.25, sky and what passes on held-out worlds, from several views and from one; PNGs."""
+def evaluate_sweep(run: Run, head: DepthHead, vae: Vae, sweep: Sweep, held_out: DepthSamples) -> Json:
+    """AbsRel, share within 1.25, sky and what passes on held-out worlds, from several views and from one, settled as in
+    scans; PNGs."""
     averaged, several, one = run.averaged(Sweep(sweep.config)), [], []
     n, T = held_out.latents.shape[:2]
     times = list(range(0, T, EVERY))
@@ -80,7 +87,8 @@ def evaluate_sweep(run: Run, head: DepthHead, sweep: Sweep, held_out: DepthSampl
         cameras, pictures = held_out.poses[i], held_out.pictures[i]
         others = [partners(cameras, t, OTHERS) for t in times]
         latents = held_out.latents[i, times].float()
-        first, found, ground = corrected(head, averaged, latents, pictures, cameras, times, others)
+        first, found, ground = corrected(head, vae, averaged, latents, pictures, cameras, times, others)
+        first, found = (settled(each, signed(pictures[times]), ground) for each in (first, found))
         truth = held_out.depth[i, times].float(), held_out.passing[i, times], ground
         several.append(depth_loss(found, *truth)[1])
         one.append(depth_loss(first, *truth)[1])

@@ -8,18 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from engine.actions import KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
+from engine.actions import KEY_RIGHT, KEY_UP, KEY_W, POCKET, Step, frame_poses, start_pose
 from engine.depth import (
+    MIRROR,
     DepthConfig,
     DepthHead,
     Everywhere,
     confidence,
     depth_loss,
     estimate,
+    estimate_twice,
     ground_disparity,
     level_camera,
+    stills,
 )
 from engine.geometry import POCKET_LENS
+from tests.engine.tiny import tiny_weights, wake
 
 
 def test_the_ground_below_a_camera_is_as_far_as_its_height_says():
@@ -126,3 +130,17 @@ def test_a_mistake_about_an_object_costs_more_than_one_about_the_ground():
         return float(depth_loss(replace(found, disparity=wrong), depth, nobody, ground)[0])
 
     assert loss(slice(8, 16)) > loss(slice(0, 8)) > loss(slice(0, 0))
+
+
+def test_a_world_and_its_mirror_image_are_as_deep_as_each_other():
+    torch.manual_seed(0)
+    head, vae = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8))), tiny_weights().vae
+    wake(head, 1.0)
+    camera = frame_poses([Step(keys=KEY_W | KEY_RIGHT | KEY_UP)] * 3, POCKET, start_pose(POCKET))[-1:]
+    picture = torch.randint(0, 256, (1, 48, 80, 3), dtype=torch.uint8)
+    here = estimate_twice(head, vae, stills(vae, picture), camera, picture)
+    there = estimate_twice(head, vae, stills(vae, picture.flip(2)), MIRROR @ camera @ MIRROR, picture.flip(2))
+    once = estimate(head, stills(vae, picture), camera, picture)
+    assert torch.allclose(here.disparity, there.disparity.flip(-1), rtol=1e-3)
+    assert torch.allclose(here.sky, there.sky.flip(-1), atol=1e-3)
+    assert not torch.allclose(once.disparity, here.disparity, rtol=1e-2)

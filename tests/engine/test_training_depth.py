@@ -18,7 +18,7 @@ from engine.sweep import Sweep, SweepConfig
 from engine.training import depth, sweep
 from engine.training.loop import Run, RunConfig
 from engine.weights import load_sweep
-from tests.engine.tiny import wake
+from tests.engine.tiny import tiny_weights, wake
 
 H, W, T = 48, 80, 7
 POSES = frame_poses([Step(keys=KEY_D)] * (T - 1), POCKET, start_pose(POCKET))[::4]
@@ -53,8 +53,12 @@ def test_a_moment_that_is_not_told_its_camera_stands_level_and_the_others_where_
 @pytest.mark.parametrize("seed", range(4))
 def test_one_view_and_several_learn_from_a_batch(seed):
     network, correction = head(), Sweep(SweepConfig(widths=(8, 8, 8)))
-    for module, loss_of in ((network, depth.loss_of), (correction, lambda *rest: sweep.loss_of(head(), *rest))):
-        loss, numbers = loss_of(module, samples(), random.Random(seed), 4, torch.Generator().manual_seed(seed))
+    vae = tiny_weights().vae
+    for module, loss_of in (
+        (network, lambda *rest: depth.loss_of(network, vae, *rest)),
+        (correction, lambda *rest: sweep.loss_of(head(), vae, correction, *rest)),
+    ):
+        loss, numbers = loss_of(samples(), random.Random(seed), 4, torch.Generator().manual_seed(seed))
         loss.backward()
         assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in module.parameters())
         assert 0 < numbers["absrel"] < 10 and 0 <= numbers["moving"] <= 1
@@ -63,7 +67,7 @@ def test_one_view_and_several_learn_from_a_batch(seed):
 def test_an_untrained_correction_is_judged_as_good_as_one_view_alone(tmp_path):
     correction = Sweep(SweepConfig(widths=(8, 8, 8)))
     run = Run(correction, RunConfig(out=tmp_path, minutes=1, lr=1e-3), lambda line: None)
-    found = sweep.evaluate_sweep(run, head(), correction, samples())
+    found = sweep.evaluate_sweep(run, head(), tiny_weights().vae, correction, samples())
     assert found["absrel_30"] == pytest.approx(found["absrel_30_one_view"], abs=1e-3) and len(found) == 2 * 8
     assert len(list(tmp_path.glob("*.png"))) == 3
 
