@@ -245,7 +245,7 @@ def estimate(
 
 @torch.no_grad()
 def estimate_twice(
-    head: DepthHead, vae: Vae, latents_TCYX: Tensor, world_from_camera: NDArray[np.floating] | None, pictures: Tensor
+    vae: Vae, head: DepthHead, latents_TCYX: Tensor, world_from_camera: NDArray[np.floating] | None, pictures: Tensor
 ) -> Depth:
     """As `estimate`, and once more in a mirror; the mean of both errs less than either."""
     straight = estimate(head, latents_TCYX, world_from_camera, pictures)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.depth import Depth, confidence, estimate_twice, ground_disparity, signed
+from engine.depth import Depth, confidence, estimate, estimate_twice, ground_disparity, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.hero import Hero, meet
@@ -139,7 +139,10 @@ class Surfaces:
         assert self.weights.depth is not None, "a guided transformer comes with a depth network"
         latents = self._latent(index)[None]
         pictures = torch.from_numpy(self._shown(index)[None].copy()).to(latents.device)
-        depth = estimate_twice(self.weights.depth, self.weights.vae, latents, path[[index]], pictures)
+        seen = self.weights.depth, latents, path[[index]], pictures
+        depth = (
+            estimate(*seen) if index else estimate_twice(self.weights.vae, *seen)
+        )  # there is time before the first step
         return surfaces_of(depth, signed(pictures), path[[index]])[0]
 
     def _shown(self, index: int) -> NDArray[np.uint8]:

@@ -137,7 +137,7 @@ def cost_of_chunk(weights: PocketWeights, clip: TrueClip, chunk: int) -> Cost:
         if weights.depth is not None:
             depth, shown = weights.depth, torch.zeros(1, weights.height, weights.width, 3, dtype=torch.uint8)
             guide = chunk * _gflop(lambda: weights.vae.encode(frames.flatten(1, 2)[None]))
-            guide += _gflop(lambda: estimate_twice(depth, weights.vae, picture, None, shown))  # of the newest picture
+            guide += _gflop(lambda: estimate_twice(weights.vae, depth, picture, None, shown))  # of the newest picture
         if weights.compositor is not None:
             compositor = weights.compositor
             decode += chunk * _gflop(lambda: compositor(frames, frames, frames[:, :, 0] > 0))

@@ -59,7 +59,7 @@ def guides_of(
     """
     T, _, Y, X = latents_TCYX.shape
     pictures = torch.from_numpy(pictures_THW3.copy())
-    depth = estimate_twice(head, vae, latents_TCYX, poses, pictures)
+    depth = estimate_twice(vae, head, latents_TCYX, poses, pictures)
     frames = signed(pictures).to(depth.disparity.device)
     surfaces = surfaces_of(depth, frames, poses)
     parts = [Guide.nothing(1, vae.config.latent_channels + COVERAGE + STALE, (Y, X))]

@@ -43,7 +43,7 @@ def corrected(
     `[V, C, Y, X]` are those of the views, pictures uint8 and cameras those of the whole walk."""
     H, W = pictures_NHW3.shape[1:3]
     ground = ground_disparity(cameras[views], H, W, POCKET_LENS)
-    first = estimate_twice(head, vae, latents, cameras[views], pictures_NHW3[views])
+    first = estimate_twice(vae, head, latents, cameras[views], pictures_NHW3[views])
     return first, swept(sweep, first, pictures_NHW3, cameras, views, others), ground
 
 

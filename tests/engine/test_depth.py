@@ -138,8 +138,8 @@ def test_a_world_and_its_mirror_image_are_as_deep_as_each_other():
     wake(head, 1.0)
     camera = frame_poses([Step(keys=KEY_W | KEY_RIGHT | KEY_UP)] * 3, POCKET, start_pose(POCKET))[-1:]
     picture = torch.randint(0, 256, (1, 48, 80, 3), dtype=torch.uint8)
-    here = estimate_twice(head, vae, stills(vae, picture), camera, picture)
-    there = estimate_twice(head, vae, stills(vae, picture.flip(2)), MIRROR @ camera @ MIRROR, picture.flip(2))
+    here = estimate_twice(vae, head, stills(vae, picture), camera, picture)
+    there = estimate_twice(vae, head, stills(vae, picture.flip(2)), MIRROR @ camera @ MIRROR, picture.flip(2))
     once = estimate(head, stills(vae, picture), camera, picture)
     assert torch.allclose(here.disparity, there.disparity.flip(-1), rtol=1e-3)
     assert torch.allclose(here.sky, there.sky.flip(-1), atol=1e-3)

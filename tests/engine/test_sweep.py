@@ -134,7 +134,7 @@ def test_views_without_a_sweep_are_estimated_each_alone_and_both_ways_round():
     pictures, latents = wall(PATH), torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(1))
     found = estimate_views(head, vae, None, latents, pictures, PATH, [1, 3], others_of(PATH)[1::2])
     alone = [
-        estimate_twice(head, vae, latents[i : i + 1], PATH[[view]], pictures[[view]]).disparity
+        estimate_twice(vae, head, latents[i : i + 1], PATH[[view]], pictures[[view]]).disparity
         for i, view in ((0, 1), (1, 3))
     ]
     assert torch.allclose(found.disparity, torch.cat(alone), rtol=2e-2)
