@@ -173,8 +173,8 @@ def swept(
 
 @torch.inference_mode()
 def estimate_views(
-    head: DepthHead,
     vae: Vae,
+    head: DepthHead,
     sweep: Sweep | None,
     latents_VCYX: Tensor,
     pictures_NHW3: Tensor,

@@ -186,7 +186,7 @@ def train_depth(options: argparse.Namespace, say: Say) -> None:
         run.start_from(load_depth(DEPTH_FILE)[0])
     rng = random.Random(options.seed + run.step)
     verdict = run.train(
-        lambda generator: depth.loss_of(head, autoencoder, rng.choice(sources), rng, options.batch, generator),
+        lambda generator: depth.loss_of(autoencoder, head, rng.choice(sources), rng, options.batch, generator),
         lambda: depth.evaluate_depth(run, head, held_out),
         900,
     )
@@ -205,8 +205,8 @@ def train_sweep(options: argparse.Namespace, say: Say) -> None:
         run.start_from(load_sweep(SWEEP_FILE)[0])
     rng = random.Random(options.seed + run.step)
     verdict = run.train(
-        lambda generator: sweep.loss_of(head, autoencoder, model, rng.choice(sources), rng, options.batch, generator),
-        lambda: sweep.evaluate_sweep(run, head, autoencoder, model, held_out),
+        lambda generator: sweep.loss_of(autoencoder, head, model, rng.choice(sources), rng, options.batch, generator),
+        lambda: sweep.evaluate_sweep(run, autoencoder, head, model, held_out),
         900,
     )
     if options.export:

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.depth import estimate_twice
+from engine.depth import estimate
 from engine.errors import WanderError
 from engine.evaluation.clips import TrueClip
 from engine.evaluation.command import ClipRequest, add_size, sized
@@ -62,7 +62,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--engine-only", action="store_true", help="leave out the runs through window and worker")
     top.add_argument("--memory", action="store_true", help="only what choosing memory costs as history grows")
     top.add_argument("--json", action="store_true", help="the last line is one JSON object of figures")
-    top.add_argument("--events", type=int, default=0, metavar="N", help="also play the walk with N prompts and without")
+    top.add_argument(
+        "--events", type=int, default=0, metavar="N", help="also play the walk with N prompts and without"
+    )
     return top
 
 
@@ -135,9 +137,9 @@ def cost_of_chunk(weights: PocketWeights, clip: TrueClip, chunk: int) -> Cost:
         _, state = weights.vae.decode(picture, None)
         decode, guide = chunk * _gflop(lambda: weights.vae.decode(picture, state)), 0.0
         if weights.depth is not None:
-            depth, shown = weights.depth, torch.zeros(1, weights.height, weights.width, 3, dtype=torch.uint8)
+            depth = weights.depth
             guide = chunk * _gflop(lambda: weights.vae.encode(frames.flatten(1, 2)[None]))
-            guide += _gflop(lambda: estimate_twice(weights.vae, depth, picture, None, shown))  # of the newest picture
+            guide += _gflop(lambda: estimate(depth, picture, None))  # of the newest picture
         if weights.compositor is not None:
             compositor = weights.compositor
             decode += chunk * _gflop(lambda: compositor(frames, frames, frames[:, :, 0] > 0))

@@ -113,7 +113,7 @@ def scan_clip(
 ) -> ScanResult:
     """All clouds and depths of one walk."""
     assert weights.depth is not None
-    source, limits = by_network(weights.depth, weights.vae, weights.sweep), SieveConfig(far=protocol.far)
+    source, limits = by_network(weights.vae, weights.depth, weights.sweep), SieveConfig(far=protocol.far)
     poses = clip.poses[::FRAMES_PER_LATENT]
     picks = pick(poses)
     exact = true_views(clip, FRAMES_PER_LATENT * picks.chosen)

@@ -60,10 +60,10 @@ def network(pictures: Pictures, advance: Advance) -> DepthViews:
     from engine.weights import load_depth_of_views, load_vae
 
     head, sweep, _ = load_depth_of_views(FOLDER)
-    return by_network(head, load_vae(FOLDER / "vae.safetensors"), sweep)(pictures, advance)
+    return by_network(load_vae(FOLDER / "vae.safetensors"), head, sweep)(pictures, advance)
 
 
-def by_network(head: DepthHead, vae: Vae, sweep: Sweep | None) -> DepthSource:
+def by_network(vae: Vae, head: DepthHead, sweep: Sweep | None) -> DepthSource:
     """Depth by the network that looks at each view alone, corrected, where there is a `sweep`, by other views."""
     import torch
 
@@ -77,7 +77,7 @@ def by_network(head: DepthHead, vae: Vae, sweep: Sweep | None) -> DepthSource:
         for start in range(0, len(depth), _AT_ONCE):
             part = slice(start, min(start + _AT_ONCE, len(depth)))
             latents, views = torch.from_numpy(pictures.latents[part].astype(np.float32)), range(part.start, part.stop)
-            found = estimate_views(head, vae, sweep, latents, shown, pictures.poses, views, others[part])
+            found = estimate_views(vae, head, sweep, latents, shown, pictures.poses, views, others[part])
             seen = found.seen().numpy()
             with np.errstate(divide="ignore"):
                 depth[part] = np.where(seen > 0, 1 / seen, np.inf)

@@ -126,7 +126,7 @@ def blurred(pictures: Tensor) -> Tensor:
 
 
 def loss_of(
-    head: DepthHead, vae: Vae, samples: DepthSamples, rng: random.Random, batch: int, generator: torch.Generator
+    vae: Vae, head: DepthHead, samples: DepthSamples, rng: random.Random, batch: int, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of one batch."""
     clips, times = drawn(samples, rng, batch)

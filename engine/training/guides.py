@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.checkpoint import write_atomically
-from engine.depth import DepthHead, estimate_twice, signed
+from engine.depth import DepthHead, estimate, signed
 from engine.errors import WanderError
 from engine.geometry import POCKET_LENS, rigid_inverse
 from engine.guide import Guide, lifted, make_guide
@@ -59,7 +59,7 @@ def guides_of(
     """
     T, _, Y, X = latents_TCYX.shape
     pictures = torch.from_numpy(pictures_THW3.copy())
-    depth = estimate_twice(vae, head, latents_TCYX, poses, pictures)
+    depth = estimate(head, latents_TCYX, poses, pictures)
     frames = signed(pictures).to(depth.disparity.device)
     surfaces = surfaces_of(depth, frames, poses)
     parts = [Guide.nothing(1, vae.config.latent_channels + COVERAGE + STALE, (Y, X))]

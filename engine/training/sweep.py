@@ -30,8 +30,8 @@ CLIPS = 2
 
 
 def corrected(
-    head: DepthHead,
     vae: Vae,
+    head: DepthHead,
     sweep: Sweep,
     latents: Tensor,
     pictures_NHW3: Tensor,
@@ -48,8 +48,8 @@ def corrected(
 
 
 def loss_of(
-    head: DepthHead,
     vae: Vae,
+    head: DepthHead,
     sweep: Sweep,
     samples: DepthSamples,
     rng: random.Random,
@@ -67,7 +67,7 @@ def loss_of(
         others = [partners(cameras, t, OTHERS) for t in times]
         others = [each[: rng.randint(0, len(each))] if rng.random() < FEWER else each for each in others]
         latents = worn(samples.latents[clip, times].float(), generator)
-        _, found, ground = corrected(head, vae, sweep, latents, pictures, cameras, times, others)
+        _, found, ground = corrected(vae, head, sweep, latents, pictures, cameras, times, others)
         loss, found_numbers = depth_loss(
             found, samples.depth[clip, times].float(), samples.passing[clip, times], ground
         )
@@ -77,7 +77,7 @@ def loss_of(
 
 
 @torch.inference_mode()
-def evaluate_sweep(run: Run, head: DepthHead, vae: Vae, sweep: Sweep, held_out: DepthSamples) -> Json:
+def evaluate_sweep(run: Run, vae: Vae, head: DepthHead, sweep: Sweep, held_out: DepthSamples) -> Json:
     """AbsRel, share within 1.25, sky and what passes on held-out worlds, from several views and from one, settled as in
     scans; PNGs."""
     averaged, several, one = run.averaged(Sweep(sweep.config)), [], []
@@ -87,7 +87,7 @@ def evaluate_sweep(run: Run, head: DepthHead, vae: Vae, sweep: Sweep, held_out: 
         cameras, pictures = held_out.poses[i], held_out.pictures[i]
         others = [partners(cameras, t, OTHERS) for t in times]
         latents = held_out.latents[i, times].float()
-        first, found, ground = corrected(head, vae, averaged, latents, pictures, cameras, times, others)
+        first, found, ground = corrected(vae, head, averaged, latents, pictures, cameras, times, others)
         first, found = (settled(each, signed(pictures[times]), ground) for each in (first, found))
         truth = held_out.depth[i, times].float(), held_out.passing[i, times], ground
         several.append(depth_loss(found, *truth)[1])

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from engine.actions import KEY_D, POCKET, Step, frame_poses, start_pose
-from engine.depth import FARTHEST, Depth, DepthConfig, DepthHead, estimate_twice, signed
+from engine.depth import FARTHEST, Depth, DepthConfig, DepthHead, estimate_twice, ground_disparity, signed
 from engine.geometry import POCKET_LENS, rigid_inverse
+from engine.settling import settled
 from engine.sweep import Sweep, SweepConfig, differences, estimate_views, others_of, swept
 from engine.vae import to_uint8
 from tests.engine.tiny import tiny_weights, wake
@@ -127,14 +128,14 @@ def test_a_sweep_learns_from_other_views_what_one_cannot_tell():
     assert seeing < 0.6 * blind
 
 
-def test_views_without_a_sweep_are_estimated_each_alone_and_both_ways_round():
+def test_views_without_a_sweep_are_estimated_each_alone_and_both_ways_round_and_settled():
     head = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8)))
     wake(head, 1.0)
     vae = tiny_weights().vae
     pictures, latents = wall(PATH), torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(1))
-    found = estimate_views(head, vae, None, latents, pictures, PATH, [1, 3], others_of(PATH)[1::2])
-    alone = [
-        estimate_twice(vae, head, latents[i : i + 1], PATH[[view]], pictures[[view]]).disparity
-        for i, view in ((0, 1), (1, 3))
-    ]
-    assert torch.allclose(found.disparity, torch.cat(alone), rtol=2e-2)
+    found = estimate_views(vae, head, None, latents, pictures, PATH, [1, 3], others_of(PATH)[1::2])
+    for i, view in ((0, 1), (1, 3)):
+        picture, camera = pictures[[view]], PATH[[view]]
+        alone = estimate_twice(vae, head, latents[i : i + 1], camera, picture)
+        ground = ground_disparity(camera, *picture.shape[1:3], POCKET_LENS)
+        assert torch.allclose(found.disparity[i], settled(alone, signed(picture), ground).disparity[0], rtol=2e-2)

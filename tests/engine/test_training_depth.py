@@ -55,8 +55,8 @@ def test_one_view_and_several_learn_from_a_batch(seed):
     network, correction = head(), Sweep(SweepConfig(widths=(8, 8, 8)))
     vae = tiny_weights().vae
     for module, loss_of in (
-        (network, lambda *rest: depth.loss_of(network, vae, *rest)),
-        (correction, lambda *rest: sweep.loss_of(head(), vae, correction, *rest)),
+        (network, lambda *rest: depth.loss_of(vae, network, *rest)),
+        (correction, lambda *rest: sweep.loss_of(vae, head(), correction, *rest)),
     ):
         loss, numbers = loss_of(samples(), random.Random(seed), 4, torch.Generator().manual_seed(seed))
         loss.backward()
@@ -67,7 +67,7 @@ def test_one_view_and_several_learn_from_a_batch(seed):
 def test_an_untrained_correction_is_judged_as_good_as_one_view_alone(tmp_path):
     correction = Sweep(SweepConfig(widths=(8, 8, 8)))
     run = Run(correction, RunConfig(out=tmp_path, minutes=1, lr=1e-3), lambda line: None)
-    found = sweep.evaluate_sweep(run, head(), tiny_weights().vae, correction, samples())
+    found = sweep.evaluate_sweep(run, tiny_weights().vae, head(), correction, samples())
     assert found["absrel_30"] == pytest.approx(found["absrel_30_one_view"], abs=1e-3) and len(found) == 2 * 8
     assert len(list(tmp_path.glob("*.png"))) == 3
 
