@@ -1,5 +1,5 @@
-"""Depth whose edges are those of the picture: a weighted median (Ma et al., "Constant time weighted median filtering for
-stereo matching and beyond", 2013).
+"""Depth whose edges are those of the picture: a weighted median (Ma et al., "Constant time weighted median filtering
+for stereo matching and beyond", 2013).
 
 A network's depth is a ramp where one thing ends before another, and uneven on a thing that is flat. Every pixel that
 isn't ground takes the median of the depths around it, in which those of its own colour, and those that are known well,
@@ -45,8 +45,8 @@ def settled(depth: Depth, pictures_V3HW: Tensor, ground_VHW: Tensor, config: Set
     """Estimates `[V, H, W]` whose edges are those of the pictures, in [-1, 1]; `ground` is the ground's disparity."""
     disparity, sure = depth.disparity.clamp_min(1 / FARTHEST).log(), confidence(depth)
     free = (disparity - prior_of(ground_VHW).log()).abs() > config.ground
-    parts = (each.float().cpu().numpy() for each in (disparity, pictures_V3HW, sure))
-    found = np.stack([_settled(*view, config) for view in zip(*parts, free.cpu().numpy(), strict=True)])
+    parts = (each.cpu().numpy() for each in (disparity.float(), pictures_V3HW.float(), sure.float(), free))
+    found = np.stack([_settled(a, b, c, d, config) for a, b, c, d in zip(*parts, strict=True)])
     return replace(depth, disparity=torch.from_numpy(found).to(depth.disparity.device).exp())
 
 

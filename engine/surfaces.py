@@ -34,8 +34,9 @@ _REACH = 2
 
 def surfaces_of(depth: Depth, pictures_V3HW: Tensor, cameras: NDArray[np.float64]) -> list[Surface]:
     """The surfaces of pictures in [-1, 1] whose depth was estimated, settled."""
-    ground = ground_disparity(cameras, *pictures_V3HW.shape[2:], POCKET_LENS)
-    depth = settled(depth, pictures_V3HW, ground.to(pictures_V3HW.device))
+    H, W = pictures_V3HW.shape[2:]
+    ground = ground_disparity(cameras, H, W, POCKET_LENS).to(pictures_V3HW.device)
+    depth = settled(depth, pictures_V3HW, ground)
     disparity, stands, sure = depth.seen(), depth.stands(), confidence(depth)
     pictures = pictures_V3HW.contiguous()
     return [Surface(pictures[i], disparity[i], cameras[i], stands[i], sure[i]) for i in range(len(cameras))]

@@ -182,10 +182,11 @@ def estimate_views(
     views: Sequence[int],
     others: Sequence[NDArray[np.intp]],
 ) -> Depth:
-    """Depth of some `views` of a walk, whose latents these are: from each alone, both ways round, corrected, where there
-    is a `sweep`, by `others` of the walk, and settled; pictures uint8 and `cameras` `[N, 4, 4]` are of all its views."""
+    """Depth of some `views` of a walk, whose latents these are, settled: from each alone, both ways round, corrected,
+    where there is a `sweep`, by `others` of the walk; pictures uint8 and `cameras` `[N, 4, 4]` are of all its views."""
     rows = list(views)
     first = estimate_twice(vae, head, latents_VCYX, cameras[rows], pictures_NHW3[rows])
     found = first if sweep is None else swept(sweep, first, pictures_NHW3, cameras, views, others)
-    ground = ground_disparity(cameras[rows], *pictures_NHW3.shape[1:3], POCKET_LENS).to(latents_VCYX.device)
+    H, W = pictures_NHW3.shape[1:3]
+    ground = ground_disparity(cameras[rows], H, W, POCKET_LENS).to(latents_VCYX.device)
     return settled(found, signed(pictures_NHW3[rows]), ground)

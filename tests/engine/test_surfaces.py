@@ -6,8 +6,11 @@ import numpy as np
 import torch
 
 from engine.actions import KEY_W, POCKET, Step, frame_poses, start_pose
+from engine.depth import estimate, ground_disparity, signed, stills
+from engine.geometry import POCKET_LENS
 from engine.guide import Surface
 from engine.precision import autocast
+from engine.settling import settled
 from engine.surfaces import CAPACITY, Surfaces
 from engine.vae import decode_clip
 from tests.engine.tiny import tiny_weights
@@ -26,6 +29,28 @@ def test_the_picture_that_was_shown_is_lifted_and_elsewhere_the_decoded_one():
     for index, picture in ((3, torch.from_numpy(SHOWN)), (4, decoded[4])):
         found = surfaces.get(index, PATH).picture
         assert torch.allclose((found.permute(1, 2, 0) + 1) * 127.5, picture.float(), atol=1e-3)
+
+
+def test_a_world_and_its_mirror_image_begin_as_deep_as_each_other():
+    weights, straight = tiny_weights(), start_pose(POCKET)[None]
+
+    def lifted(picture: np.ndarray) -> Surface:
+        latent = stills(weights.vae, torch.from_numpy(picture.copy())[None])[0]
+        return Surfaces(weights, lambda i: latent, lambda i: picture).get(0, straight)
+
+    here, there = lifted(SHOWN), lifted(SHOWN[:, ::-1])
+    assert torch.allclose(here.disparity, there.disparity.flip(-1), rtol=0.03, atol=1e-4)
+
+
+def test_depth_that_was_estimated_is_settled_before_it_is_lifted():
+    weights, camera = tiny_weights(), PATH[[3]]
+    surface = Surfaces(weights, lambda i: LATENTS[i % 6], lambda i: SHOWN).get(3, PATH)
+    shown = torch.from_numpy(SHOWN)[None]
+    assert weights.depth is not None
+    depth = estimate(weights.depth, LATENTS[[3]], camera, shown)
+    ground = ground_disparity(camera, 32, 64, POCKET_LENS)
+    assert torch.equal(surface.disparity, settled(depth, signed(shown), ground).seen()[0])
+    assert not torch.equal(surface.disparity, depth.seen()[0])
 
 
 def test_what_was_forgotten_comes_back_the_same_and_rewinding_forgets():
