@@ -245,11 +245,11 @@ def estimate(
 
 @torch.no_grad()
 def estimate_twice(
-    vae: Vae, head: DepthHead, latents_TCYX: Tensor, world_from_camera: NDArray[np.floating] | None, pictures: Tensor
+    vae: Vae, head: DepthHead, latents_TCYX: Tensor, world_from_camera: NDArray[np.floating], pictures_THW3: Tensor
 ) -> Depth:
     """As `estimate`, and once more in a mirror; the mean of both errs less than either."""
-    straight = estimate(head, latents_TCYX, world_from_camera, pictures)
-    cameras, mirrored = None if world_from_camera is None else MIRROR @ world_from_camera @ MIRROR, pictures.flip(-2)
+    straight = estimate(head, latents_TCYX, world_from_camera, pictures_THW3)
+    cameras, mirrored = MIRROR @ world_from_camera @ MIRROR, pictures_THW3.flip(-2)
     with autocast(latents_TCYX.device):
         latents = stills(vae, mirrored.to(latents_TCYX.device))
     return straight.averaged(estimate(head, latents, cameras, mirrored).mirrored())

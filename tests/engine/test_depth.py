@@ -137,6 +137,7 @@ def test_a_world_and_its_mirror_image_are_as_deep_as_each_other():
     head, vae = DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8))), tiny_weights().vae
     wake(head, 1.0)
     camera = frame_poses([Step(keys=KEY_W | KEY_RIGHT | KEY_UP)] * 3, POCKET, start_pose(POCKET))[-1:]
+    camera[:, :3, :3] @= np.array([[0.98, -0.2, 0], [0.2, 0.98, 0], [0, 0, 1]])  # held askew
     picture = torch.randint(0, 256, (1, 48, 80, 3), dtype=torch.uint8)
     here = estimate_twice(vae, head, stills(vae, picture), camera, picture)
     there = estimate_twice(vae, head, stills(vae, picture.flip(2)), MIRROR @ camera @ MIRROR, picture.flip(2))
