@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import torch
 from safetensors.numpy import save_file
 
 from engine.actions import KEY_D, POCKET, Step, frame_poses, start_pose
-from engine.depth import DepthConfig, DepthHead, level_camera
+from engine.depth import DepthConfig, DepthHead, level_camera, stills
 from engine.errors import WanderError
 from engine.sweep import Sweep, SweepConfig
 from engine.training import depth, sweep
 from engine.training.loop import Run, RunConfig
+from engine.vae import to_uint8
 from engine.weights import load_sweep
 from tests.engine.tiny import tiny_weights, wake
 
@@ -62,6 +64,41 @@ def test_one_view_and_several_learn_from_a_batch(seed):
         loss.backward()
         assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in module.parameters())
         assert 0 < numbers["absrel"] < 10 and 0 <= numbers["moving"] <= 1
+
+
+def test_a_mirrored_moment_is_that_of_a_mirrored_world():
+    now, vae = samples().at([0, 1], [2, 3], [True, True]), tiny_weights().vae
+    there = now.mirrored(vae)
+    for name in ("ground", "pictures", "depth", "passing"):
+        assert torch.equal(getattr(there, name), getattr(now, name).flip(-1))
+    assert np.array_equal(there.cameras[:, :3, 3], now.cameras[:, :3, 3] * [-1, 1, 1])
+    again = there.mirrored(vae)
+    assert np.array_equal(again.cameras, now.cameras)
+    assert torch.equal(again.latents, stills(vae, to_uint8(now.pictures)))
+    assert not torch.allclose(there.latents, again.latents.flip(-1), atol=1e-2), "latents know left from right"
+
+
+def test_some_batches_are_mirrored(monkeypatch):
+    def loss(share: float) -> float:
+        monkeypatch.setattr(depth, "MIRRORED", share)
+        drawn = random.Random(0), 4, torch.Generator().manual_seed(0)
+        return float(depth.loss_of(tiny_weights().vae, head(), samples(), *drawn)[0].detach())
+
+    assert 0 < depth.MIRRORED < 1
+    assert loss(0.0) != loss(1.0)
+
+
+def test_a_correction_is_judged_as_scans_use_it_settled(tmp_path, monkeypatch):
+    correction, judged = Sweep(SweepConfig(widths=(8, 8, 8))), []
+
+    def settled(found, pictures, ground):
+        judged.append(found.disparity)
+        return replace(found, disparity=ground.clamp_min(1e-3))
+
+    monkeypatch.setattr(sweep, "settled", settled)
+    run = Run(correction, RunConfig(out=tmp_path, minutes=1, lr=1e-3), lambda line: None)
+    found = sweep.evaluate_sweep(run, tiny_weights().vae, head(), correction, samples())
+    assert len(judged) == 2 * 3 and found["absrel"] == found["absrel_one_view"]
 
 
 def test_an_untrained_correction_is_judged_as_good_as_one_view_alone(tmp_path):
