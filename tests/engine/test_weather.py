@@ -166,7 +166,8 @@ def test_a_fire_is_hidden_by_what_stands_before_it_and_not_by_what_burns():
 
 
 @pytest.mark.parametrize("words", ["a house is on fire", "a deer appears"])
-def test_frames_show_nothing_of_a_fire_or_a_visitor_where_the_place_stands_before_it(weights, words):
+def test_frames_show_nothing_of_a_fire_or_a_visitor_where_the_place_stands_before_it(weights, words, monkeypatch):
+    monkeypatch.setattr(weather, "site_of", lambda surface, lens: Site(0.5, 9.0, 2.0, 1.0))
     world, frames = tiny_world(weights, image=GREY), np.stack([GREY] * 4)
     play(world, 1)
     world.prompt(words)
