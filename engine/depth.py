@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from engine.actions import POCKET, start_pose
 from engine.geometry import POCKET_LENS, Lens
 from engine.precision import autocast
-from engine.vae import SPATIAL_FACTOR, ChannelNorm, Down, Residual, Up, Vae, group_frames
+from engine.vae import SPATIAL_FACTOR, ChannelNorm, Down, Residual, Up, Vae, stills
 
 FARTHEST = 400.0
 """Units: what is farther counts as sky."""
@@ -39,7 +39,6 @@ _SEEN = 1 + 3
 """Channels of all pictures: ground and picture."""
 _STANDS = 4.0
 """An untrained network takes everything to stand still."""
-
 
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 """Exchanges left and right: what a camera C sees in a mirror, the camera MIRROR C MIRROR sees of the mirrored world."""
@@ -253,12 +252,6 @@ def estimate_twice(
     with autocast(latents_TCYX.device):
         latents = stills(vae, mirrored.to(latents_TCYX.device))
     return straight.averaged(estimate(head, latents, cameras, mirrored).mirrored())
-
-
-@torch.no_grad()
-def stills(vae: Vae, pictures_BHW3: Tensor) -> Tensor:
-    """Latents `[B, C, Y, X]` of pictures uint8 `[B, H, W, 3]` in which nothing moves."""
-    return vae.encode(group_frames(pictures_BHW3[:, None]))[:, 0]
 
 
 def signed(pictures: Tensor) -> Tensor:

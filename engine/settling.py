@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numba import njit
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.depth import FARTHEST, Depth, confidence, prior_of
@@ -50,7 +51,7 @@ def settled(depth: Depth, pictures_V3HW: Tensor, ground_VHW: Tensor, config: Set
     return replace(depth, disparity=torch.from_numpy(found).to(depth.disparity.device).exp())
 
 
-def _settled(values, picture, sure, free, config: SettlingConfig):
+def _settled(values: NDArray, picture: NDArray, sure: NDArray, free: NDArray, config: SettlingConfig) -> NDArray:
     """Of one view: logarithms of disparity `[H, W]`, the picture `[3, H, W]`, how sure they are, and which are free."""
     step, falls = max(round(values.shape[1] / config.spacing), 1), np.float32(1 / config.colour**2)
     for _ in range(config.times):

@@ -33,7 +33,7 @@ from engine.surfaces import Surfaces
 from engine.telling import Stretch, Telling
 from engine.text import encode, lines_of
 from engine.transformer import Mixer, TextCache, known_by, pocket_frustums
-from engine.vae import DecoderState, group_frames, to_uint8
+from engine.vae import DecoderState, stills, to_uint8
 from engine.walls import keep_clear
 from engine.weather import Weather
 from engine.weights import PocketWeights
@@ -210,9 +210,9 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """Latent `[C, Y, X]` of a picture that stands still, `[H, W, 3]`, as rank 0 has it."""
 
         def make() -> Tensor:
-            frame = torch.from_numpy(picture)[None, None].to(self._device)
+            frame = torch.from_numpy(picture)[None].to(self._device)
             with torch.inference_mode(), autocast(self._device):
-                return self.weights.vae.encode(group_frames(frame))[0, 0].half()
+                return stills(self.weights.vae, frame)[0].half()
 
         return self.ranks.lead(make).to(self._device)
 

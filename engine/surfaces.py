@@ -141,9 +141,8 @@ class Surfaces:
         latents = self._latent(index)[None]
         pictures = torch.from_numpy(self._shown(index)[None].copy()).to(latents.device)
         seen = self.weights.depth, latents, path[[index]], pictures
-        depth = (
-            estimate(*seen) if index else estimate_twice(self.weights.vae, *seen)
-        )  # there is time before the first step
+        # Before the first step there is time for a second look.
+        depth = estimate(*seen) if index else estimate_twice(self.weights.vae, *seen)
         return surfaces_of(depth, signed(pictures), path[[index]])[0]
 
     def _shown(self, index: int) -> NDArray[np.uint8]:

@@ -226,6 +226,12 @@ def group_frames(frames_BFHW3: Tensor) -> Tensor:
     return grouped.permute(0, 1, 2, 5, 3, 4).reshape(B, -1, 3 * FRAMES_PER_LATENT, H, W).float() / 127.5 - 1.0
 
 
+@torch.no_grad()
+def stills(vae: Vae, pictures_BHW3: Tensor) -> Tensor:
+    """Latents `[B, C, Y, X]` of pictures uint8 `[B, H, W, 3]` in which nothing moves."""
+    return vae.encode(group_frames(pictures_BHW3[:, None]))[:, 0]
+
+
 def to_uint8(frames: Tensor) -> Tensor:
     """Float frames `[..., 3, H, W]` in [-1, 1] -> uint8 `[..., H, W, 3]`."""
     return ((frames.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(-3, -1)

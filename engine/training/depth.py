@@ -15,13 +15,13 @@ from safetensors import safe_open
 from torch import Tensor
 
 from engine.checkpoint import Json
-from engine.depth import MIRROR, DepthHead, depth_loss, ground_disparity, level_camera, signed, stills
+from engine.depth import MIRROR, DepthHead, depth_loss, ground_disparity, level_camera, signed
 from engine.errors import WanderError
 from engine.evaluation.metrics import nanmean
 from engine.geometry import POCKET_LENS
 from engine.precision import autocast
 from engine.training.loop import Run
-from engine.vae import FRAMES_PER_LATENT, Vae, to_uint8
+from engine.vae import FRAMES_PER_LATENT, Vae, stills, to_uint8
 
 PRIOR_DROP = 0.2
 """Share of samples that are not told their camera."""

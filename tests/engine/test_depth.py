@@ -20,9 +20,9 @@ from engine.depth import (
     estimate_twice,
     ground_disparity,
     level_camera,
-    stills,
 )
 from engine.geometry import POCKET_LENS
+from engine.vae import stills
 from tests.engine.tiny import tiny_weights, wake
 
 

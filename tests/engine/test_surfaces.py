@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from engine.actions import KEY_W, POCKET, Step, frame_poses, start_pose
-from engine.depth import estimate, ground_disparity, signed, stills
+from engine.depth import estimate, ground_disparity, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface
 from engine.precision import autocast
 from engine.settling import settled
 from engine.surfaces import CAPACITY, Surfaces
-from engine.vae import decode_clip
+from engine.vae import decode_clip, stills
 from tests.engine.tiny import tiny_weights
 
 LATENTS = torch.randn(6, 4, 2, 4, generator=torch.Generator().manual_seed(0))

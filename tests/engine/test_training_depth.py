@@ -13,12 +13,12 @@ import torch
 from safetensors.numpy import save_file
 
 from engine.actions import KEY_D, POCKET, Step, frame_poses, start_pose
-from engine.depth import DepthConfig, DepthHead, level_camera, stills
+from engine.depth import DepthConfig, DepthHead, level_camera
 from engine.errors import WanderError
 from engine.sweep import Sweep, SweepConfig
 from engine.training import depth, sweep
 from engine.training.loop import Run, RunConfig
-from engine.vae import to_uint8
+from engine.vae import stills, to_uint8
 from engine.weights import load_sweep
 from tests.engine.tiny import tiny_weights, wake
 
