@@ -290,7 +290,7 @@ VERBS = {
     ), environment=STEADY),
     "test": Verb(test, "set-up and all tests; pytest's arguments", (
         "launch.py test", "launch.py test tests/engine -k memory", "launch.py test -m slow",
-    ), sections=("play", "test", "evaluate"), environment=ALIKE),
+    ), sections=("play", "test", "evaluate", "scan"), environment=ALIKE),
 }  # fmt: skip
 
 

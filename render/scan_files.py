@@ -34,7 +34,7 @@ def read_scan(path: Path) -> ScannedCloud:
     """The points of a PLY file written by a scan. Raises `ValueError` with a sentence for any other file."""
     try:
         rows = read_points(path)
-        about = json.loads(path.with_name(f"{path.stem}.scan.json").read_text(encoding="utf-8"))
+        about = json.loads(path.with_name(f"{path.name}.scan.json").read_text(encoding="utf-8"))
         file_from_world = np.array(about["file_from_world"], dtype=np.float64)
         cameras = np.array([view["c2w"] for view in about["views"]], dtype=np.float64).reshape(-1, 4, 4)
         xyz = np.stack([rows["x"], rows["y"], rows["z"]], axis=1) @ file_from_world[:3, :3]

@@ -23,7 +23,7 @@ from worker.errors import WanderError
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-DISK_GB = {"play": 1.6, "test": 0.6, "evaluate": 0.1, "scan": 0.8, "released": 0.3, "cluster": 0.4, "gpu": 0.1}
+DISK_GB = {"play": 1.6, "test": 0.8, "evaluate": 0.1, "scan": 0.8, "released": 0.3, "cluster": 0.4, "gpu": 0.1}
 """Disk that a section needs, measured on Linux with the CPU build of torch, with room for the downloads."""
 DEBIAN = {
     "play": ("libegl1", "libgl1", "libgl1-mesa-dri", "fonts-wqy-microhei"),

@@ -39,6 +39,7 @@ def run(
 ) -> int:
     """The verb `launch.py scan`: `show` prints results, `say` notices, `progress` a bar of per cents."""
     options = parser().parse_args(arguments)
+    Archive(folder=SESSIONS).find(options.session)
     if not options.without_open3d and find_spec("open3d") is None:
         try:
             environment.prepare(("scan",), say)

@@ -45,7 +45,7 @@ def exact(pictures, advance):
 
 def test_a_scan_is_a_file_and_a_sidecar_that_names_its_origin(tmp_path):
     report = scan(recording(), tmp_path / "wall.ply", CONFIG, source=exact)
-    assert [path.name for path in report.files] == ["wall.ply", "wall.scan.json"]
+    assert [path.name for path in report.files] == ["wall.ply", "wall.ply.scan.json"]
     about = json.loads(report.files[1].read_text())
     assert about["points"] == report.points > 500 and about["session"] == "/walks/wall.wander"
     assert report.size == report.files[0].stat().st_size
@@ -79,7 +79,7 @@ def test_cancelling_leaves_nothing(tmp_path):
 
 def test_the_last_seconds_are_the_last_latents(tmp_path):
     scan(recording(), tmp_path / "a.ply", replace(CONFIG, seconds=0.5), source=exact)
-    about = json.loads((tmp_path / "a.scan.json").read_text())
+    about = json.loads((tmp_path / "a.ply.scan.json").read_text())
     assert [view["frame"] for view in about["views"]] == [5, 6, 7]
 
 

@@ -22,7 +22,7 @@ def write_scan(path, rows):
     path.write_bytes(head.encode() + table.tobytes())
     views = [{"frame": frame, "c2w": np.eye(4).tolist()} for frame in (4, 8)]
     about = {"file_from_world": np.diag([1, -1, -1, 1]).tolist(), "views": views}
-    path.with_name(f"{path.stem}.scan.json").write_text(json.dumps(about))
+    path.with_name(f"{path.name}.scan.json").write_text(json.dumps(about))
 
 
 def test_a_scan_is_read_in_world_axes_with_its_cameras(tmp_path):
@@ -43,7 +43,7 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(tmp_path, damage):
     elif damage == "text":
         path.write_text("hello")
     else:
-        (tmp_path / "a.scan.json").unlink()
+        (tmp_path / "a.ply.scan.json").unlink()
     with pytest.raises(ValueError, match=r"a\.ply cannot be shown .* choose a scan made by Wander"):
         read_scan(path)
 

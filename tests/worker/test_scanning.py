@@ -13,13 +13,13 @@ import worker.scanning as scanning
 from worker import protocol as wire
 from worker.codec import pack, unpack
 from worker.entries import ChunkEntry, Header, RewindEntry
-from worker.errors import WanderError
+from worker.errors import JournalError, WanderError
 from worker.journal import Journal
 from worker.protocol import RequestLaneEvent, Step, WorldSpec
 from worker.scanning import Scans, scan_path
 from worker.trail import MAX_PLACES, trail
 
-REPORT = {"files": ["/a.ply", "/a.scan.json"], "points": 5, "triangles": 0, "views": 2, "bytes": 9, "notice": ""}
+REPORT = {"files": ["/a.ply", "/a.ply.scan.json"], "points": 5, "triangles": 0, "views": 2, "bytes": 9, "notice": ""}
 
 
 @pytest.fixture
@@ -109,6 +109,18 @@ def test_window_wire_command_line_and_engine_name_the_same_formats():
 
     told = get_args(get_type_hints(wire.Scan)["format"])
     assert set(told) == set(offered) == set(FORMATS) == set(FORMAT_NAMES)
+
+
+def test_a_session_that_is_not_there_is_told_before_anything_is_installed(tmp_path, monkeypatch):
+    from worker import scan_process
+
+    def install(sections, say):
+        raise AssertionError("nothing is worth installing")
+
+    monkeypatch.setattr(scan_process.environment, "prepare", install)
+    monkeypatch.setattr(scan_process, "find_spec", lambda name: None)
+    with pytest.raises(JournalError, match="There is no session nowhere"):
+        scan_process.run(["nowhere", "--out", str(tmp_path / "a.ply")], print, print, lambda done, total: None)
 
 
 def test_a_session_is_read_as_the_walk_that_stands(tmp_path):

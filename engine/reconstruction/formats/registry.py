@@ -44,7 +44,7 @@ def save(content: Content, out: Path, name: str) -> list[Path]:
     chosen = FORMATS[name]
     need_room(out, chosen.size(content))
     chosen.write(content, out)
-    beside = out.with_name(f"{out.stem}.scan.json") if chosen.suffix else out / "scan.json"
+    beside = sidecar.beside(out) if chosen.suffix else out / "scan.json"
     sidecar.write(content, beside, format=name, axes=chosen.axes)
     return [out, beside]
 

@@ -16,6 +16,12 @@ from engine.reconstruction.views import DepthViews
 VERSION = 1
 
 
+def beside(scan: Path) -> Path:
+    """Where the sidecar of a scan lies that is one file: under its whole name, since `village.ply` and `village.glb`
+    may hold different things."""
+    return scan.with_name(f"{scan.name}.scan.json")
+
+
 def write(content: Content, path: Path, *, format: str, axes: Matrix) -> None:
     """Describe a scan whose points lie in `axes`. Raises `WanderError` where it cannot be written."""
     with whole_file(path) as part:

@@ -6,11 +6,15 @@ import numpy as np
 
 from engine.evaluation.visibility import rays
 from engine.geometry import Lens, lens_from_field
+from engine.reconstruction.formats.content import Content, Origin
+from engine.reconstruction.fusion import Fused
 from engine.reconstruction.views import DepthViews
 
 WIDTH, HEIGHT = 64, 40
 LENS: Lens = lens_from_field(70.0, WIDTH / HEIGHT)
 WALL_Z, WALL_HALF, WALL_TOP = 8.0, 3.0, 3.0
+ORIGIN = Origin(session="walk.wander", preset="pocket", seed=7, prompt="a wall 墙", checksum="ab", depth_source="true",
+                fusion="numpy", units="1 unit = 1 metre")  # fmt: skip
 
 
 def pose(x=0.0, z=0.0, yaw=0.0):
@@ -44,6 +48,11 @@ def walk(*cameras):
         rgb=rgb, depth=depth, confidence=np.ones_like(depth), static=np.ones(depth.shape, bool),
         world_from_camera=np.stack(cameras), lens=LENS, frame_ids=np.arange(len(cameras)) * 4,
     )  # fmt: skip
+
+
+def content_of(fused: Fused) -> Content:
+    """What is written of a scan of `walk()`."""
+    return Content(cloud=fused.cloud, mesh=fused.mesh, views=walk(), voxel=fused.voxel, origin=ORIGIN)
 
 
 def off_surface(xyz):
