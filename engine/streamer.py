@@ -21,12 +21,13 @@ from engine.geometry import rigid_inverse
 from engine.guide import Guide
 from engine.hero import Hero, place_of
 from engine.images import fit_image
+from engine.imagining import mirrored_from
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, Text, read_context, read_under
 from engine.memory import MemoryConfig, context_times, recalled, select_context
 from engine.parallel import HeadParallel, Ranks
 from engine.precision import autocast
 from engine.recorded import Actions, Pending, Poses, RecordedWorld, chunk_noise
-from engine.sources import pictures
+from engine.sources import Worth, pictures
 from engine.spatial import strip_of
 from engine.stills import StillSampling, make_still
 from engine.surfaces import Surfaces
@@ -299,10 +300,11 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
         def look() -> Tensor:
             before, lacks = (telling.lacks(latents) or [None] for latents in (current, current + len(poses)))
-            worth = telling.worth(lacks) if current else np.zeros(0, np.int64)
+            worth = telling.worth(lacks) if current else np.zeros(1, np.int64)
             shown, stale = self._pictures(path, chosen, current, worth)
             painted = [(first or (), last or ()) for first, last in zip(before, lacks, strict=True)]
-            guides.append(self._surfaces.guide(path, shown, current, stale, painted.__getitem__))
+            mirrored = mirrored_from(path, self._ends, worth, self.memory)
+            guides.append(self._surfaces.guide(path, shown, current, stale, painted.__getitem__, mirrored))
             return guides[0].latents
 
         seen = self.ranks.lead(look).to(self._device)[None] if model.config.guided else None
@@ -324,9 +326,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
         """The last latents of the chunks, whose pictures are kept; of a world without any the given one."""
         return np.cumsum([len(record.latents) for record in self._records] or [1], dtype=np.int64) - 1
 
-    def _pictures(
-        self, path: Poses, chosen: list[int], current: int, worth: NDArray[np.int64]
-    ) -> tuple[list[int], int]:
+    def _pictures(self, path: Poses, chosen: list[int], current: int, worth: Worth) -> tuple[list[int], int]:
         """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale."""
         return pictures(path, current, chosen, worth, self._ends, self.memory)
 

@@ -19,6 +19,7 @@ from engine.depth import Depth, confidence, estimate, estimate_twice, ground_dis
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.hero import Hero, meet
+from engine.imagining import beside
 from engine.precision import autocast
 from engine.repaint import Paint, Painted
 from engine.settling import settled
@@ -105,10 +106,12 @@ class Surfaces:
         current: int,
         stale: int = 0,
         lacks: Callable[[int], tuple[Paint, Paint]] = lambda index: ((), ()),
+        mirrored: int | None = None,
     ) -> Guide:
         """Guide of the latents `current ..` of `path` `[current + T, 4, 4]`, drawn from the `chosen` ones: what
         the later of them show hides what the earlier do, of which the first `stale` are; under the events that a
-        picture `lacks`, before the first and at the last of them.
+        picture `lacks`, before the first and at the last of them. Behind all of them stand the mirror images of the
+        latent that is `mirrored`.
 
         The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it.
         """
@@ -120,6 +123,12 @@ class Surfaces:
         pairs = [self._under(lacks(i), i, path) for i in chosen]
         begun, sources = ([pair[end] for pair in pairs] for end in (0, 1))
         changing = any(first is not last for first, last in pairs)
+        if mirrored is not None:
+            at_first, at_last = self._under(lacks(mirrored), mirrored, path)
+            imagined = beside(at_last, POCKET_LENS)
+            begun = [*(imagined if at_first is at_last else beside(at_first, POCKET_LENS)), *begun]
+            sources, stale = [*imagined, *sources], stale and stale + len(imagined)
+            changing |= at_first is not at_last
         shown = make_guide(
             weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale, begun if changing else ()
         )
