@@ -40,6 +40,8 @@ _STEP = 0.02
 """Disparity between neighbouring pixels that may be an edge; the ground's own is less, even at the horizon."""
 _RIM = 4
 """Pixels around what is current in which nothing stale is shown."""
+_SPARSE = 4
+"""Of so many pixels across and down one tells whether anything of a source is in view."""
 _STRIDE = 4
 """One frame is lifted of so many latents of the context."""
 
@@ -109,6 +111,17 @@ def _pixels(points: Tensor, H: int, W: int, lens: Lens) -> tuple[Tensor, Tensor,
     columns = (points[..., 0] / z * lens.fx + 0.5) * W - 0.5
     rows = (points[..., 1] / z * lens.fy + 0.5) * H - 0.5
     return columns, rows, points[..., 2]
+
+
+def in_view(
+    disparity_HW: Tensor, world_from_camera: NDArray[np.float64], views_V44: NDArray[np.float64], lens: Lens
+) -> bool:
+    """Whether other cameras see anything of a surface, as far as every `_SPARSE`th pixel across and down tells."""
+    H, W = disparity_HW.shape
+    depth = 1 / disparity_HW[::_SPARSE, ::_SPARSE].clamp_min(1 / _FARTHEST)
+    points = rays(H, W, lens, depth.device)[::_SPARSE, ::_SPARSE] * depth[..., None]
+    x, y, z = _pixels(_move(points.flatten(0, 1), rigid_inverse(views_V44) @ world_from_camera), H, W, lens)
+    return bool(((z > _NEAREST) & (x > -1) & (x < W) & (y > -1) & (y < H)).any())
 
 
 def flying(disparity_HW: Tensor) -> Tensor:

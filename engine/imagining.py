@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from engine.actions import heading
-from engine.depth import MIRROR
+from engine.actions import heading, turn
 from engine.geometry import Lens
-from engine.guide import Surface
+from engine.guide import Surface, in_view
 from engine.memory import MemoryConfig
 from engine.sources import Worth
 
@@ -41,17 +41,30 @@ def mirrored_from(path: NDArray[np.float64], ends: NDArray[np.int64], worth: Wor
     return int(known[here])
 
 
-def beside(surface: Surface, lens: Lens) -> list[Surface]:
-    """The four mirror images around a surface, each hiding those before it."""
-    half, yaw = np.arctan(0.5 / lens.fx), float(heading(surface.world_from_camera)[0])
-    right, left = (reflected(surface, yaw + side * half) for side in (1, -1))
-    return [reflected(right, yaw + 3 * half), reflected(left, yaw - 3 * half), right, left]
+def beside(surface: Surface, lens: Lens, views_V44: NDArray[np.float64]) -> list[Surface]:
+    """Those of the four images around a surface that cameras `[V, 4, 4]` see, each hiding those before it."""
+    images = ((place, turned(surface.world_from_camera, place, lens)) for place in (2, -2, 1, -1))
+    return [
+        image(surface, place, camera)
+        for place, camera in images
+        if in_view(flipped(surface.disparity, place), camera, views_V44, lens)
+    ]
 
 
-def reflected(surface: Surface, azimuth: float) -> Surface:
-    """A surface in a mirror that stands upright through its camera, in this direction."""
-    normal = np.array([np.cos(azimuth), 0.0, -np.sin(azimuth)])
-    camera = surface.world_from_camera @ MIRROR
-    camera[:3, :3] -= 2 * np.outer(normal, normal @ camera[:3, :3])
-    stands, sure = (None if x is None else x.flip(-1).contiguous() for x in (surface.stands, surface.sure))
-    return Surface(surface.picture.flip(-1).contiguous(), surface.disparity.flip(-1).contiguous(), camera, stands, sure)
+def turned(world_from_camera: NDArray[np.float64], place: int, lens: Lens) -> NDArray[np.float64]:
+    """The camera of the image that stands `place` pictures to the right of one: turned by as many fields of view."""
+    camera = world_from_camera.copy()
+    camera[:3, :3] = turn(2 * place * np.arctan(0.5 / lens.fx), 0.0) @ camera[:3, :3]
+    return camera
+
+
+def flipped(map_HW: Tensor, place: int) -> Tensor:
+    """A map `[..., H, W]` of a picture as its image at a place shows it: every second one is as the picture is."""
+    return map_HW.flip(-1) if place % 2 else map_HW
+
+
+def image(surface: Surface, place: int, camera: NDArray[np.float64]) -> Surface:
+    """The image of a surface at a place, seen by its camera there."""
+    picture, disparity = (flipped(each, place).contiguous() for each in (surface.picture, surface.disparity))
+    stands, sure = (None if x is None else flipped(x, place).contiguous() for x in (surface.stands, surface.sure))
+    return Surface(picture, disparity, camera, stands, sure)

@@ -125,8 +125,9 @@ class Surfaces:
         changing = any(first is not last for first, last in pairs)
         if mirrored is not None:
             at_first, at_last = self._under(lacks(mirrored), mirrored, path)
-            imagined = beside(at_last, POCKET_LENS)
-            begun = [*(imagined if at_first is at_last else beside(at_first, POCKET_LENS)), *begun]
+            views = path[first - 1 :]
+            imagined = beside(at_last, POCKET_LENS, views)
+            begun = [*(imagined if at_first is at_last else beside(at_first, POCKET_LENS, views)), *begun]
             sources, stale = [*imagined, *sources], stale and stale + len(imagined)
             changing |= at_first is not at_last
         shown = make_guide(

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.actions import KEY_RIGHT, KEY_W, POCKET, Step, frame_poses, heading, start_pose, turn
+from engine.actions import KEY_RIGHT, KEY_S, KEY_W, POCKET, Step, frame_poses, start_pose, turn
 from engine.depth import DepthHead
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, look
-from engine.imagining import beside, mirrored_from, reflected
+from engine.imagining import beside, image, mirrored_from, turned
 from engine.memory import pocket
 from tests.engine.test_guide import ground_picture
 from tests.engine.tiny import play, tiny_weights, tiny_world
@@ -35,28 +35,30 @@ def known_from(sources: list[Surface], camera: np.ndarray) -> tuple[torch.Tensor
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.floats(-3, 3), st.floats(-0.4, 0.4), st.floats(-3, 3))
-def test_a_mirror_image_in_the_same_mirror_is_the_surface_again(yaw, pitch, azimuth):
-    surface = ground_picture(looking(yaw, pitch))
-    twice = reflected(reflected(surface, azimuth), azimuth)
-    assert np.allclose(twice.world_from_camera, surface.world_from_camera)
-    assert torch.equal(twice.picture, surface.picture) and torch.equal(twice.disparity, surface.disparity)
+@given(st.floats(-3, 3), st.floats(-0.4, 0.4))
+def test_an_image_is_what_a_mirror_through_the_side_of_the_picture_shows(yaw, pitch):
+    """The mirror stands upright through the camera, in the direction of the picture's right side."""
+    camera = looking(yaw, pitch)
+    normal = np.array([np.cos(yaw + HALF), 0.0, -np.sin(yaw + HALF)])
+    mirror = np.eye(3) - 2 * np.outer(normal, normal)
+    found = turned(camera, 1, POCKET_LENS)
+    assert np.allclose(found[:3, :3], mirror @ camera[:3, :3] @ np.diag([-1, 1, 1]))
+    assert np.allclose(found[:3, 3], camera[:3, 3])
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.floats(-3, 3), st.floats(-0.4, 0.4), st.floats(-3, 3))
-def test_a_mirror_image_is_seen_by_an_upright_camera_at_the_same_place(yaw, pitch, azimuth):
-    surface = ground_picture(looking(yaw, pitch))
-    camera = reflected(surface, azimuth).world_from_camera
-    assert np.isclose(np.linalg.det(camera[:3, :3]), 1) and np.allclose(camera[:3, 3], surface.world_from_camera[:3, 3])
-    assert np.isclose(np.exp(1j * float(heading(camera)[0])), np.exp(1j * (2 * azimuth - yaw)))
-    assert np.isclose(float(heading(camera)[1]), pitch)
+def test_every_second_image_is_the_picture_again():
+    surface = ground_picture(looking(0.0))
+    assert torch.equal(image(surface, 2, looking(2.0)).picture, surface.picture)
+    assert torch.equal(image(surface, -1, looking(2.0)).picture, surface.picture.flip(-1))
+    assert torch.equal(image(surface, -1, looking(2.0)).disparity, surface.disparity.flip(-1))
 
 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_at_the_side_of_a_picture_it_goes_on_without_a_seam(side):
     surface = ground_picture(looking(0.3))
-    picture, origin = known_from([*beside(surface, POCKET_LENS), surface], looking(0.3 + side * HALF))
+    picture, origin = known_from(
+        [*beside(surface, POCKET_LENS, looking(0.3 + side * HALF)[None]), surface], looking(0.3 + side * HALF)
+    )
     assert (origin >= 0).float().mean() > 0.94, "all but what lies above and below a corner"
     assert (picture - picture.flip(-1)).abs()[:, :, 2:-2].mean() < 0.05, "left of the side is what is right of it"
 
@@ -65,17 +67,25 @@ def test_at_the_side_of_a_picture_it_goes_on_without_a_seam(side):
 def test_wherever_one_turns_there_is_something(yaw):
     surface = ground_picture(looking(0.0))
     _, alone = known_from([surface], looking(yaw))
-    _, origin = known_from([*beside(surface, POCKET_LENS), surface], looking(yaw))
+    _, origin = known_from([*beside(surface, POCKET_LENS, looking(yaw)[None]), surface], looking(yaw))
     assert (origin >= 0).float().mean() > 0.9 > 0.5 > (alone >= 0).float().mean()
 
 
 def test_what_is_known_hides_what_is_imagined():
     surface = ground_picture(looking(0.0))
-    picture, origin = known_from([*beside(surface, POCKET_LENS), surface], looking(0.2))
+    picture, origin = known_from([*beside(surface, POCKET_LENS, looking(0.2)[None]), surface], looking(0.2))
     alone, seen = known_from([surface], looking(0.2))
     inside = (origin == 0) & (seen == 0)
     inside[:, 1:-1] &= inside[:, :-2] & inside[:, 2:]  # where both end, specks are smoothed
     assert inside.float().mean() > 0.7 and torch.allclose(picture[:, inside], alone[:, inside], atol=0.02)
+
+
+def test_images_that_no_camera_sees_are_not_drawn():
+    surface = ground_picture(looking(0.0))
+    ahead = frame_poses([Step(keys=KEY_W)] * 4, POCKET, start_pose(POCKET))
+    aside = frame_poses([Step(keys=KEY_RIGHT)] * 4, POCKET, start_pose(POCKET))
+    back = frame_poses([Step(keys=KEY_S)] * 4, POCKET, start_pose(POCKET))
+    assert [len(beside(surface, POCKET_LENS, path)) for path in (ahead, aside, back)] == [0, 1, 2]
 
 
 def chosen(path: np.ndarray, worth: list[int] | None = None, **changes: bool) -> int:
@@ -132,7 +142,7 @@ def test_a_world_that_turns_into_the_unknown_is_shown_more_than_it_has_seen(monk
         return [float(guide.covered[-1].float().mean()) for guide in guides]
 
     with_images = shown()
-    monkeypatch.setattr("engine.surfaces.beside", lambda surface, lens: [])
+    monkeypatch.setattr("engine.surfaces.beside", lambda surface, lens, views: [])
     assert min(with_images) > 0.9 > max(shown())
 
 
