@@ -1,60 +1,56 @@
-"""What may lie where no picture of a world has looked: more of what lies beside it.
+"""What may lie where no picture of a world has looked: more of what it began with.
 
-A network of this size answers "anything could be there" with haze. So what nothing shows is drawn from mirror images of
-a picture that was seen. Reflected in the vertical plane through one of its sides it goes on where it ends, without a
-seam, in the same light, season and style; reflected once more it goes on again: four images and the picture stand
-around the eye. They have depth like any surface and are drawn behind all that is known. What the network makes of them
-is what is there from then on.
+A network of this size answers "anything could be there" with haze. So what nothing shows is drawn from images of the
+first picture. Mirrored in the vertical plane through one of its sides it goes on where it ends, without a seam, in the
+same light, season and style; mirrored once more it goes on again: four images and the picture stand around the eye.
+Farther off, every square of the ground has such a ring of its own, turned some other way. Images have depth like any
+surface and are drawn behind all that is known. What the network makes of them is what is there from then on.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.actions import heading, turn
+from engine.actions import turn
 from engine.geometry import Lens
 from engine.guide import Surface, in_view
-from engine.memory import MemoryConfig
-from engine.sources import Worth
 
-_FAR = 8.0
-"""Metres from one picture whose mirror images are drawn to the next one."""
-_LEVEL = np.radians(8.0)
-"""Most pitch of such a picture, if there is one: the ground's mirror image is ground."""
+_AROUND = (2, -2, 1, -1)
+"""Places of the images around a picture, in pictures to its right; each hides those before it."""
+_SQUARE = 20.0
+"""Metres across a square of the ground."""
 
 
-def mirrored_from(path: NDArray[np.float64], ends: NDArray[np.int64], worth: Worth, memory: MemoryConfig) -> int:
-    """Which of the latents `ends`, ascending, of a walk along cameras `[T, 4, 4]` is the one whose picture is mirrored.
-
-    Of those that are `worth` most (engine/sources.py) the first until `_FAR` from it, then the next, and so on, so that
-    what is imagined stays where it is. Without retrieval, what is older than the context is forgotten.
-    """
-    known = ends if memory.retrieves else ends[ends >= ends[-1] - memory.context_latents]
-    known = known[worth[known] == worth[known].max()]
-    level = known[np.abs(heading(path[known])[1]) <= _LEVEL]
-    known = level if len(level) else known
-    place, here = path[known, :3, 3], 0
-    while (far := np.linalg.norm(place[here:] - place[here], axis=1) > _FAR).any():
-        here += int(far.argmax())
-    return int(known[here])
-
-
-def beside(surface: Surface, lens: Lens, views_V44: NDArray[np.float64]) -> list[Surface]:
-    """Those of the four images around a surface that cameras `[V, 4, 4]` see, each hiding those before it."""
-    images = ((place, turned(surface.world_from_camera, place, lens)) for place in (2, -2, 1, -1))
+def imagined(first: Surface, lens: Lens, views_V44: NDArray[np.float64]) -> list[Surface]:
+    """Those images of a world's first surface that cameras `[V, 4, 4]` see, each hiding those before it."""
     return [
-        image(surface, place, camera)
-        for place, camera in images
-        if in_view(flipped(surface.disparity, place), camera, views_V44, lens)
+        image(first, place, camera)
+        for place, camera in places(first.world_from_camera, views_V44[0], lens)
+        if in_view(flipped(first.disparity, place), camera, views_V44, lens)
     ]
 
 
-def turned(world_from_camera: NDArray[np.float64], place: int, lens: Lens) -> NDArray[np.float64]:
-    """The camera of the image that stands `place` pictures to the right of one: turned by as many fields of view."""
+def places(
+    first: NDArray[np.float64], here: NDArray[np.float64], lens: Lens
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Images and their cameras where camera `here` is: the ring of its square, and those around the first picture."""
+    square = np.round((here - first)[[0, 2], 3] / _SQUARE)
+    if square.any():
+        ring = turned(first, np.random.default_rng((square + 2**20).astype(int)).uniform(0, math.tau))
+        ring[[0, 2], 3] += _SQUARE * square
+        yield from ((place, turned(ring, place * _width(lens))) for place in (*_AROUND, 0))
+    yield from ((place, turned(first, place * _width(lens))) for place in _AROUND)
+
+
+def turned(world_from_camera: NDArray[np.float64], yaw: float) -> NDArray[np.float64]:
+    """A camera turned to the right where it stands, in radians."""
     camera = world_from_camera.copy()
-    camera[:3, :3] = turn(2 * place * np.arctan(0.5 / lens.fx), 0.0) @ camera[:3, :3]
+    camera[:3, :3] = turn(yaw, 0.0) @ camera[:3, :3]
     return camera
 
 
@@ -63,8 +59,13 @@ def flipped(map_HW: Tensor, place: int) -> Tensor:
     return map_HW.flip(-1) if place % 2 else map_HW
 
 
-def image(surface: Surface, place: int, camera: NDArray[np.float64]) -> Surface:
+def image(first: Surface, place: int, camera: NDArray[np.float64]) -> Surface:
     """The image of a surface at a place, seen by its camera there."""
-    picture, disparity = (flipped(each, place).contiguous() for each in (surface.picture, surface.disparity))
-    stands, sure = (None if x is None else flipped(x, place).contiguous() for x in (surface.stands, surface.sure))
+    picture, disparity = (flipped(each, place).contiguous() for each in (first.picture, first.disparity))
+    stands, sure = (None if x is None else flipped(x, place).contiguous() for x in (first.stands, first.sure))
     return Surface(picture, disparity, camera, stands, sure)
+
+
+def _width(lens: Lens) -> float:
+    """How far a picture reaches from side to side, in radians."""
+    return 2 * math.atan(0.5 / lens.fx)

@@ -21,7 +21,6 @@ from engine.geometry import rigid_inverse
 from engine.guide import Guide
 from engine.hero import Hero, place_of
 from engine.images import fit_image
-from engine.imagining import mirrored_from
 from engine.kv_cache import CommitMixer, Committed, Context, DenoiseMixer, KvCache, Text, read_context, read_under
 from engine.memory import MemoryConfig, context_times, recalled, select_context
 from engine.parallel import HeadParallel, Ranks
@@ -300,11 +299,11 @@ class PocketWorld(RecordedWorld[DecoderState]):
 
         def look() -> Tensor:
             before, lacks = (telling.lacks(latents) or [None] for latents in (current, current + len(poses)))
-            worth = telling.worth(lacks) if current else np.zeros(1, np.int64)
+            worth = telling.worth(lacks) if current else np.zeros(0, np.int64)
             shown, stale = self._pictures(path, chosen, current, worth)
             painted = [(first or (), last or ()) for first, last in zip(before, lacks, strict=True)]
-            mirrored = mirrored_from(path, self._ends, worth, self.memory)
-            guides.append(self._surfaces.guide(path, shown, current, stale, painted.__getitem__, mirrored))
+            imagine = not current or lacks[0] is not None
+            guides.append(self._surfaces.guide(path, shown, current, stale, painted.__getitem__, imagine))
             return guides[0].latents
 
         seen = self.ranks.lead(look).to(self._device)[None] if model.config.guided else None

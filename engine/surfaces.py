@@ -19,7 +19,7 @@ from engine.depth import Depth, confidence, estimate, estimate_twice, ground_dis
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.hero import Hero, meet
-from engine.imagining import beside
+from engine.imagining import imagined
 from engine.precision import autocast
 from engine.repaint import Paint, Painted
 from engine.settling import settled
@@ -106,12 +106,12 @@ class Surfaces:
         current: int,
         stale: int = 0,
         lacks: Callable[[int], tuple[Paint, Paint]] = lambda index: ((), ()),
-        mirrored: int | None = None,
+        imagine: bool = True,
     ) -> Guide:
         """Guide of the latents `current ..` of `path` `[current + T, 4, 4]`, drawn from the `chosen` ones: what
         the later of them show hides what the earlier do, of which the first `stale` are; under the events that a
-        picture `lacks`, before the first and at the last of them. Behind all of them stand the mirror images of the
-        latent that is `mirrored`.
+        picture `lacks`, before the first and at the last of them. What none shows is to `imagine` from the world's
+        first (engine/imagining.py).
 
         The first latent of a world, which is given, has none (zeros); the rest of its chunk is lifted from it.
         """
@@ -121,15 +121,13 @@ class Surfaces:
         if first == len(path):
             return nothing
         pairs = [self._under(lacks(i), i, path) for i in chosen]
+        if imagine:
+            begin, end = self._under(lacks(0), 0, path)
+            behind = imagined(end, POCKET_LENS, path[first - 1 :])
+            before = behind if begin is end else imagined(begin, POCKET_LENS, path[first - 1 :])
+            pairs, stale = [*zip(before, behind, strict=True), *pairs], stale and stale + len(behind)
         begun, sources = ([pair[end] for pair in pairs] for end in (0, 1))
         changing = any(first is not last for first, last in pairs)
-        if mirrored is not None:
-            at_first, at_last = self._under(lacks(mirrored), mirrored, path)
-            views = path[first - 1 :]
-            imagined = beside(at_last, POCKET_LENS, views)
-            begun = [*(imagined if at_first is at_last else beside(at_first, POCKET_LENS, views)), *begun]
-            sources, stale = [*imagined, *sources], stale and stale + len(imagined)
-            changing |= at_first is not at_last
         shown = make_guide(
             weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale, begun if changing else ()
         )
