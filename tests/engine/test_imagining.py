@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from engine.actions import KEY_RIGHT, KEY_S, KEY_W, POCKET, Step, frame_poses, heading, start_pose, turn
 from engine.depth import DepthHead
 from engine.geometry import POCKET_LENS
-from engine.guide import Guide, Surface, look
+from engine.guide import Guide, Surface, in_view, look
 from engine.imagining import image, imagined, places
+from engine.repaint import Paint
+from engine.surfaces import Surfaces
+from engine.weights import PocketWeights
 from tests.engine.test_guide import ground_picture
+from tests.engine.test_repaint import CONFIG, Darkness, pocket_phrases
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
 HALF = float(np.arctan(0.5 / POCKET_LENS.fx))
@@ -140,3 +144,42 @@ def test_under_words_that_cannot_be_painted_nothing_is_imagined_as_it_was_before
     world.prompt("the colours of everything are swapped")
     play(world, 1, KEY_RIGHT)
     assert len(asked) == 2
+
+
+def drawn_from(monkeypatch, weights: PocketWeights, stale: int, lacks: tuple[Paint, Paint]) -> tuple[list, int, list]:
+    """Sources, how many are stale, and what they begin as, of a guide drawn from a first picture turned away from."""
+    asked: list[tuple[list, int, list]] = []
+
+    def make(vae, sources, before, latents, lens, old, begun):
+        asked.append((list(sources), old, list(begun)))
+        return Guide.nothing(len(latents), weights.model.guide_channels, weights.grid)
+
+    monkeypatch.setattr("engine.surfaces.make_guide", make)
+    grey = np.full((32, 64, 3), 90, np.uint8)
+    surfaces = Surfaces(weights, lambda i: torch.zeros(4, 2, 4), lambda i: grey)
+    path = frame_poses([Step(keys=KEY_RIGHT)] * 6, POCKET, start_pose(POCKET))[4::4]
+    surfaces.guide(path, [0], 2, stale, lambda index: lacks)
+    return asked[0]
+
+
+@pytest.mark.parametrize("stale", [0, 1])
+def test_images_are_drawn_behind_the_picture_and_are_as_stale_as_it_is(monkeypatch, stale):
+    sources, old, _ = drawn_from(monkeypatch, tiny_weights(), stale, ((), ()))
+    *images, picture = sources
+    assert len(images) == 1 and np.allclose(picture.world_from_camera, start_pose(POCKET), atol=0.2)
+    assert not np.allclose(images[0].world_from_camera, picture.world_from_camera, atol=0.2)
+    assert old == stale * len(sources)
+
+
+def test_images_change_with_the_words_as_the_picture_does(monkeypatch):
+    weights = replace(tiny_weights(), repainter=Darkness(CONFIG).eval(), phrases=pocket_phrases())
+    sources, _, begun = drawn_from(monkeypatch, weights, 0, ((), (("night falls", 1.0),)))
+    assert len(sources) == len(begun) == 2
+    for dark, light in zip(sources, begun, strict=True):
+        assert float(dark.picture.mean()) < float(light.picture.mean()) - 0.1
+
+
+def test_what_lies_behind_every_camera_is_not_in_view():
+    surface = ground_picture(looking(0.0))
+    assert in_view(surface.disparity, looking(0.0), looking(0.1)[None], POCKET_LENS)
+    assert not in_view(surface.disparity, looking(0.0), looking(np.pi)[None], POCKET_LENS)
