@@ -109,6 +109,7 @@ class Explorer:
         self._first = WorldSpec(preset=preset)
         self.input = InputState(_look(settings))
         self.screen = Screen(window.ctx, starts, scale=settings.ui_scale)
+        self._press: pygame.event.Event | None = None
         self._starting, self._presets = Starting(preset, self._opened, self.notify), presets
         self.notify(self.screen.gui.theme.fonts.warning)
 
@@ -189,12 +190,13 @@ class Explorer:
             case pygame.KEYDOWN if ui.menu and not gui.owns_keyboard and event.key in _ENTER:
                 self._command(Command.MENU)
                 return
-        covers = gui.owns_mouse or ui.menu or ui.cloud
-        pressed = self.input.feed(event, ui_keyboard=gui.owns_keyboard or ui.cloud, ui_mouse=covers or ui.help)
+        if event.type == pygame.MOUSEBUTTONDOWN:
+            self._press = None if ui.menu or ui.cloud or ui.help else event
+            ui.help = False
+            return
+        pressed = self.input.feed(event, ui_keyboard=gui.owns_keyboard or ui.cloud)
         if pressed is not None:
             self._carry_out(Do(pressed.command, pressed.number))
-        if event.type == pygame.MOUSEBUTTONDOWN:
-            ui.help = False
 
     def _settle(self) -> None:
         """Bring pointer and time in line with what is open."""
@@ -239,6 +241,9 @@ class Explorer:
         state.drawn_at = now
         self.screen.presenter.sharp = state.settings.sharp
         intents = self.screen.draw(self.window.target, self._view(now), state.ui, turned, elapsed)
+        if self._press is not None:  # only now it is known what lies under the pointer
+            self.input.feed(self._press, ui_mouse=self.screen.gui.owns_mouse)
+            self._press = None
         self.window.flip()
         if picture is not None:
             self.walk.presented(picture, self.clock())

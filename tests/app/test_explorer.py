@@ -183,6 +183,17 @@ def test_a_click_on_the_world_takes_the_pointer_and_opening_the_panel_gives_it_b
     assert not walker.explorer.input.captured
 
 
+def test_a_press_that_comes_with_the_motion_onto_the_panel_is_the_panels(walker):
+    """A tap, or a quick hand at few pictures a second: nothing has been drawn under the pointer yet."""
+    walker.press(pygame.K_TAB)
+    place = (SIZE[0] - 100, SIZE[1] - 20)
+    walker.post(pygame.MOUSEMOTION, pos=place, rel=(0, 0), buttons=(0, 0, 0))
+    walker.post(pygame.MOUSEBUTTONDOWN, pos=place, button=1)
+    walker.post(pygame.MOUSEBUTTONUP, pos=place, button=1)
+    walker.wait(4)
+    assert walker.ui.panel and not walker.explorer.input.captured
+
+
 def test_the_panel_moves_the_picture_aside_and_hides_none_of_its_middle(walker):
     walker.press(pygame.K_TAB)
     free = SIZE[0] - 372
