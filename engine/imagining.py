@@ -39,12 +39,12 @@ def places(
     first: NDArray[np.float64], here: NDArray[np.float64], lens: Lens
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """Images and their cameras where camera `here` is: the ring of its square, and those around the first picture."""
-    square = np.round((here - first)[[0, 2], 3] / _SQUARE)
+    square, width = np.round((here - first)[[0, 2], 3] / _SQUARE), math.radians(lens.field_of_view[0])
     if square.any():
         ring = turned(first, np.random.default_rng((square + 2**20).astype(int)).uniform(0, math.tau))
         ring[[0, 2], 3] += _SQUARE * square
-        yield from ((place, turned(ring, place * _width(lens))) for place in (*_AROUND, 0))
-    yield from ((place, turned(first, place * _width(lens))) for place in _AROUND)
+        yield from ((place, turned(ring, place * width)) for place in (*_AROUND, 0))
+    yield from ((place, turned(first, place * width)) for place in _AROUND)
 
 
 def turned(world_from_camera: NDArray[np.float64], yaw: float) -> NDArray[np.float64]:
@@ -64,8 +64,3 @@ def image(first: Surface, place: int, camera: NDArray[np.float64]) -> Surface:
     picture, disparity = (flipped(each, place).contiguous() for each in (first.picture, first.disparity))
     stands, sure = (None if x is None else flipped(x, place).contiguous() for x in (first.stands, first.sure))
     return Surface(picture, disparity, camera, stands, sure)
-
-
-def _width(lens: Lens) -> float:
-    """How far a picture reaches from side to side, in radians."""
-    return 2 * math.atan(0.5 / lens.fx)
