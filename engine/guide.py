@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from engine.drawing import fill as fill_on_cpu
 from engine.geometry import Lens, rigid_inverse
 from engine.precision import autocast
 from engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, Vae
+
+if TYPE_CHECKING:
+    from engine.panorama import Backdrop
 
 _NEAREST, _FARTHEST = 0.05, 1000.0
 _REACH = 0.8
@@ -192,16 +196,28 @@ def look_from(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> tu
     return found[:, :3], same & (disparity >= 0) & (z > _NEAREST) & (at.abs().amax(-1) <= 1), disparity
 
 
-def look(sources: Sequence[Surface], views_V44: NDArray[np.float64], lens: Lens, stale: int = 0) -> Seen:
+def look(
+    sources: Sequence[Surface],
+    views_V44: NDArray[np.float64],
+    lens: Lens,
+    stale: int = 0,
+    backdrop: Backdrop | None = None,
+) -> Seen:
     """The sources from other cameras.
 
     Each source hides those before it, which only show what it doesn't, so what has moved since leaves no ghost. What
-    none shows continues what is around it smoothly. The first `stale` sources show no seams and rims of the
-    others, where they would stand out.
+    none shows the backdrop does, which is before all of them; what that doesn't continues what is around it smoothly.
+    The first `stale` sources show no seams and rims of the others, where they would stand out.
     """
     picture, origin, near = _look(sources, views_V44, lens)
-    if 0 < stale < len(sources):
-        old = origin >= len(sources) - stale
+    count = len(sources)
+    if backdrop is not None and (bare := origin < 0).any():
+        colours, disparity, known = backdrop.behind(bare, views_V44, lens)
+        picture.movedim(1, -1)[bare], near[bare] = colours.T, disparity
+        origin[bare] = torch.where(known, count, -1).to(origin.dtype)
+    count += backdrop is not None
+    if 0 < stale < count:
+        old = origin >= count - stale
         current = (origin >= 0) & ~old
         beside = F.max_pool2d(current.float()[:, None], 2 * _RIM + 1, 1, _RIM)[:, 0] > 0
         origin = torch.where(old & beside, -1, origin)
@@ -319,10 +335,11 @@ def make_guide(
     lens: Lens,
     stale: int = 0,
     begun: Sequence[Surface] = (),
+    backdrop: Backdrop | None = None,
 ) -> Guide:
     """Guide of latents with cameras `[T, 4, 4]`, the latent before them seen from `before`; `stale` of the sources, the
     oldest, are older than the words. What is `begun` as other pictures of the same sources becomes these, frame by
-    frame."""
+    frame. Where none of them shows anything the `backdrop` does, the oldest of all."""
     T, views = len(latents_T44), cameras_between(before, latents_T44).reshape(-1, 4, 4)
     if begun:
         share = torch.arange(1, len(views) + 1, device=sources[0].picture.device)[:, None, None, None] / len(views)
@@ -330,11 +347,12 @@ def make_guide(
             last if first is last else last.showing(torch.lerp(first.picture, last.picture, share))
             for first, last in zip(begun, sources, strict=True)
         ]
-    seen = look(sources, views, lens, stale)
+    count = len(sources) + (backdrop is not None)
+    seen = look(sources, views, lens, stale, backdrop)
     frames, origin, near = (x.unflatten(0, (T, FRAMES_PER_LATENT)) for x in seen)
     covered = origin >= 0
     share = F.avg_pool2d(covered.float(), SPATIAL_FACTOR)
-    old = F.avg_pool2d((origin >= len(sources) - stale).float().mean(1, keepdim=True), SPATIAL_FACTOR)
+    old = F.avg_pool2d((origin >= count - stale).float().mean(1, keepdim=True), SPATIAL_FACTOR)
     with autocast(frames.device):
         latents = vae.encode(frames.flatten(1, 2)[None])[0].float()
     return Guide(torch.cat([latents, share, old], 1), frames, covered, near * covered)

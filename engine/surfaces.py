@@ -19,7 +19,8 @@ from engine.depth import Depth, confidence, estimate, estimate_twice, ground_dis
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
 from engine.hero import Hero, meet
-from engine.imagining import imagined
+from engine.imagining import Surroundings
+from engine.panorama import Backdrop
 from engine.precision import autocast
 from engine.repaint import Paint, Painted
 from engine.settling import settled
@@ -59,11 +60,13 @@ class Surfaces:
         self._kept: OrderedDict[int, Surface] = OrderedDict()
         self._plans: dict[int, Plan] = {}
         self._painted = Painted(weights.repainter) if weights.repainter else None
+        self._around: Surroundings | None = None
 
     def forget_from(self, index: int) -> None:
         """Drops this latent and all later ones (rewind)."""
         for i in [i for i in self._kept if i >= index]:
             self._drop(i)
+        self._around = self._around if index else None
         if self._painted is not None:
             self._painted.forget_from(index)
 
@@ -120,18 +123,28 @@ class Surfaces:
         nothing = Guide.nothing(first - current, weights.model.guide_channels, weights.grid, weights.vae.mean.device)
         if first == len(path):
             return nothing
-        pairs = [self._under(lacks(i), i, path) for i in chosen]
+        pairs, backdrop = [self._under(lacks(i), i, path) for i in chosen], None
         if imagine:
-            begin, end = self._under(lacks(0), 0, path)
-            behind = imagined(end, POCKET_LENS, path[first - 1 :])
-            before = behind if begin is end else imagined(begin, POCKET_LENS, path[first - 1 :])
-            pairs, stale = [*zip(before, behind, strict=True), *pairs], stale and stale + len(behind)
+            behind, backdrop = self._imagined(lacks(0), path, first - 1)
+            pairs, stale = [*behind, *pairs], stale and stale + len(behind) + (backdrop is not None)
         begun, sources = ([pair[end] for pair in pairs] for end in (0, 1))
         changing = any(first is not last for first, last in pairs)
         shown = make_guide(
-            weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale, begun if changing else ()
+            weights.vae, sources, path[first - 1], path[first:], POCKET_LENS, stale, begun if changing else (), backdrop
         )
         return Guide.joined([nothing, shown])
+
+    def _imagined(
+        self, lacks: tuple[Paint, Paint], path: NDArray[np.float64], since: int
+    ) -> tuple[list[tuple[Surface, Surface]], Backdrop | None]:
+        """What cameras of a walk, from one on, see of what is imagined, while the first picture lacks something at two
+        moments; and what is behind all of it at the second."""
+        if self._around is None:
+            first_surface, painter = self.get(0, path), self.weights.repainter
+            self._around = Surroundings(self.weights.album, first_surface, POCKET_LENS, painter)
+        last, backdrop = self._around.drawn(path[since:], lacks[1])
+        first = last if lacks[0] == lacks[1] else self._around.drawn(path[since:], lacks[0])[0]
+        return [*zip(first, last, strict=True)], backdrop
 
     def _under(self, lacks: tuple[Paint, Paint], index: int, path: NDArray[np.float64]) -> tuple[Surface, Surface]:
         """The surface of a latent under what it lacks at two moments; one and the same where that is one."""

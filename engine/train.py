@@ -11,6 +11,7 @@ repaint  views of places with and without events -> models/pocket/repainter.safe
 air      views without and with what is in the air -> models/pocket/air.safetensors
 visitor  views without and with who comes along -> models/pocket/visitor.safetensors
 hero     views without and with who walks ahead -> models/pocket/hero.safetensors
+album    views all round -> models/pocket/album.safetensors, packed and not learnt
 compositor  frames, latents and drawn guides -> models/pocket/compositor.safetensors
 base     latents and guides -> models/pocket/transformer.safetensors
 distill  the base weights, latents and guides -> a few-step student, where --export-to says
@@ -41,6 +42,7 @@ from engine.training import (
     vae,
     words_stage,
 )
+from engine.training.album import pack
 from engine.training.folders import each, held_out_of, pairs_of
 from engine.training.guides import make_guides
 from engine.training.latents import encode_shards
@@ -52,6 +54,7 @@ from engine.training.turns import TurnSampler, turn_loss
 from engine.transformer import Pocket, PocketConfig
 from engine.vae import Vae, VaeConfig
 from engine.weights import (
+    ALBUM,
     POCKET_FOLDER,
     latents_of,
     load_compositor,
@@ -286,6 +289,12 @@ def _train_base(
     return run.train(loss, evaluate, 1500)
 
 
+def album(options: argparse.Namespace, say: Say) -> None:
+    """Stage 3f: places to imagine others from."""
+    out = (POCKET_FOLDER if options.export else options.out) / ALBUM
+    say(f"{pack(options.data, out, lambda done: say(f'{done} panoramas'))} panoramas in {out}")
+
+
 STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "vae": train_vae,
     "encode": encode,
@@ -299,6 +308,7 @@ STAGES: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "air": words_stage.air,
     "visitor": words_stage.visitor,
     "hero": words_stage.hero,
+    "album": album,
     "base": train_base,
     "distill": distill_stage.distil,
     "race": race_stage.race,

@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 
 from engine.air import FIRE, AirConfig, AirPainter
+from engine.album import Album
 from engine.checkpoint import Json, load_weights, manifest_path, read_manifest
 from engine.compositor import Compositor, CompositorConfig
 from engine.depth import DepthConfig, DepthHead
@@ -33,6 +34,7 @@ Size = tuple[int, int]
 """Width and height of pictures."""
 SHARPENER, REPAINTER = "sharpener.safetensors", "repainter.safetensors"
 AIR, VISITOR, HERO = "air.safetensors", "visitor.safetensors", "hero.safetensors"
+ALBUM = "album.safetensors"
 LARGE_GFLOPS = 280.0
 """Rate of matrix products from which a CPU makes the largest pictures in real time (LOG.md)."""
 POCKET_FOLDER = Path(os.environ.get("WANDER_POCKET") or Path(__file__).resolve().parent.parent / "models" / "pocket")
@@ -66,6 +68,8 @@ class PocketWeights:
     """Adds who comes along under words; None to leave that to the transformer."""
     hero: HeroPainter | None = None
     """Paints who walks ahead; None to leave that to the transformer."""
+    album: Album | None = None
+    """Places that it learnt from, of which it imagines what nothing shows; None to mirror what a world began with."""
     phrases: Phrasebook | None = None
     """The words that the transformer has learnt; None to read what is typed as it is."""
 
@@ -239,7 +243,7 @@ def load_pocket(
     """Everything `pocket` needs, checked to belong together, for pictures of `size` (see `chosen_size`)."""
     transformer = folder / "transformer.safetensors"
     vae, (model, manifest) = load_vae(folder / "vae.safetensors"), load_transformer(transformer)
-    depth = compositor = sweep = sharpener = repainter = air = visitor = hero = None
+    depth = compositor = sweep = sharpener = repainter = air = visitor = hero = album = None
     parts = {"transformer": manifest}
     if (folder / SHARPENER).exists():
         sharpener, parts["sharpener"] = load_sharpener(folder / SHARPENER)
@@ -254,6 +258,8 @@ def load_pocket(
             visitor = load_visitor(folder / VISITOR)
         if (folder / HERO).exists():
             hero = load_hero(folder / HERO)
+        if (folder / ALBUM).exists():
+            album = Album.load(folder / ALBUM)
     found = latents_of(folder / "vae.safetensors")
     for name, about in parts.items():
         expected = str(about.get("vae_sha256", "?"))
@@ -286,6 +292,7 @@ def load_pocket(
         air,
         visitor,
         hero,
+        album,
         phrases,
     )
 
@@ -298,7 +305,7 @@ def pocket_phrases(folder: Path = POCKET_FOLDER) -> Phrasebook | None:
 def fingerprint(folder: Path, phrases: Phrasebook | None = None, *, guided: bool) -> str:
     """One checksum of all networks that a world's pictures follow from, and of how words are read."""
     names = ("vae", "transformer", "depth", "compositor") if guided else ("vae", "transformer")
-    extra = (SHARPENER, *((REPAINTER, AIR, VISITOR, HERO) if guided else ()))
+    extra = (SHARPENER, *((REPAINTER, AIR, VISITOR, HERO, ALBUM) if guided else ()))
     names += tuple(Path(name).stem for name in extra if (folder / name).exists())
     sums = (str(read_manifest(folder / f"{name}.safetensors", f"pocket-{name}")["sha256"]) for name in names)
     return hashlib.sha256("\n".join([*sums, *([phrases.checksum] if phrases else [])]).encode()).hexdigest()

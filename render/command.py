@@ -34,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
         "--show", choices=SHOWN, default=EVENTS,
         help="events: calm and under each; air: each without and with drops, flakes, lightning and flames (train air); "
              "guests: without and with somebody who comes along (train visitor); "
-             "heroes: two views, each without and with somebody who walks ahead (train hero)",
+             "heroes: two views, each without and with somebody who walks ahead (train hero); "
+             "around: six that look all round (train album)",
     )  # fmt: skip
     half = actions.add_parser("halve", help="the clips of a folder at half the size")
     half.add_argument("--data", type=shards, required=True, metavar="DIR", help="folder of shards")

@@ -38,7 +38,7 @@ class Falling:
 
 DROPS = Falling(count=170, room=(14.0, 9.0, 14.0), fall=(1.2, 15.0, 0.4), flutter=0.0, size=(0.012, 0.42))
 FLAKES = Falling(count=260, room=(13.0, 8.0, 13.0), fall=(0.5, 1.5, 0.3), flutter=0.35, size=(0.035, 0.035))
-EVENTS, AIR, VISITS, HEROES = SHOWN = ("events", "air", "guests", "heroes")
+EVENTS, AIR, VISITS, HEROES, AROUND = SHOWN = ("events", "air", "guests", "heroes", "around")
 """What views of places show, see `render.views`."""
 POINTS_OF = 1
 """Seed of the points: `default_rng(POINTS_OF).random((n, 4))`, a place in the box and a phase."""

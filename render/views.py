@@ -7,22 +7,38 @@ For the networks that paint what moves by itself a clip has two frames instead, 
 with what is in the air, and the sidecar says how that moves: a clip's `time_s`, `flash` and, of what burns, `site`, and
 what falls under `falling`. `guests`: without and with somebody who comes along, with depth, and the sidecar says where
 the guest stands and how, `guest`. `heroes`: four frames with depth, one view without and with somebody who walks ahead,
-and another without and with the same one; `hero` says how it stands in the one and in the other. Format: see
-`render.shards`.
+and another without and with the same one; `hero` says how it stands in the one and in the other. `around`: six
+frames with depth, a look all round, a sixth of it each. Format: see `render.shards`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from render.characters import anybody
 from render.clips import FPS, Clip, Planner, Walk, at_place, describe, guest
-from render.events import AIR, DROPS, EVENTS, FLAKES, HEROES, POINTS_OF, VISITS, Event, EventState, flash, state_at
+from render.events import (
+    AIR,
+    AROUND,
+    DROPS,
+    EVENTS,
+    FLAKES,
+    HEROES,
+    POINTS_OF,
+    VISITS,
+    Event,
+    EventState,
+    flash,
+    state_at,
+)
 from render.happenings import PACE, WALKS, whereabouts
 from render.renderer import AHEAD, HERO_PACE, Renderer, spot_ahead
 from render.scene import SPLITS, Scene, make_world
@@ -36,6 +52,10 @@ GUESTS = 4
 """Of a view, those who come along or walk ahead, each in a clip of its own."""
 LED = (3.4, 5.4)
 """How far somebody walks ahead, metres."""
+PLACES = 12
+"""Of which one is chosen to look round from."""
+ROUND = 6
+"""Views that show all there is around a place."""
 UNDER = 0.4
 """Share of the views with somebody ahead that are under an event."""
 
@@ -69,7 +89,7 @@ def make_views(
         "seed": seed,
         "width": width,
         "height": height,
-        "frames": {EVENTS: 1, HEROES: 4}.get(show, 2),
+        "frames": {EVENTS: 1, HEROES: 4, AROUND: ROUND}.get(show, 2),
     }
     if show == AIR:
         about |= {"points_of": POINTS_OF, "falling": [asdict(kind) for kind in (DROPS, FLAKES)]}
@@ -81,7 +101,8 @@ def make_views(
         if not (path.exists() and path.with_suffix(".json").exists()):
             renderer = renderer or Renderer(width, height)
             asked = renderer, plan, seed, number, split, families, views
-            write_shard(path, list(_lead(*asked) if show == HEROES else _film(*asked, show)), about)
+            film = {HEROES: _lead, AROUND: _around}.get(show, partial(_film, show=show))
+            write_shard(path, list(film(*asked)), about)
         progress(number + 1, worlds)
     return paths
 
@@ -200,3 +221,40 @@ def _lead(
             about={"world": world, "biome": scene.biome, "mood": scene.mood,
                    "events": [describe(rng, each) for each in happening], "hero": stances},
         )  # fmt: skip
+
+
+def _around(
+    renderer: Renderer,
+    plan: Planner,
+    seed: int,
+    number: int,
+    split: str,
+    families: Sequence[str],
+    views: int,
+) -> Iterator[Clip]:
+    """All clips of world `number` of the set `seed` that look all round, to the right, with nobody ahead: from where,
+    of some places worth a look, one is least far from its middle, for there the hills are far off."""
+    rng, world, scene, walk = _entered(renderer, plan, seed, number, split, 1)
+    renderer.lead(None)
+    places = sorted((scene.good_start(rng) for _ in range(PLACES * views)), key=lambda place: math.hypot(*place[:2]))
+    for x, z, yaw in places[:views]:
+        poses = np.stack([_looking(x, walk.poses[0, 1, 3], z, yaw + i * math.tau / ROUND) for i in range(ROUND)])
+        drawn = [renderer.render(pose, depth=True) for pose in poses]
+        depth = np.stack([d for _, d in drawn if d is not None])
+        yield Clip(
+            frames=np.stack([frame for frame, _ in drawn]),
+            poses=poses,
+            keys=walk.keys[[0] * ROUND],
+            mouse=walk.mouse[[0] * ROUND],
+            depth=depth,
+            passing=np.zeros(depth.shape, bool),
+            about={"world": world, "biome": scene.biome, "mood": scene.mood, "events": []},
+        )
+
+
+def _looking(x: float, y: float, z: float, yaw: float) -> NDArray[np.float64]:
+    """A level camera."""
+    camera = np.eye(4)
+    camera[:3, 3] = x, y, z
+    camera[(0, 2), 0], camera[(0, 2), 2] = (math.cos(yaw), -math.sin(yaw)), (math.sin(yaw), math.cos(yaw))
+    return camera

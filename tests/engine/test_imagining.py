@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +11,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.actions import KEY_RIGHT, KEY_S, KEY_W, POCKET, Step, frame_poses, heading, start_pose, turn
+from engine.actions import KEY_RIGHT, POCKET, Step, frame_poses, start_pose, turn
+from engine.album import Album, coded, crowd_of, packed, small_of
 from engine.depth import DepthHead
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, in_view, look
-from engine.imagining import image, imagined, places
+from engine.imagining import Surroundings, image, turned
+from engine.panorama import EYE, FAR, Panorama, falls, kinds, shape_of
 from engine.repaint import Paint
 from engine.surfaces import Surfaces
 from engine.weights import PocketWeights
-from tests.engine.test_guide import ground_picture
+from tests.engine.test_guide import H, W, ground_picture
 from tests.engine.test_repaint import CONFIG, Darkness, pocket_phrases
 from tests.engine.tiny import play, tiny_weights, tiny_world
 
@@ -37,6 +40,40 @@ def known_from(sources: list[Surface], camera: np.ndarray) -> tuple[torch.Tensor
     return picture[0], origin[0]
 
 
+def tiny_album() -> Album:
+    """Two places under one sky: level ground, and the same with a wall all round, ten metres off."""
+    rows, columns = shape_of(H)
+    level = (falls(rows) / EYE).clamp_min(0).expand(rows, columns)
+    shades = torch.where(level > 0, 0.2, 0.8) + 0.1 * torch.linspace(0, math.tau, columns).sin()
+    shades = shades.expand(3, rows, columns)
+    walled = (falls(rows).expand(rows, columns) > -0.1) & (level < 0.1)
+    places = [
+        Panorama(shades, level, torch.ones_like(walled)),
+        Panorama(torch.where(walled, -0.7, shades), torch.where(walled, 0.1, level), torch.ones_like(walled)),
+    ]
+    return Album(
+        tuple(packed(((p.picture + 1) * 127.5).byte().permute(1, 2, 0).numpy(), lossless=True) for p in places),
+        tuple(packed(coded(p.disparity).numpy(), lossless=True) for p in places),
+        torch.stack([small_of(p) for p in places]),
+        torch.tensor([crowd_of(p, FAR) for p in places]),
+        ("meadow", "meadow"),
+    )
+
+
+def seen_with(surface: Surface, camera: np.ndarray, album: Album | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """The picture `[3, H, W]` of a world's first surface and all that is imagined, and where there is something."""
+    views, backdrop = Surroundings(album, surface, POCKET_LENS).drawn(camera[None])
+    picture, origin, _ = look([*views, surface], camera[None], POCKET_LENS, 0, backdrop)
+    return picture[0], origin[0] >= 0
+
+
+def behind(
+    surface: Surface, camera: np.ndarray, album: Album | None = None, path: np.ndarray | None = None
+) -> list[Surface]:
+    views = camera[None] if path is None else path
+    return Surroundings(album, surface, POCKET_LENS).drawn(views)[0]
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.floats(-3, 3), st.floats(-0.4, 0.4))
 def test_an_image_is_what_a_mirror_through_the_side_of_the_picture_shows(yaw, pitch):
@@ -44,7 +81,7 @@ def test_an_image_is_what_a_mirror_through_the_side_of_the_picture_shows(yaw, pi
     camera = looking(yaw, pitch)
     normal = np.array([np.cos(yaw + HALF), 0.0, -np.sin(yaw + HALF)])
     mirror = np.eye(3) - 2 * np.outer(normal, normal)
-    found = dict(places(camera, camera, POCKET_LENS))[1]
+    found = turned(camera, 2 * HALF)
     assert np.allclose(found[:3, :3], mirror @ camera[:3, :3] @ np.diag([-1, 1, 1]))
     assert np.allclose(found[:3, 3], camera[:3, 3])
 
@@ -56,63 +93,118 @@ def test_every_second_image_is_the_picture_again():
     assert torch.equal(image(surface, -1, looking(2.0)).disparity, surface.disparity.flip(-1))
 
 
+@pytest.mark.parametrize("album", [None, tiny_album()], ids=["alone", "with an album"])
 @pytest.mark.parametrize("side", [-1, 1])
-def test_at_the_side_of_a_picture_it_goes_on_without_a_seam(side):
-    surface = ground_picture(looking(0.3))
-    picture, origin = known_from(
-        [*imagined(surface, POCKET_LENS, looking(0.3 + side * HALF)[None]), surface], looking(0.3 + side * HALF)
-    )
-    assert (origin >= 0).float().mean() > 0.94, "all but what lies above and below a corner"
-    assert (picture - picture.flip(-1)).abs()[:, :, 2:-2].mean() < 0.05, "left of the side is what is right of it"
+def test_at_the_side_of_a_picture_it_goes_on_without_a_seam(side, album):
+    surface, camera = ground_picture(looking(0.3)), looking(0.3 + side * HALF)
+    picture, there = seen_with(surface, camera, album)
+    assert there.float().mean() > 0.94
+    near = slice(W // 2 - 6, W // 2 + 6)
+    assert (picture - picture.flip(-1)).abs()[:, :, near].mean() < 0.1, "left of the side is what is right of it"
 
 
+@pytest.mark.parametrize("album", [None, tiny_album()], ids=["alone", "with an album"])
 @pytest.mark.parametrize("yaw", np.radians([45, 90, 135, -45, -90, -135]))
-def test_wherever_one_turns_there_is_something(yaw):
+def test_wherever_one_turns_there_is_something(yaw, album):
     surface = ground_picture(looking(0.0))
     _, alone = known_from([surface], looking(yaw))
-    _, origin = known_from([*imagined(surface, POCKET_LENS, looking(yaw)[None]), surface], looking(yaw))
-    assert (origin >= 0).float().mean() > 0.9 > 0.5 > (alone >= 0).float().mean()
+    _, there = seen_with(surface, looking(yaw), album)
+    assert there.float().mean() > 0.9 > 0.5 > (alone >= 0).float().mean()
 
 
 def test_what_is_known_hides_what_is_imagined():
     surface = ground_picture(looking(0.0))
-    picture, origin = known_from([*imagined(surface, POCKET_LENS, looking(0.2)[None]), surface], looking(0.2))
+    picture, origin = known_from([*behind(surface, looking(0.2)), surface], looking(0.2))
     alone, seen = known_from([surface], looking(0.2))
     inside = (origin == 0) & (seen == 0)
     inside[:, 1:-1] &= inside[:, :-2] & inside[:, 2:]  # where both end, specks are smoothed
     assert inside.float().mean() > 0.7 and torch.allclose(picture[:, inside], alone[:, inside], atol=0.02)
 
 
-def test_images_that_no_camera_sees_are_not_drawn():
+def test_views_that_no_camera_sees_are_not_drawn():
     surface = ground_picture(looking(0.0))
-    ahead = frame_poses([Step(keys=KEY_W)] * 4, POCKET, start_pose(POCKET))
-    aside = frame_poses([Step(keys=KEY_RIGHT)] * 4, POCKET, start_pose(POCKET))
-    back = frame_poses([Step(keys=KEY_S)] * 4, POCKET, start_pose(POCKET))
-    assert [len(imagined(surface, POCKET_LENS, path)) for path in (ahead, aside, back)] == [0, 1, 2]
+    still, round_ = looking(0.0)[None], np.stack([looking(yaw) for yaw in np.linspace(-3, 3, 9)])
+    few, all_ = (len(behind(surface, looking(0.0), tiny_album(), path)) for path in (still, round_))
+    assert few < 8 and all_ == 12
 
 
-def cameras_at(x: float, z: float) -> list[np.ndarray]:
-    here = looking(1.0)
+def test_far_from_the_sides_of_the_picture_the_place_of_the_album_stands_in_its_light():
+    """The world is a wall before the sky: of the two places the walled one goes with it."""
+    camera = looking(0.0)
+    wall = Surface(torch.full((3, H, W), -0.2), torch.full((H, W), 0.1), camera)
+    shown = behind(wall, looking(3.0), tiny_album())
+    picture, origin = known_from(shown, looking(3.0))
+    middle = picture[:, H // 2 - 2, W // 4 : -W // 4]
+    assert (origin[H // 2 - 2] >= 0).all() and float((middle - -0.2).abs().max()) < 0.3, "as dark as the wall"
+
+
+def test_behind_what_stands_are_ground_and_sky():
+    camera = looking(0.0)
+    wall = Surface(torch.full((3, H, W), -0.2), torch.full((H, W), 0.1), camera)
+    _, backdrop = Surroundings(tiny_album(), wall, POCKET_LENS).drawn(camera[None])
+    assert backdrop is not None and not (kinds(backdrop.panorama)[2] & backdrop.panorama.known).any()
+    assert backdrop.panorama.known.float().mean() > 0.9
+    assert Surroundings(None, wall, POCKET_LENS).drawn(camera[None])[1] is None
+
+
+def ring_at(x: float, z: float) -> list[Surface]:
+    here = looking(0.0)
     here[[0, 2], 3] = x, z
-    return [camera for _, camera in places(looking(0.0), here, POCKET_LENS)]
+    path = np.stack([here] * 9)
+    path[:, :3, :3] = [turn(yaw, 0.0) for yaw in np.linspace(-3, 3, 9)]
+    return behind(ground_picture(looking(0.0)), here, tiny_album(), path)
 
 
-def test_far_from_the_first_picture_a_ring_of_images_stands_around_the_eye_too():
-    near, far = cameras_at(9.0, -9.0), cameras_at(31.0, -9.0)
-    assert len(near) == 4 and all(np.allclose(camera[:3, 3], looking(0.0)[:3, 3]) for camera in near)
-    ring, home = far[:5], far[5:]
-    assert np.allclose(home, near), "what is around the first picture hides what is farther off"
-    assert all(np.allclose(camera[:3, 3], [40.0, -1.6, 0.0]) for camera in ring)
-    headings = np.sort([float(heading(camera)[0]) % (2 * np.pi) for camera in ring])
-    assert np.diff(headings).min() > 1.2, "five pictures stand side by side"
+def test_far_from_the_first_picture_another_ring_stands_around_the_eye_behind_that_around_it():
+    near, far = ring_at(9.0, -9.0), ring_at(31.0, -9.0)
+    home = [view for view in far if np.allclose(view.world_from_camera[:3, 3], looking(0.0)[:3, 3])]
+    ring = far[: len(far) - len(home)]
+    assert all(np.allclose(view.world_from_camera[:3, 3], looking(0.0)[:3, 3]) for view in near)
+    assert len(ring) == 12 and all(np.allclose(view.world_from_camera[:3, 3], [40.0, -1.6, 0.0]) for view in ring)
+    assert far[len(ring) :] == home or all(a is b for a, b in zip(far[len(ring) :], home, strict=True))
 
 
 def test_a_square_has_the_same_ring_whenever_one_comes_and_its_neighbour_another():
-    def facing(x: float, z: float) -> float:
-        return float(heading(cameras_at(x, z)[0])[0])
+    def first(x: float, z: float) -> torch.Tensor:
+        return ring_at(x, z)[6].picture
 
-    assert facing(15.0, 22.0) == facing(25.0, 18.0)
-    assert len({round(facing(x, z), 6) for x, z in ((20, 0), (-20, 0), (0, 20), (0, -20), (20, 20))}) == 5
+    assert torch.equal(first(15.0, 22.0), first(25.0, 18.0))
+    around = [first(x, z) for x, z in ((20, 0), (-20, 0), (0, 20), (0, -20), (20, 20))]
+    assert all(not torch.equal(a, b) for i, a in enumerate(around) for b in around[:i])
+
+
+def test_wherever_one_goes_the_horizon_stays():
+    surface = ground_picture(looking(0.0))
+    around, far = Surroundings(tiny_album(), surface, POCKET_LENS), looking(2.0)
+    far[[0, 2], 3] = 60.0, -40.0
+    here, there = (around.drawn(camera[None])[1] for camera in (looking(2.0), far))
+    assert here is not None and there is not None and np.allclose(there.place, [60.0, -1.6, -40.0])
+    sky = kinds(here.panorama)[0]
+    assert torch.equal(here.panorama.picture[:, sky], there.panorama.picture[:, sky])
+
+
+def test_under_words_all_that_is_imagined_is_painted_as_pictures_are_and_nothing_moves():
+    surface, camera = ground_picture(looking(0.0)), looking(1.0)[None]
+    around = Surroundings(tiny_album(), surface, POCKET_LENS, Darkness(CONFIG).eval())
+    (plain, day), (painted, night) = around.drawn(camera), around.drawn(camera, (("night falls", 1.0),))
+    assert all(a is b for a, b in zip(plain, around.drawn(camera)[0], strict=True)), "drawn once"
+    for light, dark in zip(plain, painted, strict=True):
+        assert dark.picture.mean() < light.picture.mean() - 0.1 and dark.disparity is light.disparity
+    assert day is not None and night is not None
+    assert night.panorama.picture.mean() < day.panorama.picture.mean() - 0.1
+    assert torch.equal(night.panorama.known, day.panorama.known)
+
+
+def test_halfway_to_the_words_it_is_painted_half():
+    around, camera = (
+        Surroundings(tiny_album(), ground_picture(looking(0.0)), POCKET_LENS, Darkness(CONFIG).eval()),
+        looking(1.0),
+    )
+    none, half, whole = (
+        around.drawn(camera[None], paint)[0][0].picture
+        for paint in ((), (("night falls", 0.5),), (("night falls", 1.0),))
+    )
+    assert torch.allclose(half, (none + whole) / 2, atol=1e-3)
 
 
 def guides_of(world, chunks: int, keys: int) -> list[Guide]:
@@ -132,13 +224,13 @@ def test_a_world_that_turns_into_the_unknown_is_shown_more_than_it_has_seen(monk
         return [float(guide.covered[-1].float().mean()) for guide in guides]
 
     with_images = shown()
-    monkeypatch.setattr("engine.surfaces.imagined", lambda first, lens, views: [])
+    monkeypatch.setattr(Surroundings, "drawn", lambda *a: ([], None))
     assert min(with_images) > 0.9 > max(shown())
 
 
 def test_under_words_that_cannot_be_painted_nothing_is_imagined_as_it_was_before_them(monkeypatch):
     world, asked = tiny_world(tiny_weights(), image=np.full((32, 64, 3), 90, np.uint8), chunk=4), []
-    monkeypatch.setattr("engine.surfaces.imagined", lambda *a: asked.append(a) or [])
+    monkeypatch.setattr(Surroundings, "drawn", lambda *a: asked.append(a) or ([], None))
     play(world, 2, KEY_RIGHT)
     assert len(asked) == 2
     world.prompt("the colours of everything are swapped")
@@ -150,7 +242,7 @@ def drawn_from(monkeypatch, weights: PocketWeights, stale: int, lacks: tuple[Pai
     """Sources, how many are stale, and what they begin as, of a guide drawn from a first picture turned away from."""
     asked: list[tuple[list, int, list]] = []
 
-    def make(vae, sources, before, latents, lens, old, begun):
+    def make(vae, sources, before, latents, lens, old, begun, backdrop):
         asked.append((list(sources), old, list(begun)))
         return Guide.nothing(len(latents), weights.model.guide_channels, weights.grid)
 
@@ -166,15 +258,15 @@ def drawn_from(monkeypatch, weights: PocketWeights, stale: int, lacks: tuple[Pai
 def test_images_are_drawn_behind_the_picture_and_are_as_stale_as_it_is(monkeypatch, stale):
     sources, old, _ = drawn_from(monkeypatch, tiny_weights(), stale, ((), ()))
     *images, picture = sources
-    assert len(images) == 1 and np.allclose(picture.world_from_camera, start_pose(POCKET), atol=0.2)
-    assert not np.allclose(images[0].world_from_camera, picture.world_from_camera, atol=0.2)
+    assert images and np.allclose(picture.world_from_camera, start_pose(POCKET), atol=0.2)
+    assert all(view.stands is not None for view in images), "views of a panorama, not lifted pictures"
     assert old == stale * len(sources)
 
 
 def test_images_change_with_the_words_as_the_picture_does(monkeypatch):
     weights = replace(tiny_weights(), repainter=Darkness(CONFIG).eval(), phrases=pocket_phrases())
     sources, _, begun = drawn_from(monkeypatch, weights, 0, ((), (("night falls", 1.0),)))
-    assert len(sources) == len(begun) == 2
+    assert len(sources) == len(begun) > 2
     for dark, light in zip(sources, begun, strict=True):
         assert float(dark.picture.mean()) < float(light.picture.mean()) - 0.1
 
