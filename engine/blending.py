@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.guide import fill
 from engine.panorama import DOWN, FAR, UP, Panorama, falls, kinds
 
 _NEAR = 5.0
@@ -91,6 +92,17 @@ def seam(cost_HW: NDArray[np.float64]) -> NDArray[np.int64]:
         low = max(0, way[row + 1] - 1)
         way[row] = low + total[row, low : way[row + 1] + 2].argmin()
     return way
+
+
+def patched(front: Panorama, back: Panorama) -> Panorama:
+    """The panorama in front, and where it isn't known the one behind, in the light that is around there: how both show
+    sky tells how its sky is lit, and so with ground and what stands."""
+    picture, known = back.picture.clone(), front.known & back.known
+    for here, there in zip(kinds(front), kinds(back), strict=True):
+        if (alike := here & there & known).any():
+            change = fill(torch.where(alike, front.picture - back.picture, 0.0)[None], alike[None, None].float())[0]
+            picture[:, there] += change[:, there]
+    return front.over(Panorama(picture.clamp(-1, 1), back.disparity, back.known))
 
 
 def extended(panorama: Panorama, slope: float) -> Panorama:

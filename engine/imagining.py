@@ -21,7 +21,7 @@ from torch import Tensor
 
 from engine.actions import heading, turn
 from engine.album import Album, Match
-from engine.blending import extended, joined, relit, seam_of
+from engine.blending import extended, joined, patched, relit, seam_of
 from engine.geometry import Lens
 from engine.guide import Surface, in_view
 from engine.panorama import FAR, Backdrop, Panorama, kinds, seen_from, unrolled
@@ -140,7 +140,7 @@ class Surroundings:
         if self._open is not None:
             _, ground, stands = kinds(panorama)
             near = panorama.only(ground | (stands & (panorama.disparity > 1 / FAR)))
-            behind = _far(panorama).only(ground).over(_far(self._home)).over(_far(self._open))
+            behind = patched(_far(panorama).only(ground).over(_far(self._home)), _far(self._open))
         painter = Painted(self._painter) if self._painter else None
         return Ring(near, here, self._middle, (H, W), self._lens, behind, painter)
 

@@ -2,8 +2,8 @@
 
 words.png: one place, two seconds after nothing was said and after seven events; visitors.png: who comes along, and
 where they are a second later; heroes.png: who walks ahead, with W, D, S and turned; over.png: a night, what is first
-seen in it, and how it ends; memory.png: places seen again after a turn, with memory and without; text.png: worlds from
-words alone.
+seen in it, and how it ends; memory.png: places seen again after a turn, with memory and without; around.png: places as
+one turns right round; text.png: worlds from words alone.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ VISITORS = {
     "evening-lamps": "suddenly a fox shows up",
 }
 HEROES = ("follow-the-fox", "red-coat-at-sunset", "the-green-hiker", "the-blue-wizard")
+PLACES = ("church-square", "snow-cabin", "town-evening")
 TEXTS = (
     "a desert with palm trees under a blue sky",
     "a meadow with trees and a farm, on a clear day",
@@ -123,6 +124,15 @@ def memory(weights: PocketWeights) -> Picture:
     return sheet(list(zip(*columns, strict=True)))
 
 
+def around(weights: PocketWeights) -> Picture:
+    """Places, and what stands there as one turns to the right until they are in view again."""
+    rows = []
+    for place in PLACES:
+        world = begin(weights, place)
+        rows.append([go(world, 0, 1), *(go(world, KEY_RIGHT, chunks) for chunks in (4, 3, 4, 3, 3))])
+    return sheet(rows)
+
+
 def texts(weights: PocketWeights) -> Picture:
     """Worlds from words: what they begin with."""
     shown = [go(PocketWorld(weights, WorldSpec(seed=11, prompt=prompt)), 0, 1) for prompt in TEXTS]
@@ -137,7 +147,8 @@ def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
 
 
 SHEETS: dict[str, Callable[[PocketWeights], Picture]] = {
-    "words": words, "visitors": visitors, "heroes": heroes, "over": over, "memory": memory, "text": texts,
+    "words": words, "visitors": visitors, "heroes": heroes, "over": over, "memory": memory, "around": around,
+    "text": texts,
 }  # fmt: skip
 
 

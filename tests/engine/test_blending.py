@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.blending import extended, joined, relit, seam, seam_of
+from engine.blending import extended, joined, patched, relit, seam, seam_of
 from engine.panorama import EYE, Panorama, falls, shape_of
 
 H, W = shape_of(48)
@@ -89,6 +89,16 @@ def test_what_a_place_lacks_changes_as_everything_does():
     lit = relit(place(0.1, 0.3, stands=-0.5), place(0.1, 0.3), there)
     wall = lit.picture[:, H // 2 - 2, : W // 10].mean()
     assert float(wall) > -0.5 + 0.1
+
+
+def test_a_patch_takes_the_light_that_is_around_it_for_sky_and_ground_apart():
+    front, back = place(0.5, 0.0), place(0.1, 0.3, stands=-0.6)
+    hole = torch.ones(H, W, dtype=torch.bool)
+    hole[H // 4 : -H // 4, W // 4 : W // 2] = False
+    whole = patched(front.only(hole), back)
+    assert whole.known.all() and torch.equal(whole.picture[:, hole], front.picture[:, hole])
+    assert float((whole.picture - front.picture)[:, ~hole].abs().mean()) < 0.06 < 0.25
+    assert float((back.picture - front.picture)[:, ~hole].abs().mean()) > 0.25, "it had another light"
 
 
 def test_what_stands_goes_on_by_so_much_and_level_ground_to_the_bottom():
