@@ -35,6 +35,10 @@ _NEAR = 5.0
 _ALIKE = 0.1
 """By what a panorama goes worse in which all stands near with a picture in which nothing does, or a black one with a
 grey one."""
+_BLOCKED = 0.15
+"""By what a panorama goes worse in which one could not walk."""
+_FEET, _WALKED = 0.12, 10.0
+"""Slope down to where ground is farther off than what is near, and how far that is, in units."""
 _CROWDED = 1.0
 """By what standing near all round would make a panorama go worse as a backdrop."""
 _SIDES = 3.0
@@ -71,6 +75,12 @@ class Album:
         biomes = tuple(place.split()[0] for place in places)
         return cls(pictures, depths, tensors["small"].float(), tensors["crowd"].float(), biomes)
 
+    def blocked(self) -> Tensor:
+        """Share of each panorama, around the height of the eye, that stands so near that one would walk into it."""
+        rows = falls(_SMALL[0])[:, 0]
+        eye = (rows > -2 * _FEET) & (rows < _FEET)
+        return (self.small[:, 3, eye] > math.tanh(_NEAR / _WALKED)).float().mean((1, 2))
+
     def akin(self, matches: Sequence[Match]) -> list[Match]:
         """Those of matches that are of the first one's kind of place."""
         return [match for match in matches if self.biomes[match.index] == self.biomes[matches[0].index]]
@@ -103,7 +113,7 @@ class Album:
         both = torch.stack([_apart(small, wanted, weight) for small in (self.small, self.small.flip(-1))], 1)
         distance, where = both.flatten(1).min(1)
         light = (self.small[:, :3, level].mean((2, 3)) - mean[:3]).square().mean(1)
-        distance = distance + _ALIKE * ((self.crowd - crowd_of(seen, FAR)).abs() + light)
+        distance = distance + _ALIKE * ((self.crowd - crowd_of(seen, FAR)).abs() + light) + _BLOCKED * self.blocked()
         for index in distance.argsort().tolist():
             flip, columns = divmod(int(where[index]), _SMALL[1])
             found.append(Match(index, bool(flip), columns, float(distance[index])))
