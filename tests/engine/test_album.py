@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,8 +107,9 @@ def test_a_mirrored_picture_finds_the_place_mirrored(album):
     seen = first_of(album.open(Match(1, False, 0, 0.0), BLANK), 0.7).mirrored()
     best = album.like(seen)[0]
     assert (best.index, best.mirrored) == (1, True)
-    opened = album.open(best, seen)
-    assert float((opened.picture - seen.picture)[:, seen.known].abs().mean()) < 0.12, "turned to where the picture is"
+    right, wrong = (album.open(match, seen) for match in (best, replace(best, mirrored=False)))
+    apart = [float((each.picture - seen.picture)[:, seen.known].abs().mean()) for each in (right, wrong)]
+    assert apart[0] < 0.12 and apart[0] < 0.7 * apart[1], "turned to where the picture is"
 
 
 def test_every_place_is_ranked_once_the_best_first(album):
