@@ -54,7 +54,8 @@ _STRIDE = 4
 class Surface:
     """What one frame shows: picture `[3, H, W]` in [-1, 1] (or one for each view that it is drawn in, `[V, 3, H, W]`),
     disparity `[H, W]` (0 in the sky), camera `[4, 4]`, which pixels belong to the place `[H, W]`, not to a character
-    that walks along (None for all), and how sure their depth is, 0..1 `[H, W]` (None where nobody asks)."""
+    that walks along (None for all), and how sure their depth is, 0..1 `[H, W]` (None where nobody asks): what isn't at
+    all isn't drawn."""
 
     picture: Tensor
     disparity: Tensor
@@ -65,8 +66,10 @@ class Surface:
     """Pixels `[H, W]` that are drawn from other cameras."""
 
     def __post_init__(self) -> None:
-        solid = ~flying(self.disparity)
-        object.__setattr__(self, "kept", solid if self.stands is None else solid & self.stands)
+        kept = ~flying(self.disparity)
+        for known in (self.stands, self.sure):
+            kept = kept if known is None else kept & (known > 0)
+        object.__setattr__(self, "kept", kept)
 
     def showing(self, picture: Tensor) -> Surface:
         """The same surface with another picture."""

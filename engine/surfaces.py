@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.consistency import consistent, earlier_than
 from engine.depth import Depth, confidence, estimate, estimate_twice, ground_disparity, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Guide, Surface, make_guide
@@ -28,6 +30,7 @@ from engine.vae import DecoderState, to_uint8
 from engine.walls import Plan, lookouts, plan_of
 from engine.weights import PocketWeights
 
+T = TypeVar("T")
 CAPACITY = 64
 """Surfaces kept: more than any context lifts."""
 _REACH = 2
@@ -44,6 +47,16 @@ def surfaces_of(depth: Depth, pictures_V3HW: Tensor, cameras: NDArray[np.float64
     return [Surface(pictures[i], disparity[i], cameras[i], stands[i], sure[i]) for i in range(len(cameras))]
 
 
+def _recent(kept: OrderedDict[int, T], index: int, make: Callable[[], T]) -> T:
+    """What is kept of a latent, or is made now; the least recently used are forgotten."""
+    if index not in kept:
+        kept[index] = make()
+    kept.move_to_end(index)
+    while len(kept) > CAPACITY:
+        kept.popitem(last=False)
+    return kept[index]
+
+
 class Surfaces:
     """Least recently used surfaces by latent.
 
@@ -58,40 +71,38 @@ class Surfaces:
     ) -> None:
         self.weights, self._latent, self._picture = weights, latent, picture
         self._kept: OrderedDict[int, Surface] = OrderedDict()
-        self._plans: dict[int, Plan] = {}
+        self._alone: OrderedDict[int, Surface] = OrderedDict()
+        self._plans: OrderedDict[int, Plan] = OrderedDict()
         self._painted = Painted(weights.repainter) if weights.repainter else None
         self._around: Surroundings | None = None
 
     def forget_from(self, index: int) -> None:
         """Drops this latent and all later ones (rewind)."""
-        for i in [i for i in self._kept if i >= index]:
-            self._drop(i)
+        for surfaces in (self._kept, self._alone, self._plans):
+            for i in [i for i in surfaces if i >= index]:
+                del surfaces[i]
         self._around = self._around if index else None
         if self._painted is not None:
             self._painted.forget_from(index)
 
     def get(self, index: int, path: NDArray[np.float64]) -> Surface:
-        """The surface of latent `index` of a walk along cameras `[T, 4, 4]`, of those up to it."""
-        if index not in self._kept:
-            self._kept[index] = self._lift(index, path)
-        self._kept.move_to_end(index)
-        while len(self._kept) > CAPACITY:
-            self._drop(next(iter(self._kept)))
-        return self._kept[index]
+        """The surface of latent `index` of a walk along cameras `[T, 4, 4]`, of those up to it, consistent with what
+        was seen before it (engine/consistency.py)."""
 
-    def _drop(self, index: int) -> None:
-        del self._kept[index]
-        self._plans.pop(index, None)
+        def make() -> Surface:
+            earlier = [self._seen_alone(i, path) for i in earlier_than(index)]
+            return consistent(self._seen_alone(index, path), earlier, POCKET_LENS)
+
+        return _recent(self._kept, index, make)
+
+    def _seen_alone(self, index: int, path: NDArray[np.float64]) -> Surface:
+        return _recent(self._alone, index, lambda: self._lift(index, path))
 
     def walls(self, path: NDArray[np.float64], ends: NDArray[np.int64]) -> Plan:
         """What is solid around the last camera of a walk `[T, 4, 4]`, as far as the latents `ends` show it
         (engine/walls.py)."""
         chosen = lookouts(path, ends)
-        for i in chosen:
-            surface = self.get(i, path)
-            if i not in self._plans:
-                self._plans[i] = plan_of(surface)
-        return np.concatenate([self._plans[i] for i in chosen])
+        return np.concatenate([_recent(self._plans, i, lambda i=i: plan_of(self.get(i, path))) for i in chosen])
 
     def meet(self, camera: NDArray[np.float64]) -> tuple[Hero, NDArray[np.uint8]] | None:
         """Who walks ahead in the picture of latent 0, of this camera, and that picture `[H, W, 3]` without; None if

@@ -35,7 +35,8 @@ Plan = NDArray[np.float64]
 class WallRule:
     """What is solid, and how near one may come; lengths in units."""
 
-    clearance: float = 0.7
+    clearance: float = 1.2
+    """Nearer than this a picture is magnified until it is a blur, and posts are walked into."""
     knee: float = 0.4
     """What is lower above the ground is stepped over."""
     head: float = 2.2

@@ -73,7 +73,8 @@ def learnt_from(folder: Path, protocol: EventsProtocol) -> Json:
     for module in (recogniser.__file__, Path(recogniser.__file__).with_name("features.py")):
         digest.update(Path(module).read_bytes())
     plan = asdict(protocol.recogniser) | {"latents": list(protocol.recogniser.latents)}
-    return {"pictures": folder.name, "plan": plan, "program": digest.hexdigest()[:16]}
+    shows = asdict(protocol.visible)
+    return {"pictures": folder.name, "plan": plan, "shows": shows, "program": digest.hexdigest()[:16]}
 
 
 def taught(folder: Path, protocol: EventsProtocol, say: Callable[[str], None] = lambda sentence: None) -> Recogniser:
@@ -83,7 +84,10 @@ def taught(folder: Path, protocol: EventsProtocol, say: Callable[[str], None] = 
     if known is None:
         begun, plan = time.perf_counter(), protocol.recogniser
         known = recogniser.learn(
-            read_examples(folder), protocol.families, decay=plan.decay, false_alarms=plan.false_alarms
+            read_examples(folder, protocol.visible),
+            protocol.families,
+            decay=plan.decay,
+            false_alarms=plan.false_alarms,
         )
         recogniser.save_recogniser(path, known, about)
         say(f"the classifier has learnt {len(known.classes)} classes in {time.perf_counter() - begun:.0f} s")

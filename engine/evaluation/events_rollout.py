@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from engine.errors import WanderError
 from engine.evaluation.clips import TrueClip, read_clips
-from engine.evaluation.events_protocol import RESIDUE_CHUNKS, STOPS, EventsProtocol
+from engine.evaluation.events_protocol import RESIDUE_CHUNKS, STOPS, EventsProtocol, Visible
 from engine.evaluation.recogniser import NOTHING, Example
+from engine.evaluation.structure import changed
 from engine.streamer import PocketWorld, Sampling
 from engine.weights import PocketWeights
 from engine.world import ChunkRecord, WorldSpec
@@ -84,12 +85,14 @@ def read_cases(folder: Path, protocol: EventsProtocol) -> Iterator[Case]:
             yield Case(name=event.name, family=family, language=language, words=words, control=control, event=event)
 
 
-def read_examples(folder: Path) -> Iterator[Example]:
-    """What the recogniser learns from: each clip of the training worlds below `folder`."""
-    for group in groups(folder):
-        for clip in group:
-            events = clip.about["events"]
-            yield Example(family=events[0]["family"] if events else NOTHING, frames=clip.frames)
+def read_examples(folder: Path, visible: Visible) -> Iterator[Example]:
+    """What the recogniser learns from: each clip of the training worlds below `folder`, and which of its pictures show
+    what happens in it."""
+    for calm, *eventful in groups(folder):
+        yield Example(family=NOTHING, frames=calm.frames, shows=np.ones(len(calm.frames) - 1, np.bool_))
+        for clip in eventful:
+            shows = changed(clip.frames[1:], calm.frames[1:], visible.step) >= visible.share
+            yield Example(family=clip.about["events"][0]["family"], frames=clip.frames, shows=shows)
 
 
 def rollouts(weights: PocketWeights, case: Case, protocol: EventsProtocol, *, seed: int) -> Rollouts:

@@ -41,6 +41,8 @@ class Example:
     family: str
     frames: Frames
     """`[1 + n, H, W, 3]`; the first is the one before."""
+    shows: NDArray[np.bool_]
+    """`[n]`: which of the others show what has happened; nobody learns from those that don't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,29 @@ def hazed(frames: Frames, rng: np.random.Generator) -> Frames:
         height, width = frame.shape[:2]
         moved = np.roll(frame, int(rng.integers(-width // 12, width // 12 + 1)), axis=1)
         smear = blurred(moved, rng.uniform(1, width / 20)) * rng.uniform(0.85, 1.15)
-        coarse = Image.fromarray(rng.random((4, 4)).astype(np.float32))
-        field = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+        field = uneven(rng, (4, 4), (width, height))
         inside = np.clip((field - np.quantile(field, 1 - share)) * 8 + 0.5, 0, 1)[..., None]
         found.append(blurred(frame, rng.uniform(0, width / 100)) * (1 - inside) + smear * inside)
     return np.clip(np.stack(found), 0, 255).astype(np.uint8)
+
+
+def torn(frames: Frames, rng: np.random.Generator) -> Frames:
+    """Pictures `[F, H, W, 3]` with scraps of what is elsewhere in them, as a model draws what it knows badly: small,
+    ragged, on up to a twelfth, as much of each picture."""
+    share, found = rng.uniform(0, 1 / 12), []
+    for frame in frames:
+        height, width = frame.shape[:2]
+        field = uneven(rng, (7, 11), (width, height)) + 0.5 * uneven(rng, (24, 40), (width, height))
+        way = int(rng.integers(-height // 4, height // 4 + 1)), int(rng.integers(width))
+        scraps = np.roll(frame, way, axis=(0, 1)) * rng.uniform(0.8, 1.2)
+        found.append(np.where((field > np.quantile(field, 1 - share))[..., None], scraps, frame))
+    return np.clip(np.stack(found), 0, 255).astype(np.uint8)
+
+
+def uneven(rng: np.random.Generator, cells: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Smooth noise of so many rows and columns of cells, as wide and high as `size`."""
+    coarse = Image.fromarray(rng.random(cells).astype(np.float32))
+    return np.asarray(coarse.resize(size, Image.Resampling.BICUBIC))
 
 
 def blurred(frame: NDArray[np.uint8], radius: float) -> NDArray[np.float32]:
@@ -112,7 +132,8 @@ def blurred(frame: NDArray[np.uint8], radius: float) -> NDArray[np.float32]:
 
 
 def learn(examples: Iterable[Example], families: Sequence[str], *, decay: float, false_alarms: float) -> Recogniser:
-    """Learns from the examples, each of them as it is and once more with the faults of a model's pictures (`hazed`).
+    """Learns from the examples, each of them as it is and once more with the faults of a model's pictures (`hazed`,
+    `torn`).
 
     `decay` is the weight of the squared weights in its loss. Examples come world by world, the one in which nothing
     happens first; every `ASIDE`-th world is kept aside, and "nothing" is preferred until at most a share of
@@ -124,11 +145,12 @@ def learn(examples: Iterable[Example], families: Sequence[str], *, decay: float,
     inputs, labels, kept_aside = [], [], []
     for example in examples:
         worlds += example.family == NOTHING
-        for frames in (example.frames, hazed(example.frames, rng)):
+        count = int(example.shows.sum())
+        for frames in (example.frames, torn(hazed(example.frames, rng), rng)):
             seen = describe(frames)
-            inputs.append(change(seen[0], seen[1:]))
-            labels += [classes.index(example.family)] * (len(seen) - 1)
-            kept_aside += [worlds % ASIDE == 0] * (len(seen) - 1)
+            inputs.append(change(seen[0], seen[1:][example.shows]))
+            labels += [classes.index(example.family)] * count
+            kept_aside += [worlds % ASIDE == 0] * count
     known, aside = np.array(labels, np.int64), np.array(kept_aside, np.bool_)
     counts = np.bincount(known[~aside], minlength=len(classes))
     if not counts.all():

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 
 from engine.actions import KEY_W, POCKET, Step, frame_poses, start_pose
+from engine.consistency import consistent
 from engine.depth import estimate, ground_disparity, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface
 from engine.precision import autocast
 from engine.settling import settled
-from engine.surfaces import CAPACITY, Surfaces
+from engine.surfaces import CAPACITY, Surfaces, surfaces_of
 from engine.vae import decode_clip, stills
 from tests.engine.tiny import tiny_weights
 
@@ -43,15 +44,19 @@ def test_a_world_and_its_mirror_image_begin_as_deep_as_each_other():
     assert alike.float().mean() > 0.98, "all but what lies between two depths, where bfloat16 decides"
 
 
-def test_depth_that_was_estimated_is_settled_before_it_is_lifted():
+def test_depth_that_was_estimated_is_settled_and_held_against_earlier_pictures_before_it_is_lifted():
     weights, camera = tiny_weights(), PATH[[3]]
-    surface = Surfaces(weights, lambda i: LATENTS[i % 6], lambda i: SHOWN).get(3, PATH)
+    surfaces = Surfaces(weights, lambda i: LATENTS[i % 6], lambda i: SHOWN)
     shown = torch.from_numpy(SHOWN)[None]
     assert weights.depth is not None
     depth = estimate(weights.depth, LATENTS[[3]], camera, shown)
     ground = ground_disparity(camera, 32, 64, POCKET_LENS)
-    assert torch.equal(surface.disparity, settled(depth, signed(shown), ground).seen()[0])
-    assert not torch.equal(surface.disparity, depth.seen()[0])
+    [alone] = surfaces_of(depth, signed(shown), camera)
+    assert torch.equal(alone.disparity, settled(depth, signed(shown), ground).seen()[0])
+    assert not torch.equal(alone.disparity, depth.seen()[0])
+    expected = consistent(alone, [surfaces.get(0, PATH)], POCKET_LENS)
+    assert torch.equal(surfaces.get(3, PATH).disparity, expected.disparity)
+    assert not torch.equal(expected.disparity, alone.disparity)
 
 
 def test_what_was_forgotten_comes_back_the_same_and_rewinding_forgets():

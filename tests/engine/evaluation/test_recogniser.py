@@ -1,5 +1,6 @@
 """The classifier of events, on changes that are easy to see."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ from engine.evaluation.recogniser import (
     learn,
     load_recogniser,
     save_recogniser,
+    torn,
 )
 
 FAMILIES = ("nightfall", "fire")
@@ -39,13 +41,18 @@ def after(family, picture):
     return out
 
 
+def lesson(family, before, later, shows=True):
+    """Two pictures of a walk, of which the second shows what happens, or doesn't."""
+    return Example(family=family, frames=np.stack([before, later]), shows=np.array([shows]))
+
+
 def lessons(seed=0, count=10):
     """Things that happen, and places in which they had happened long before."""
     found = []
     for picture in places(seed, count):
         places_like_it = [picture, *(after(family, picture) for family in FAMILIES)]
-        found += [Example(family=NOTHING, frames=np.stack([each, each])) for each in places_like_it]
-        found += [Example(family=each, frames=np.stack([picture, after(each, picture)])) for each in FAMILIES]
+        found += [lesson(NOTHING, each, each) for each in places_like_it]
+        found += [lesson(each, picture, after(each, picture)) for each in FAMILIES]
     return found
 
 
@@ -91,12 +98,23 @@ def test_it_is_kept_for_the_lessons_it_has_learnt_from_and_for_no_others(known, 
 
 def test_a_family_without_a_lesson_is_said():
     with pytest.raises(WanderError, match="0 examples of fire"):
-        teach([lesson for lesson in lessons(count=1) if lesson.family != "fire"])
+        teach([each for each in lessons(count=1) if each.family != "fire"])
 
 
-def test_a_model_that_smears_pictures_raises_no_alarm(known):
-    rng = np.random.default_rng(5)
-    calls = [call(known, picture, hazed(np.stack([picture] * 3), rng)) for picture in places(21, 12)]
+def test_nobody_learns_from_pictures_that_do_not_show_what_happens():
+    unseen = [replace(each, shows=~each.shows) if each.family == "fire" else each for each in lessons()]
+    with pytest.raises(WanderError, match="0 examples of fire"):
+        teach(unseen)
+
+
+@pytest.mark.parametrize("faults", [(hazed,), (torn,), (hazed, torn)])
+def test_a_model_that_smears_and_tears_pictures_raises_no_alarm(known, faults):
+    rng, calls = np.random.default_rng(5), []
+    for picture in places(21, 12):
+        frames = np.stack([picture] * 4)
+        for fault in faults:
+            frames = fault(frames, rng)
+        calls.append(call(known, frames[0], frames[1:]))
     assert calls.count(NOTHING) >= 11
 
 
@@ -104,8 +122,8 @@ def test_nothing_is_preferred_until_no_more_calm_walks_aside_are_taken_for_an_ev
     found = []
     for number, picture in enumerate(places(0, 20)):
         calm = after("nightfall", picture) if number in (4, 14) else picture  # two of the four that are kept aside
-        found += [Example(family=NOTHING, frames=np.stack([picture, calm]))]
-        found += [Example(family=each, frames=np.stack([picture, after(each, picture)])) for each in FAMILIES]
+        found += [lesson(NOTHING, picture, calm)]
+        found += [lesson(each, picture, after(each, picture)) for each in FAMILIES]
     dark = [(picture, [after("nightfall", picture)]) for picture in places(31, 3)]
     assert [call(teach(found, false_alarms=1.0), *each) for each in dark] == ["nightfall"] * 3
     assert [call(teach(found, false_alarms=0.0), *each) for each in dark] == [NOTHING] * 3
@@ -118,8 +136,16 @@ def test_a_haze_softens_every_picture_and_leaves_the_place_what_it_was():
     assert all(np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.7 for one, other in zip(found, pictures, strict=True))
 
 
+def test_scraps_are_few_and_of_the_picture_itself():
+    pictures = places(0, 8)
+    found = torn(pictures, np.random.default_rng(3))
+    share = (found != pictures).any(-1).mean((1, 2))
+    assert 0 < share.max() <= 1 / 12
+    assert found.shape == pictures.shape and found.dtype == pictures.dtype
+
+
 def test_fewer_worlds_than_can_be_kept_aside_are_said():
-    few = [lesson for lesson in lessons(count=1) if lesson.family != NOTHING]
-    calm = next(lesson for lesson in lessons(count=1) if lesson.family == NOTHING)
+    few = [each for each in lessons(count=1) if each.family != NOTHING]
+    calm = next(each for each in lessons(count=1) if each.family == NOTHING)
     with pytest.raises(WanderError, match="1 worlds, it needs at least 5"):
         teach([calm, *few])
