@@ -49,8 +49,9 @@ def test_what_disagrees_is_not_drawn_where_it_is_unsure_and_stays_where_it_is_su
 
 def test_what_no_earlier_picture_shows_is_drawn_where_it_is_sure_alone():
     behind = np.diag([-1.0, 1.0, -1.0, 1.0])  # looks the other way
-    for sure, kept in ((0.1, False), (0.9, True)):
-        found = consistent(surface(0.5, sure), [replace(surface(0.5, 0.9), world_from_camera=behind)], POCKET_LENS)
+    for disparity, sure, kept in ((0.5, 0.1, False), (0.002, 0.1, False), (0.5, 0.9, True)):
+        earlier = [replace(surface(0.5, 0.9), world_from_camera=behind)]
+        found = consistent(surface(disparity, sure), earlier, POCKET_LENS)
         assert bool(found.kept.all()) is kept and bool(found.kept.any()) is kept
 
 

@@ -2,19 +2,21 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.actions import KEY_W
 from engine.errors import WanderError
+from engine.evaluation.clips import TrueClip
 from engine.evaluation.command import parser
 from engine.evaluation.events import CaseResult, run_events
 from engine.evaluation.events_claims import hits, summarise
 from engine.evaluation.events_command import prepare, summary
-from engine.evaluation.events_protocol import STOPS, events_protocol
+from engine.evaluation.events_protocol import STOPS, Visible, events_protocol
 from engine.evaluation.events_report import page
-from engine.evaluation.events_rollout import Case, read_cases, rollouts
+from engine.evaluation.events_rollout import Case, read_cases, read_examples, rollouts
 from engine.evaluation.metrics import Bootstrap
 from engine.evaluation.protocol import PROTOCOL
 from engine.evaluation.recogniser import Recogniser, describe
@@ -245,3 +247,17 @@ def test_a_folder_without_the_walks_that_were_asked_for_is_refused(tmp_path):
     (tmp_path / "rain").mkdir()
     with pytest.raises(WanderError, match="0 held-out clips"):
         list(read_cases(tmp_path, COMMITTED))
+
+
+def test_an_example_shows_its_event_where_the_picture_differs_from_the_calm_one(monkeypatch):
+    calm = np.full((3, 20, 20, 3), 100, np.uint8)
+    rainy = calm.copy()
+    rainy[2, :1] += 30
+    clips = [
+        TrueClip(name="", frames=frames, poses=np.tile(np.eye(4), (3, 1, 1)), depth=None, about={"events": events})
+        for frames, events in ((calm, []), (rainy, [{"family": "rain"}]))
+    ]
+    monkeypatch.setattr("engine.evaluation.events_rollout.read_clips", lambda _: iter(clips))
+    nothing, rain = read_examples(Path(), Visible(step=24, share=0.05))
+    assert (nothing.family, nothing.shows.tolist()) == ("nothing", [True, True])
+    assert (rain.family, rain.shows.tolist()) == ("rain", [False, True])

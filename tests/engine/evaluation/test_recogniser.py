@@ -105,6 +105,13 @@ def test_nobody_learns_from_pictures_that_do_not_show_what_happens():
     unseen = [replace(each, shows=~each.shows) if each.family == "fire" else each for each in lessons()]
     with pytest.raises(WanderError, match="0 examples of fire"):
         teach(unseen)
+    late = [
+        replace(each, frames=each.frames[[0, 0, 1]], shows=np.array([each.family == NOTHING, True]))
+        for each in lessons()
+    ]
+    picture = places(9, 1)[0]
+    assert call(teach(late), picture, [picture]) == NOTHING
+    assert call(teach(late), picture, [after("fire", picture)]) == "fire"
 
 
 @pytest.mark.parametrize("faults", [(hazed,), (torn,), (hazed, torn)])
@@ -116,6 +123,11 @@ def test_a_model_that_smears_and_tears_pictures_raises_no_alarm(known, faults):
             frames = fault(frames, rng)
         calls.append(call(known, frames[0], frames[1:]))
     assert calls.count(NOTHING) >= 11
+
+
+def test_it_learns_with_scraps_in_the_pictures(known, monkeypatch):
+    monkeypatch.setattr("engine.evaluation.recogniser.torn", lambda frames, rng: frames)
+    assert not np.array_equal(teach(lessons()).weight, known.weight)
 
 
 def test_nothing_is_preferred_until_no_more_calm_walks_aside_are_taken_for_an_event_than_may_be():
