@@ -90,10 +90,15 @@ class Surfaces:
         was seen before it (engine/consistency.py)."""
 
         def make() -> Surface:
-            earlier = [self._seen_alone(i, path) for i in earlier_than(index)]
-            return consistent(self._seen_alone(index, path), earlier, POCKET_LENS)
+            earlier = sorted({self._kept_before(i) for i in earlier_than(index)})
+            others = [self._seen_alone(i, path) for i in earlier]
+            return consistent(self._seen_alone(index, path), others, POCKET_LENS)
 
         return _recent(self._kept, index, make)
+
+    def _kept_before(self, index: int) -> int:
+        """The newest latent up to one whose picture is kept, so that none is decoded anew for this."""
+        return next((i for i in range(index, 0, -1) if self._picture(i) is not None), 0)
 
     def _seen_alone(self, index: int, path: NDArray[np.float64]) -> Surface:
         return _recent(self._alone, index, lambda: self._lift(index, path))
