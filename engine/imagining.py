@@ -25,6 +25,7 @@ from engine.blending import extended, joined, patched, relit, seam_of
 from engine.geometry import Lens
 from engine.guide import Surface, in_view
 from engine.panorama import FAR, Backdrop, Panorama, kinds, seen_from, unrolled
+from engine.recent import recent
 from engine.repaint import Paint, Painted, Repainter
 
 _SQUARE = 20.0
@@ -121,12 +122,7 @@ class Surroundings:
 
     def _ring(self, square: Square) -> Ring:
         """The ring around a square, the least recently used forgotten."""
-        if square not in self._rings:
-            self._rings[square] = self._around(square)
-        self._rings.move_to_end(square)
-        while len(self._rings) > _KEPT:
-            self._rings.popitem(last=False)
-        return self._rings[square]
+        return recent(self._rings, square, lambda: self._around(square), _KEPT)
 
     def _around(self, square: Square) -> Ring:
         here, panorama, (H, W) = self._first.world_from_camera.copy(), self._home, self._first.disparity.shape

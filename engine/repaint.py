@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from engine.joining import FOLD
 from engine.precision import autocast
+from engine.recent import recent
 from engine.text import TEXT_WIDTH, encode
 from engine.vae import ChannelNorm, Down, Up
 
@@ -103,16 +105,16 @@ class Painted:
     def get(self, index: int, picture: Tensor, lacks: Paint) -> Tensor:
         """Picture `[3, H, W]` in [-1, 1] of latent `index` with what it `lacks`."""
         for place, (line, amount) in enumerate(lacks):
-            key = index, lacks[:place], line, amount < 0
-            if key not in self._kept:
-                sentence = torch.from_numpy(encode(("", line))).to(picture.device) * (1 if amount > 0 else -1)
-                with autocast(picture.device):
-                    self._kept[key] = self.model(picture[None], sentence)[0].float().clamp(-1, 1)
-            self._kept.move_to_end(key)
-            picture = torch.lerp(picture.float(), self._kept[key], abs(amount))
-            while len(self._kept) > CAPACITY:
-                del self._kept[next(iter(self._kept))]
+            key, sign = (index, lacks[:place], line, amount < 0), 1 if amount > 0 else -1
+            painted = recent(self._kept, key, partial(self._all_of, picture, line, sign), CAPACITY)
+            picture = torch.lerp(picture.float(), painted, abs(amount))
         return picture
+
+    def _all_of(self, picture: Tensor, line: str, sign: int) -> Tensor:
+        """A picture with all of what a line says, or wholly without it."""
+        sentence = torch.from_numpy(encode(("", line))).to(picture.device) * sign
+        with autocast(picture.device):
+            return self.model(picture[None], sentence)[0].float().clamp(-1, 1)
 
     def forget_from(self, index: int) -> None:
         """Drops this latent and all later ones (rewind)."""

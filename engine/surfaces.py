@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,13 +23,13 @@ from engine.hero import Hero, meet
 from engine.imagining import Surroundings
 from engine.panorama import Backdrop
 from engine.precision import autocast
+from engine.recent import recent
 from engine.repaint import Paint, Painted
 from engine.settling import settled
 from engine.vae import DecoderState, to_uint8
 from engine.walls import Plan, lookouts, plan_of
 from engine.weights import PocketWeights
 
-T = TypeVar("T")
 CAPACITY = 64
 """Surfaces kept: more than any context lifts."""
 _REACH = 2
@@ -45,16 +44,6 @@ def surfaces_of(depth: Depth, pictures_V3HW: Tensor, cameras: NDArray[np.float64
     disparity, stands, sure = depth.seen(), depth.stands(), confidence(depth)
     pictures = pictures_V3HW.contiguous()
     return [Surface(pictures[i], disparity[i], cameras[i], stands[i], sure[i]) for i in range(len(cameras))]
-
-
-def _recent(kept: OrderedDict[int, T], index: int, make: Callable[[], T]) -> T:
-    """What is kept of a latent, or is made now; the least recently used are forgotten."""
-    if index not in kept:
-        kept[index] = make()
-    kept.move_to_end(index)
-    while len(kept) > CAPACITY:
-        kept.popitem(last=False)
-    return kept[index]
 
 
 class Surfaces:
@@ -94,20 +83,23 @@ class Surfaces:
             others = [self._seen_alone(i, path) for i in earlier]
             return consistent(self._seen_alone(index, path), others, POCKET_LENS)
 
-        return _recent(self._kept, index, make)
+        return recent(self._kept, index, make, CAPACITY)
 
     def _kept_before(self, index: int) -> int:
         """The newest latent up to one whose picture is kept, so that none is decoded anew for this."""
         return next((i for i in range(index, 0, -1) if self._picture(i) is not None), 0)
 
     def _seen_alone(self, index: int, path: NDArray[np.float64]) -> Surface:
-        return _recent(self._alone, index, lambda: self._lift(index, path))
+        return recent(self._alone, index, lambda: self._lift(index, path), CAPACITY)
 
     def walls(self, path: NDArray[np.float64], ends: NDArray[np.int64]) -> Plan:
         """What is solid around the last camera of a walk `[T, 4, 4]`, as far as the latents `ends` show it
         (engine/walls.py)."""
-        chosen = lookouts(path, ends)
-        return np.concatenate([_recent(self._plans, i, lambda i=i: plan_of(self.get(i, path))) for i in chosen])
+
+        def plan(index: int) -> Plan:
+            return recent(self._plans, index, lambda: plan_of(self.get(index, path)), CAPACITY)
+
+        return np.concatenate([plan(i) for i in lookouts(path, ends)])
 
     def meet(self, camera: NDArray[np.float64]) -> tuple[Hero, NDArray[np.uint8]] | None:
         """Who walks ahead in the picture of latent 0, of this camera, and that picture `[H, W, 3]` without; None if

@@ -59,6 +59,19 @@ def test_depth_that_was_estimated_is_settled_and_held_against_earlier_pictures_b
     assert not torch.equal(expected.disparity, alone.disparity)
 
 
+def test_no_latent_is_decoded_anew_to_be_compared_with():
+    asked: list[int] = []
+
+    def latent(index: int) -> torch.Tensor:
+        asked.append(index)
+        return LATENTS[index % 6]
+
+    Surfaces(tiny_weights(), latent, lambda i: SHOWN if i in (0, 3, 7, 11) else None).get(13, PATH)
+    assert set(asked) == {0, 3, 7, 11, 12, 13}, (
+        "13 after the two before it; 9, 5 and 1 by the pictures kept before them"
+    )
+
+
 def test_what_was_forgotten_comes_back_the_same_and_rewinding_forgets():
     asked: list[int] = []
 
