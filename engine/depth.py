@@ -29,6 +29,9 @@ NEAR = 30.0
 """Units within which depth is judged."""
 _EASY_WEIGHT = 0.25
 """How much pixels of the ground, and those farther away, weigh in the loss, where near objects weigh 1."""
+_SLENDER, _SLENDER_WEIGHT = 50, 4.0
+"""What is narrower than one over so many of the picture's width, to each side, is slender: posts, rails, trunks. It and
+what is beside it weigh so many times as much more, for few pixels are of it and all that is beside it hangs on them."""
 _ON_GROUND = 0.05
 """Relative difference from the ground's depth up to which a pixel belongs to it."""
 _HORIZON = 1 / 40
@@ -192,7 +195,8 @@ def depth_loss(
     scale = found.log_error.clamp(-6, 3)
     near = depth_BHW < NEAR
     stands = near & ((depth_BHW * ground_BHW - 1).abs() > _ON_GROUND)
-    weight = torch.where(stands, 1.0, _EASY_WEIGHT) * solid
+    thin, beside = slender(depth_BHW)
+    weight = torch.where(stands, 1.0, _EASY_WEIGHT) * solid * torch.where(thin | beside, 1 + _SLENDER_WEIGHT, 1.0)
     likelihood = ((error.abs() * torch.exp(-scale) + scale) * weight).sum() / weight.sum().clamp_min(1)
     steps = [
         (error.diff(dim=dim).abs() * weight.narrow(dim, 1, n - 1) * weight.narrow(dim, 0, n - 1)).mean()
@@ -204,13 +208,25 @@ def depth_loss(
     with torch.no_grad():
         numbers = {
             f"{name}{end}": value
-            for end, pixels in (("", solid), (f"_{NEAR:.0f}", near), ("_objects", stands))
+            for end, pixels in (("", solid), (f"_{NEAR:.0f}", near), ("_objects", stands), ("_slender", thin))
             for name, value in _accuracy(torch.exp(error)[pixels]).items()
         } | {
             "sky": float(((found.sky > 0) == ~solid).float().mean()),
             "moving": _overlap(found.moving > 0, moving_BHW),
         }
     return loss, numbers
+
+
+def slender(depth_BHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels `[B, H, W]` of what is slender and stands near before something a third farther at least, and those beside
+    it: what a morphological closing of the depth takes away."""
+    side = max(depth_BHW.shape[-1] // _SLENDER, 1)
+    depth = depth_BHW[:, None].clamp(max=FARTHEST)
+    widest = F.max_pool2d(depth, 2 * side + 1, 1, side)
+    closed = -F.max_pool2d(-widest, 2 * side + 1, 1, side)
+    thin = (depth < NEAR) & (depth < 0.75 * closed)
+    beside = (F.max_pool2d(thin.float(), 2 * side + 1, 1, side) > 0) & ~thin
+    return thin[:, 0], beside[:, 0]
 
 
 def _accuracy(ratio: Tensor) -> dict[str, float]:

@@ -20,6 +20,7 @@ from engine.depth import (
     estimate_twice,
     ground_disparity,
     level_camera,
+    slender,
 )
 from engine.geometry import POCKET_LENS
 from engine.vae import stills
@@ -130,6 +131,35 @@ def test_a_mistake_about_an_object_costs_more_than_one_about_the_ground():
         return float(depth_loss(replace(found, disparity=wrong), depth, nobody, ground)[0])
 
     assert loss(slice(8, 16)) > loss(slice(0, 8)) > loss(slice(0, 0))
+
+
+def test_slender_is_a_post_and_not_a_house_nor_what_is_far():
+    depth = torch.full((1, 48, 96), 12.0)
+    depth[..., 8:40, 10:12], depth[..., 8:40, 40:60], depth[..., 8:40, 80:82] = 4.0, 4.0, 10.0
+    depth[..., :6, 20:30] = float("inf")
+    thin, beside = slender(depth)
+    post = torch.zeros_like(thin)
+    post[..., 8:40, 10:12] = True
+    assert torch.equal(thin, post)
+    assert beside[..., 20, 9].all() and beside[..., 20, 12].all() and not (beside & thin).any()
+    assert not beside[..., 6:].any(-2)[..., 20:].any()
+
+
+def test_a_mistake_about_a_post_costs_as_much_as_one_about_a_wider_piece_of_a_house():
+    ground, depth = torch.full((1, 48, 96), 0.01), torch.full((1, 48, 96), 12.0)
+    depth[..., 8:40, 10:12], depth[..., 8:40, 40:60] = 4.0, 4.0
+    found = estimate(DepthHead(DepthConfig(latent_channels=4, widths=(8, 8, 8, 8))), torch.zeros(1, 4, 3, 6), None)
+    nobody = torch.zeros(depth.shape, dtype=torch.bool)
+
+    def loss(columns: slice) -> float:
+        wrong = 1 / depth
+        wrong[..., 8:40, columns] *= 1.3
+        return float(depth_loss(replace(found, disparity=wrong), depth, nobody, ground)[0])
+
+    least = loss(slice(0, 0))
+    post, house = loss(slice(10, 12)) - least, loss(slice(48, 50)) - least
+    assert post > 3 * house > 0
+    assert depth_loss(replace(found, disparity=1 / depth), depth, nobody, ground)[1]["delta_slender"] == 1.0
 
 
 def test_a_world_and_its_mirror_image_are_as_deep_as_each_other():
