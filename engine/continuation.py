@@ -50,7 +50,7 @@ class ContinuedWorld:
         self.spec = spec
         self._weights, self._clip = weights, trimmed(spec.video, weights.width, weights.height)
         self._ranks = ranks or Ranks()
-        self._world = PocketWorld(weights, spec, records, ranks=self._ranks)
+        self._world = self._with(records)
         self._pending: ChunkRecord | None = None
         self.width, self.height, self.fps, self.checksum = (
             weights.width,
@@ -99,7 +99,7 @@ class ContinuedWorld:
             return self._world.commit()
         record, self._pending = self._pending, None
         waiting = self._world.lines
-        self._world = PocketWorld(self._weights, self.spec, [*self._world.records, record], ranks=self._ranks)
+        self._world = self._with([*self._world.records, record])
         if waiting != self._world.lines:  # a prompt that was given while the chunk was shown
             self._world.prompt("\n".join((*waiting, "")))
         return record
@@ -117,6 +117,10 @@ class ContinuedWorld:
         """The clip once more, then a world with a new seed if one is given."""
         self._world.reset(seed)
         self.spec, self._pending = self._world.spec, None
+
+    def _with(self, records: Sequence[ChunkRecord]) -> PocketWorld:
+        given = (len(self._clip) - 1) // FRAMES_PER_LATENT + 1
+        return PocketWorld(self._weights, self.spec, records, ranks=self._ranks, given=given)
 
     @cached_property
     def _latents(self) -> NDArray[np.float16]:

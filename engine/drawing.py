@@ -18,6 +18,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from engine.sheets import fill_cells, find_cells
+
 SAME, SAME_AT_LEAST = 0.15, 0.004
 """Two disparities are of one surface if they differ by no more than this share of the greater and this number."""
 
@@ -42,15 +44,16 @@ def _project(m, i, j, d, H, W, fx, fy, nearest):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
-def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, magnified, out):  # pragma: no cover
+def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, magnified, places, out):  # pragma: no cover
     """Greatest disparity of a source's kept pixels at every pixel of a view; -1 where none falls. A pixel reaches as
-    much further as what it shows has come nearer."""
+    much further as what it shows has come nearer. Where they fall goes into `places` (see `engine.sheets`)."""
     H, W = disparity.shape
     half, one = np.float32(0.5), np.float32(1.0)
     out[:] = -1.0
     least = np.float32(1.0) / farthest
     for i in range(H):
         for j in range(W):
+            places[2, i, j] = -1.0
             if not kept[i, j]:
                 continue
             d = max(disparity[i, j], least)
@@ -59,10 +62,11 @@ def _splat(disparity, kept, m, fx, fy, nearest, farthest, reach, magnified, out)
                 continue
             x -= np.float32(0.5)
             y -= np.float32(0.5)
+            near = d * inverse if disparity[i, j] > 0 else np.float32(0.0)
+            places[0, i, j], places[1, i, j], places[2, i, j] = x, y, near
             far = reach + half * (max(min(inverse, magnified), one) - one)
             if x < -far or y < -far or x > W - 1 + far or y > H - 1 + far:
                 continue
-            near = d * inverse if disparity[i, j] > 0 else np.float32(0.0)
             for row in range(max(int(np.ceil(y - far)), 0), min(int(np.floor(y + far)), H - 1) + 1):
                 for column in range(max(int(np.ceil(x - far)), 0), min(int(np.floor(x + far)), W - 1) + 1):
                     if near > out[row, column]:
@@ -286,11 +290,15 @@ def draw(
     out, near = np.zeros((V, 3, H, W), np.float32), np.zeros((V, H, W), np.float32)
     origin = np.full((V, H, W), -1, np.int8)
 
+    cells = [np.empty((H - 1, W - 1), np.bool_) for _ in pictures]
+    list(THREADS.map(find_cells, disparities, kept, cells))
+
     def view(v: int) -> None:
         before, sums = np.empty((H, W), np.int8), np.empty((H + 1, W + 1), np.int32)
-        splatted, buffer = np.empty((2, H, W), np.float32)
+        (splatted, buffer), places = np.empty((2, H, W), np.float32), np.empty((3, H, W), np.float32)
         for s, (shown, disparity) in enumerate(zip(pictures, disparities, strict=True)):
-            _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, widest, splatted)
+            _splat(disparity, kept[s], there[s, v], fx, fy, nearest, farthest, span, widest, places, splatted)
+            fill_cells(places, cells[s], splatted)
             _close(splatted, buffer)
             _look_up(shown[v], disparity, buffer, back[s, v], fx, fy, nearest, farthest, s, out[v], near[v], origin[v])
             if _tidy(out[v], near[v], origin[v], before, sums) > enough * H * W:

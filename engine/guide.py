@@ -28,6 +28,7 @@ from engine.drawing import AROUND, SAME, SAME_AT_LEAST, SURROUNDED, draw
 from engine.drawing import fill as fill_on_cpu
 from engine.geometry import Lens, rigid_inverse
 from engine.precision import autocast
+from engine.sheets import cells_of, points_in
 from engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, Vae
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 _NEAREST, _FARTHEST = 0.05, 1000.0
 _REACH = 0.8
 """Pixels, across and down, that a source pixel covers around where it falls: half of its own width, and some."""
-_MAGNIFIED = 8.0
-"""How many times nearer a surface may come before its pixels reach no further: beyond it there is little to see."""
+_MAGNIFIED = 2.0
+"""How many times nearer a surface may come before its pixels reach no further: what is between them is filled where
+they are of one surface, and what belongs to none stays small."""
 _ENOUGH = 0.99
 """Share of the pixels that must be covered before older sources are left out: what is missing then are seams."""
 _STEP = 0.02
@@ -143,7 +145,7 @@ def splat(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Tensor
     """Disparity `[V, H, W]` of a source's surfaces in other cameras, -1 where it shows nothing; the nearest wins.
 
     Each source pixel covers the pixels within `_REACH` of where it falls, and as much more as what it shows has come
-    nearer, so that surfaces stay closed.
+    nearer, and what is between pixels of one surface is covered (engine/sheets.py), so that surfaces stay closed.
     """
     H, W = source.disparity.shape
     device = source.disparity.device
@@ -162,6 +164,13 @@ def splat(source: Surface, views_V44: NDArray[np.float64], lens: Lens) -> Tensor
         inside = seen & (column >= 0) & (column < W) & (row >= 0) & (row < H)
         inside &= ((x - column).abs() <= reach) & ((y - row).abs() <= reach)
         out.scatter_reduce_(1, torch.where(inside, row * W + column, float(H * W)).long(), near, "amax")
+    places, cells = torch.full((len(views_V44), 3, H, W), -1.0, device=device), cells_of(source.disparity, kept)
+    places[:, :, kept] = torch.stack([x, y, torch.where(z > _NEAREST, near, -1.0)], 1)
+    for view, place in zip(out, places, strict=True):
+        column, row, between = points_in(place, cells, (H, W))
+        inside = (column > -0.5) & (column < W - 0.5) & (row > -0.5) & (row < H - 0.5)
+        at = torch.where(inside, row.round() * W + column.round(), float(H * W)).long()
+        view.scatter_reduce_(0, at, between, "amax")
     return close(out[:, :-1].unflatten(1, (H, W)))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 import torch.nn.functional as F
@@ -27,9 +28,8 @@ from engine.guide import Surface, in_view
 from engine.panorama import FAR, Backdrop, Panorama, kinds, seen_from, unrolled
 from engine.recent import recent
 from engine.repaint import Paint, Painted, Repainter
+from engine.squares import HOME, SIDE, Square, square_of
 
-_SQUARE = 20.0
-"""Metres across a square of the ground."""
 _VIEWS = 6
 """In which a panorama is drawn, all round, in a row at the height of the eye and one above it."""
 _ABOVE = math.radians(24.0)
@@ -44,11 +44,8 @@ _BESIDE_IT, _ELSEWHERE = ((1.0, 0.6), (0.6, 0.25), (0.3, 0.25)), ((1.0, 0.6), (1
 """How a panorama takes on the light of a first picture (`engine.blending.Shares`): its sky more than what stands."""
 _BESIDE = 3
 """Pixels beside what stands in which it may be seen."""
-_KEPT = 6
+_KEPT = 8
 """Rings kept."""
-
-Square = tuple[int, int]
-_HOME = (0, 0)
 
 
 class Ring:
@@ -113,12 +110,16 @@ class Surroundings:
         self._home = self._joined() if album else self._mirrored()
         self._rings: OrderedDict[Square, Ring] = OrderedDict()
 
-    def drawn(self, views_V44: NDArray[np.float64], paint: Paint = ()) -> tuple[list[Surface], Backdrop | None]:
+    def drawn(
+        self, views_V44: NDArray[np.float64], paint: Paint = (), been: Sequence[Square] = ()
+    ) -> tuple[list[Surface], Backdrop | None]:
         """What cameras `[V, 4, 4]` see of it with some paint, each hiding those before it, and what is behind all that
-        stands."""
-        x, z = np.round((views_V44[0] - self._first.world_from_camera)[[0, 2], 3] / _SQUARE).astype(int).tolist()
-        rings = [self._ring(square) for square in dict.fromkeys(((x, z), _HOME))]
-        return [view for ring in rings for view in ring.seen_by(views_V44, paint)], rings[0].backdrop(paint)
+        stands. Of the squares that one has `been` in, in the order in which one came there, the first hide the others;
+        so what stood there still does."""
+        here = square_of(views_V44[0], self._first.world_from_camera)
+        rings = [self._ring(square) for square in dict.fromkeys((HOME, *been, here))]
+        seen = [view for ring in reversed(rings) for view in ring.seen_by(views_V44, paint)]
+        return seen, self._ring(here).backdrop(paint)
 
     def _ring(self, square: Square) -> Ring:
         """The ring around a square, the least recently used forgotten."""
@@ -126,8 +127,8 @@ class Surroundings:
 
     def _around(self, square: Square) -> Ring:
         here, panorama, (H, W) = self._first.world_from_camera.copy(), self._home, self._first.disparity.shape
-        here[[0, 2], 3] += _SQUARE * np.array(square)
-        if square != _HOME:
+        here[[0, 2], 3] += SIDE * np.array(square)
+        if square != HOME:
             draw = np.random.default_rng([n + 2**20 for n in square])
             if self._others:
                 panorama = self._lit(self._others[int(draw.integers(len(self._others)))])

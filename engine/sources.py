@@ -1,9 +1,14 @@
 """Which pictures are drawn for the guide of a chunk, and which of them hides which (paper §3.3, for pixels).
 
-Those of the context that memory selected, and others for what they don't show: first for what none shows as the words
-in force have it (so when it stops raining the place is as it was), then for what none shows at all; and the one that
-was seen from nearest to where the camera goes. Of equal worth, nearer ones hide the others: back from a wall, its
-newest pictures show it from a hand's breadth.
+The one that the world was begun with, wherever one goes, with what is imagined around it (engine/imagining.py): a
+drawing of a drawing, lifted anew every chunk, is shreds after some steps, and a place that is drawn from what it was
+first known by is the same whenever one comes back. Pictures that were made later are drawn where it can't be: when
+words changed the place that it can't be painted under, and without memory.
+
+Then it is those of the context that memory selected, and others for what they don't show: first for what none shows as
+the words in force have it (so when it stops raining the place is as it was), then for what none shows at all; and the
+one that was seen from nearest to where the camera goes. Of equal worth, nearer ones hide the others: back from a wall,
+its newest pictures show it from a hand's breadth.
 """
 
 from __future__ import annotations
@@ -37,17 +42,25 @@ def away(cameras_T44: Poses, camera: Poses) -> Poses:
 
 
 def pictures(
-    path: Poses, current: int, context: Sequence[int], worth: Worth, ends: NDArray[np.int64], memory: MemoryConfig
+    path: Poses,
+    current: int,
+    context: Sequence[int],
+    worth: Worth,
+    ends: NDArray[np.int64],
+    memory: MemoryConfig,
+    first: int = 0,
 ) -> tuple[list[int], int]:
     """Latents whose pictures are drawn for the chunk from `current` to the end of `path` `[T, 4, 4]`, each hiding those
     before it; and how many of them, the first, are stale.
 
     `context` is what memory selected, `worth` `[current]` that of every latent, `ends` the last latents of the chunks,
-    ascending. Before the first chunk the given picture is all there is.
+    ascending; the world was begun with the picture of latent `first`, and before the first chunk it is all there is.
     """
     shown = lifted(context or [0])
     if not current:
         return shown, 0
+    if memory.retrieves and worth[first] >= MENDED:
+        return [first], 0
     for least in (level for level in (AS_TOLD, BEFORE) if level in worth):
         known, among = [i for i in shown if worth[i] >= least], worth >= least
         shown += complementary(rigid_inverse(path), current, len(path) - current, known, memory, among)

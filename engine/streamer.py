@@ -77,16 +77,17 @@ class PocketWorld(RecordedWorld[DecoderState]):
         cache_latents: int = 96,
         recache: bool = True,
         ranks: Ranks | None = None,
+        given: int = 1,
     ) -> None:
-        """Keys and values of so many latents are kept, `cache_latents`; those of others are made anew when they are
-        needed. `recache=False` leaves context as it was made under its own text (an ablation of supplement E.2)."""
+        """Keys and values of `cache_latents` latents are kept. `recache=False` leaves context as it was made under its
+        own text (an ablation of supplement E.2). The place is as the last of the `given` latents shows it."""
         super().__init__(spec, POCKET, POCKET_LABELS, ranks)
         self.weights, self._recache = weights, recache
         self.sampling, self.memory = sampling or Sampling(), memory or weights.memory
         self.width, self.height, self.checksum = weights.width, weights.height, weights.checksum
         self._strip = strip_of(self.ranks, weights.grid[0])
         self._cache = KvCache(max(1, cache_latents // spec.chunk), self._commit_chunk)
-        self._surfaces = Surfaces(weights, self._latent, self._picture)
+        self._surfaces = Surfaces(weights, self._latent, self._picture, given - 1)
         self._given = self._start = None if spec.image is None else fit_image(spec.image, self.width, self.height)
         self._first: Tensor | None = None
         self._hero: Hero | None = None
@@ -326,8 +327,8 @@ class PocketWorld(RecordedWorld[DecoderState]):
         return np.cumsum([len(record.latents) for record in self._records] or [1], dtype=np.int64) - 1
 
     def _pictures(self, path: Poses, chosen: list[int], current: int, worth: Worth) -> tuple[list[int], int]:
-        """Latents whose pictures are drawn for the chunk at `current`, and how many of them, the first, are stale."""
-        return pictures(path, current, chosen, worth, self._ends, self.memory)
+        """Latents whose pictures are drawn for the chunk at `current`, and how many, the first, are stale."""
+        return pictures(path, current, chosen, worth, self._ends, self.memory, self._surfaces.first)
 
     def _shared(self, mixer: Mixer) -> Mixer:
         """A mixer of this rank's heads where several ranks share them."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from engine.consistency import consistent, earlier_than
 from engine.depth import Depth, confidence, estimate, estimate_twice, ground_disparity, signed
 from engine.geometry import POCKET_LENS
-from engine.guide import Guide, Surface, make_guide
+from engine.guide import Guide, Surface, look, make_guide
 from engine.hero import Hero, meet
 from engine.imagining import Surroundings
 from engine.panorama import Backdrop
@@ -26,6 +26,7 @@ from engine.precision import autocast
 from engine.recent import recent
 from engine.repaint import Paint, Painted
 from engine.settling import settled
+from engine.squares import visited
 from engine.vae import DecoderState, to_uint8
 from engine.walls import Plan, lookouts, plan_of
 from engine.weights import PocketWeights
@@ -49,7 +50,8 @@ def surfaces_of(depth: Depth, pictures_V3HW: Tensor, cameras: NDArray[np.float64
 class Surfaces:
     """Least recently used surfaces by latent.
 
-    `latent(i)` gives latent i of the world, `[C, Y, X]`; `picture(i)` what was shown there, or None if it isn't kept.
+    `latent(i)` gives latent i of the world, `[C, Y, X]`; `picture(i)` what was shown there, or None if it isn't kept;
+    `first` is the latent whose picture the world was begun with.
     """
 
     def __init__(
@@ -57,8 +59,9 @@ class Surfaces:
         weights: PocketWeights,
         latent: Callable[[int], Tensor],
         picture: Callable[[int], NDArray[np.uint8] | None],
+        first: int = 0,
     ) -> None:
-        self.weights, self._latent, self._picture = weights, latent, picture
+        self.weights, self._latent, self._picture, self.first = weights, latent, picture, first
         self._kept: OrderedDict[int, Surface] = OrderedDict()
         self._alone: OrderedDict[int, Surface] = OrderedDict()
         self._plans: OrderedDict[int, Plan] = OrderedDict()
@@ -70,7 +73,7 @@ class Surfaces:
         for surfaces in (self._kept, self._alone, self._plans):
             for i in [i for i in surfaces if i >= index]:
                 del surfaces[i]
-        self._around = self._around if index else None
+        self._around = self._around if index > self.first else None
         if self._painted is not None:
             self._painted.forget_from(index)
 
@@ -85,6 +88,10 @@ class Surfaces:
 
         return recent(self._kept, index, make, CAPACITY)
 
+    def _begun(self, path: NDArray[np.float64]) -> Surface:
+        """The surface of the picture that the world was begun with, or of the newest before it."""
+        return self.get(min(self.first, len(path) - 1), path)
+
     def _kept_before(self, index: int) -> int:
         """The newest latent up to one whose picture is kept, so that none is decoded anew for this."""
         return next((i for i in range(index, 0, -1) if self._picture(i) is not None), 0)
@@ -92,14 +99,21 @@ class Surfaces:
     def _seen_alone(self, index: int, path: NDArray[np.float64]) -> Surface:
         return recent(self._alone, index, lambda: self._lift(index, path), CAPACITY)
 
-    def walls(self, path: NDArray[np.float64], ends: NDArray[np.int64]) -> Plan:
-        """What is solid around the last camera of a walk `[T, 4, 4]`, as far as the latents `ends` show it
-        (engine/walls.py)."""
+    def walls(self, path: NDArray[np.float64], ends: NDArray[np.int64], imagine: bool = True) -> Plan:
+        """What is solid around the last camera of a walk `[T, 4, 4]`, as far as the latents `ends` see it in what is
+        drawn (engine/walls.py), of what is imagined as well."""
 
         def plan(index: int) -> Plan:
-            return recent(self._plans, index, lambda: plan_of(self.get(index, path)), CAPACITY)
+            return recent(self._plans, index, lambda: self._plan(path[: index + 1], imagine), CAPACITY)
 
         return np.concatenate([plan(i) for i in lookouts(path, ends)])
+
+    def _plan(self, path: NDArray[np.float64], imagine: bool) -> Plan:
+        """What the last camera of a walk sees to be solid of the first picture, and of what is imagined around it."""
+        nothing: tuple[Paint, Paint] = ((), ())
+        around = [view for view, _ in self._imagined(nothing, path, len(path) - 1)[0]] if imagine else []
+        _, origin, near = look([*around, self._begun(path)], path[-1:], POCKET_LENS)
+        return plan_of(near[0] * (origin[0] >= 0), path[-1])
 
     def meet(self, camera: NDArray[np.float64]) -> tuple[Hero, NDArray[np.uint8]] | None:
         """Who walks ahead in the picture of latent 0, of this camera, and that picture `[H, W, 3]` without; None if
@@ -133,7 +147,7 @@ class Surfaces:
             return nothing
         pairs, backdrop = [self._under(lacks(i), i, path) for i in chosen], None
         if imagine:
-            behind, backdrop = self._imagined(lacks(0), path, first - 1)
+            behind, backdrop = self._imagined(lacks(self.first if current else 0), path, first - 1)
             pairs, stale = [*behind, *pairs], stale and stale + len(behind) + (backdrop is not None)
         begun, sources = ([pair[end] for pair in pairs] for end in (0, 1))
         changing = any(first is not last for first, last in pairs)
@@ -148,10 +162,11 @@ class Surfaces:
         """What cameras of a walk, from one on, see of what is imagined, while the first picture lacks something at two
         moments; and what is behind all of it at the second."""
         if self._around is None:
-            first_surface, painter = self.get(0, path), self.weights.repainter
+            first_surface, painter = self._begun(path), self.weights.repainter
             self._around = Surroundings(self.weights.album, first_surface, POCKET_LENS, painter)
-        last, backdrop = self._around.drawn(path[since:], lacks[1])
-        first = last if lacks[0] == lacks[1] else self._around.drawn(path[since:], lacks[0])[0]
+        been = visited(path[: since + 1])
+        last, backdrop = self._around.drawn(path[since:], lacks[1], been)
+        first = last if lacks[0] == lacks[1] else self._around.drawn(path[since:], lacks[0], been)[0]
         return [*zip(first, last, strict=True)], backdrop
 
     def _under(self, lacks: tuple[Paint, Paint], index: int, path: NDArray[np.float64]) -> tuple[Surface, Surface]:
@@ -171,7 +186,7 @@ class Surfaces:
         pictures = torch.from_numpy(self._shown(index)[None].copy()).to(latents.device)
         seen = self.weights.depth, latents, path[[index]], pictures
         # Before the first step there is time for a second look.
-        depth = estimate(*seen) if index else estimate_twice(self.weights.vae, *seen)
+        depth = estimate(*seen) if index > self.first else estimate_twice(self.weights.vae, *seen)
         return surfaces_of(depth, signed(pictures), path[[index]])[0]
 
     def _shown(self, index: int) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from engine.actions import heading
 from engine.geometry import POCKET_LENS, Lens
@@ -148,9 +149,7 @@ def character_ahead(surface: Surface, rule: WallRule = RULE) -> float:
     return float(1 / np.median(near[shown])) if shown.mean() >= rule.character else 0.0
 
 
-def plan_of(surface: Surface) -> Plan:
-    """What a lifted picture shows to be solid; nothing where nobody knows how sure its depth is."""
-    if surface.sure is None:
-        return np.zeros((0, 2))
-    sure = surface.sure if surface.stands is None else surface.sure * surface.stands
-    return obstacles(surface.disparity.cpu().numpy(), sure.cpu().numpy(), surface.world_from_camera, POCKET_LENS)
+def plan_of(disparity_HW: Tensor, world_from_camera: NDArray[np.float64]) -> Plan:
+    """What a picture of this disparity, 0 where nothing is, shows to be solid."""
+    disparity = disparity_HW.cpu().numpy()
+    return obstacles(disparity, np.ones_like(disparity), world_from_camera, POCKET_LENS)

@@ -88,7 +88,7 @@ def lost_on(weights: PocketWeights, clip: TrueClip) -> tuple[float, float]:
     for now in range(CHUNK, len(poses), CHUNK):
         walked, wanted, ends = poses[:now], poses[now - 1 : now + CHUNK], np.arange(CHUNK - 1, now, CHUNK)
         true = [_true_plan(depth[i], poses[i]) for i in lookouts(walked, ends)]
-        plans = surfaces.walls(walked, ends), np.concatenate(true)
+        plans = surfaces.walls(walked, ends, imagine=False), np.concatenate(true)
         ahead = character_ahead(surfaces.get(int(ends[-1]), walked))
         shorter = [_missing(wanted, plan, ahead) for plan in plans]
         metres += float(np.linalg.norm(np.diff(wanted[:, [0, 2], 3], axis=0), axis=1).sum())

@@ -7,6 +7,7 @@ import pytest
 
 from engine.actions import KEY_W, Step
 from engine.continuation import ContinuedWorld, trimmed
+from engine.streamer import PocketWorld
 from engine.world import WorldSpec
 from tests.engine.tiny import tiny_weights
 
@@ -56,6 +57,20 @@ def test_the_camera_stands_still_while_the_clip_lasts_and_walks_from_there():
     assert np.allclose(continued.pose, start, atol=1e-6)
     walk(continued, 1)
     assert np.hypot(*(continued.pose - start)[[0, 2], 3]) == pytest.approx(16 * 0.12, abs=1e-4)
+
+
+def test_the_place_is_drawn_as_the_last_picture_of_the_clip_shows_it(monkeypatch):
+    asked: list[list[int]] = []
+    whole = PocketWorld._pictures
+
+    def pictures(self: PocketWorld, *rest) -> tuple[list[int], int]:
+        found = whole(self, *rest)
+        asked.append(found[0])
+        return found
+
+    monkeypatch.setattr(PocketWorld, "_pictures", pictures)
+    walk(world(frames=29), 4)
+    assert asked == [[7], [7]], "eight latents were given"
 
 
 def test_what_the_model_makes_depends_on_the_clip():

@@ -19,6 +19,7 @@ from engine.guide import Guide, Surface, in_view, look
 from engine.imagining import Surroundings, image, turned
 from engine.panorama import EYE, FAR, Panorama, falls, kinds, shape_of
 from engine.repaint import Paint
+from engine.squares import HOME, SIDE
 from engine.surfaces import Surfaces
 from engine.weights import PocketWeights
 from tests.engine.test_guide import H, W, ground_picture
@@ -162,6 +163,25 @@ def test_far_from_the_first_picture_another_ring_stands_around_the_eye_behind_th
     assert all(np.allclose(view.world_from_camera[:3, 3], looking(0.0)[:3, 3]) for view in near)
     assert len(ring) == 12 and all(np.allclose(view.world_from_camera[:3, 3], [40.0, -1.6, 0.0]) for view in ring)
     assert len(home) == 12 and all(a is b for a, b in zip(far[len(ring) :], home, strict=True)), "and hides it"
+
+
+def test_what_stood_where_one_has_been_still_stands_and_hides_what_is_met_later():
+    around, path = Surroundings(tiny_album(), ground_picture(looking(0.0)), POCKET_LENS), np.stack([looking(0.0)] * 9)
+    path[:, :3, :3] = [turn(yaw, 0.0) for yaw in np.linspace(-3, 3, 9)]
+    path[:, [0, 2], 3] = 21.0, 19.0
+    been = [HOME, (0, 1), (1, 1)]
+    views, backdrop = around.drawn(path, (), been)
+    places = [tuple(np.round(view.world_from_camera[[0, 2], 3] / SIDE).astype(int)) for view in views]
+    assert [*dict.fromkeys(places)] == been[::-1], "the first come last, and hide the others"
+    alone = around.drawn(path)[0]
+    assert len(alone) < len(views) and {id(view) for view in alone} < {id(view) for view in views}
+    back = path.copy()
+    back[:, [0, 2], 3] = 2.0, 18.0
+    places = [
+        tuple(np.round(v.world_from_camera[[0, 2], 3] / SIDE).astype(int)) for v in around.drawn(back, (), been)[0]
+    ]
+    assert [*dict.fromkeys(places)] == been[::-1], "and when one comes back"
+    assert backdrop is not None and np.allclose(backdrop.place[[0, 2]], [SIDE, SIDE]), "the one where one is"
 
 
 def test_a_square_has_the_same_ring_whenever_one_comes_and_its_neighbour_another():

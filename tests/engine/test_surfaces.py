@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
 from engine.actions import KEY_W, POCKET, Step, frame_poses, start_pose
@@ -10,6 +13,7 @@ from engine.consistency import consistent
 from engine.depth import estimate, ground_disparity, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface
+from engine.imagining import Surroundings as Mirrors
 from engine.precision import autocast
 from engine.settling import settled
 from engine.surfaces import CAPACITY, Surfaces, surfaces_of
@@ -96,8 +100,8 @@ def test_what_was_forgotten_comes_back_the_same_and_rewinding_forgets():
 def test_a_wall_seen_from_afar_still_stands_when_the_newest_picture_shows_nothing_of_it(monkeypatch):
     seen: list[int] = []
 
-    def plan_of(surface: Surface) -> np.ndarray:
-        seen.append(round(float(surface.world_from_camera[2, 3]) / STRIDE))
+    def plan_of(disparity: torch.Tensor, camera: np.ndarray) -> np.ndarray:
+        seen.append(round(float(camera[2, 3]) / STRIDE))
         return np.array([[0.0, 3.0]]) if len(seen) > 1 else np.zeros((0, 2))
 
     monkeypatch.setattr("engine.surfaces.plan_of", plan_of)
@@ -108,3 +112,46 @@ def test_a_wall_seen_from_afar_still_stands_when_the_newest_picture_shows_nothin
     surfaces.forget_from(7)
     surfaces.walls(PATH[:8], np.array([1, 7]))
     assert seen == [8, 2, 8]
+
+
+def standing(distance: float, camera: np.ndarray) -> Surface:
+    """A wall straight ahead of a camera."""
+    return Surface(torch.zeros(3, 32, 64), torch.full((32, 64), 1 / distance), camera)
+
+
+@pytest.mark.parametrize("begun", [0, 3])
+def test_solid_is_what_is_drawn_of_the_picture_a_world_was_begun_with_and_of_what_is_imagined(begun, monkeypatch):
+    path = np.concatenate([np.repeat(PATH[:1], begun, axis=0), PATH[:9]])
+    surfaces = Surfaces(tiny_weights(), lambda i: LATENTS[i % 6], lambda i: SHOWN, begun)
+    ahead = {begun: 5.0}
+    monkeypatch.setattr(surfaces, "get", lambda index, walk: standing(ahead[index], walk[index]))
+    monkeypatch.setattr(surfaces, "_imagined", lambda lacks, walk, since: ([], None))
+    wall, ends = PATH[0, 2, 3] + 5.0, np.array([begun + 4, begun + 8])
+    assert np.abs(surfaces.walls(path, ends)[:, 1] - wall).max() < 0.25, "from nearer it stands where it stood"
+    surfaces.forget_from(begun + 1)
+    nearer = standing(2.0, path[-1])
+    monkeypatch.setattr(surfaces, "_imagined", lambda lacks, walk, since: ([(nearer, nearer)], None))
+    ahead[begun] = 60.0
+    far = replace(standing(60.0, path[begun]), sure=torch.zeros(32, 64))
+    monkeypatch.setattr(surfaces, "get", lambda index, walk: far)
+    assert np.abs(surfaces.walls(path, ends)[:, 1] - (path[-1, 2, 3] + 2.0)).max() < 0.25
+    surfaces.forget_from(begun + 1)
+    assert not len(surfaces.walls(path, ends, imagine=False))
+
+
+def test_what_is_imagined_goes_with_the_picture_that_a_world_was_begun_with(monkeypatch):
+    met: list[Surface] = []
+    monkeypatch.setattr(
+        "engine.surfaces.Surroundings",
+        lambda album, first, lens, painter: met.append(first) or Mirrors(album, first, lens),
+    )
+    for begun in (0, 3):
+        surfaces = Surfaces(tiny_weights(), lambda i: LATENTS[i % 6], lambda i: SHOWN, begun)
+        surfaces.guide(PATH[:8], [begun], 6)
+        assert met.pop().world_from_camera is surfaces.get(begun, PATH).world_from_camera
+        surfaces.forget_from(begun + 1)
+        surfaces.guide(PATH[:8], [begun], 6)
+        assert not met
+        surfaces.forget_from(begun)
+        surfaces.guide(PATH[:8], [begun], 6)
+        assert met.pop()
