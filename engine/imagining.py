@@ -5,8 +5,8 @@ some place it learnt from (engine/album.py): the one that is most like the first
 in that picture's light. Beside the picture its mirror image goes on for some degrees, without a seam, and then, along
 the way on which both are most alike, the panorama. Farther off, every square of the ground has another panorama around
 it. What stands in panoramas has depth like any surface and is drawn behind all that is known; behind it are ground,
-horizon and sky, and where something stood before them, those of an open place. What the network makes of all that is
-what is there from then on.
+horizon and sky, and where something stood before them, those of an open place. It stands there for good: what one met
+first hides what one meets later, on the way on and on the way back.
 """
 
 from __future__ import annotations

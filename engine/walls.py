@@ -1,13 +1,13 @@
 """Walking stops at walls: which of the wanted places a camera may take, given the depth of what it sees.
 
-The depth of pictures becomes a plan of what stands on the ground: pixels that are sure, not sky, nor a character, and
-between knee and head height are gathered in small cells, and a cell is solid if enough surface is seen in it. What is
-low (the ground), thin (a blade of grass) or uncertain stops nobody. Then the way is gone again in short steps: a step
-that would come too near to something solid loses its part towards it, so that one slides along a wall and stops before
-it.
+What is drawn from a camera (engine/surfaces.py) becomes a plan of what stands on the ground: pixels that are not sky,
+nor a character, and between knee and head height are gathered in small cells, and a cell is solid if enough surface is
+seen in it. What is low (the ground) or thin (a blade of grass) stops nobody. Then the way is gone again in short steps:
+a step that would come too near to something solid loses its part towards it, so that one slides along a wall and stops
+before it.
 
-The newest picture alone is not enough: a wall that fills it shows nothing of how far it is. So the plan is drawn from
-several places where the walk was, the newest of them that lie apart, however long one has stood there.
+One place alone is not enough: who stands before a wall sees nothing of what is beside it. So the plan is what is seen
+from several places where the walk was, the newest of them that lie apart, however long one has stood there.
 
 Where a character walks ahead of the camera, it is kept clear as well: what is solid is as near to it as it would be to
 a camera in its place.
