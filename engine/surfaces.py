@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from engine.repaint import Paint, Painted
 from engine.settling import settled
 from engine.squares import visited
 from engine.vae import DecoderState, to_uint8
-from engine.walls import RULE, Plan, lookouts, plan_of
+from engine.walls import Plan, lookouts, plan_of
 from engine.weights import PocketWeights
 
 CAPACITY = 64
@@ -113,10 +112,7 @@ class Surfaces:
         """What the last camera of a walk sees to be solid of the first picture, and of what is imagined around it."""
         nothing: tuple[Paint, Paint] = ((), ())
         around = [view for view, _ in self._imagined(nothing, path, len(path) - 1)[0]] if imagine else []
-        begun = self._begun(path)
-        if begun.sure is not None:
-            begun = replace(begun, sure=torch.where(begun.sure >= RULE.sure, begun.sure, 0.0))
-        _, origin, near = look([*around, begun], path[-1:], POCKET_LENS)
+        _, origin, near = look([*around, self._begun(path)], path[-1:], POCKET_LENS)
         return plan_of(near[0] * (origin[0] >= 0), path[-1])
 
     def meet(self, camera: NDArray[np.float64]) -> tuple[Hero, NDArray[np.uint8]] | None:

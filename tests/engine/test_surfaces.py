@@ -18,7 +18,6 @@ from engine.precision import autocast
 from engine.settling import settled
 from engine.surfaces import CAPACITY, Surfaces, surfaces_of
 from engine.vae import decode_clip, stills
-from engine.walls import RULE
 from tests.engine.tiny import tiny_weights
 
 LATENTS = torch.randn(6, 4, 2, 4, generator=torch.Generator().manual_seed(0))
@@ -138,11 +137,6 @@ def test_solid_is_what_is_drawn_of_the_picture_a_world_was_begun_with_and_of_wha
     assert np.abs(surfaces.walls(path, ends)[:, 1] - (path[-1, 2, 3] + 2.0)).max() < 0.25
     surfaces.forget_from(begun + 1)
     assert not len(surfaces.walls(path, ends, imagine=False))
-    for sure, solid in ((0.5 * RULE.sure, False), (1.5 * RULE.sure, True)):
-        doubted = replace(standing(5.0, path[begun]), sure=torch.full((32, 64), sure))
-        monkeypatch.setattr(surfaces, "get", lambda index, walk, doubted=doubted: doubted)
-        surfaces.forget_from(begun + 1)
-        assert bool(len(surfaces.walls(path, ends, imagine=False))) == solid
 
 
 def test_what_is_imagined_goes_with_the_picture_that_a_world_was_begun_with(monkeypatch):
