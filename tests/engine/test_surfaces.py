@@ -10,12 +10,13 @@ import torch
 
 from engine.actions import KEY_W, POCKET, Step, frame_poses, start_pose
 from engine.consistency import consistent
-from engine.depth import estimate, ground_disparity, signed
+from engine.depth import estimate, estimate_twice, ground_disparity, signed
 from engine.geometry import POCKET_LENS
 from engine.guide import Surface
 from engine.imagining import Surroundings as Mirrors
 from engine.precision import autocast
 from engine.settling import settled
+from engine.squares import HOME, SIDE, Square
 from engine.surfaces import CAPACITY, Surfaces, surfaces_of
 from engine.vae import decode_clip, stills
 from tests.engine.tiny import tiny_weights
@@ -155,3 +156,35 @@ def test_what_is_imagined_goes_with_the_picture_that_a_world_was_begun_with(monk
         surfaces.forget_from(begun)
         surfaces.guide(PATH[:8], [begun], 6)
         assert met.pop()
+
+
+def test_what_is_imagined_is_told_in_which_squares_one_has_been(monkeypatch):
+    surfaces = Surfaces(tiny_weights(), lambda i: LATENTS[i % 6], lambda i: SHOWN)
+    surfaces.guide(PATH[:4], [0], 2)
+    told: list[list[Square]] = []
+    drawn = Mirrors.drawn
+
+    def watched(self, views, paint=(), been=()):
+        told.append(list(been))
+        return drawn(self, views, paint, been)
+
+    monkeypatch.setattr(Mirrors, "drawn", watched)
+    path = PATH[:6].copy()
+    path[1:, 2, 3] += SIDE
+    surfaces.guide(path, [0], 3)
+    assert told == [[HOME, (0, 1)]]
+
+
+def test_the_picture_a_world_was_begun_with_is_looked_at_twice_and_no_later_one(monkeypatch):
+    twice: list[float] = []
+    whole = estimate_twice
+
+    def watched(vae, head, latents, cameras, pictures):
+        twice.append(float(cameras[0, 2, 3]))
+        return whole(vae, head, latents, cameras, pictures)
+
+    monkeypatch.setattr("engine.surfaces.estimate_twice", watched)
+    surfaces = Surfaces(tiny_weights(), lambda i: LATENTS[i % 6], lambda i: SHOWN, 3)
+    for index in (3, 7):
+        surfaces.get(index, PATH)
+    assert float(PATH[3, 2, 3]) in twice and float(PATH[7, 2, 3]) not in twice
