@@ -24,7 +24,6 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.depth import estimate
 from engine.errors import WanderError
 from engine.evaluation.clips import TrueClip
 from engine.evaluation.command import ClipRequest, add_size, sized
@@ -137,9 +136,7 @@ def cost_of_chunk(weights: PocketWeights, clip: TrueClip, chunk: int) -> Cost:
         _, state = weights.vae.decode(picture, None)
         decode, guide = chunk * _gflop(lambda: weights.vae.decode(picture, state)), 0.0
         if weights.depth is not None:
-            depth = weights.depth
             guide = chunk * _gflop(lambda: weights.vae.encode(frames.flatten(1, 2)[None]))
-            guide += _gflop(lambda: estimate(depth, picture, None))  # of the newest picture
         if weights.compositor is not None:
             compositor = weights.compositor
             decode += chunk * _gflop(lambda: compositor(frames, frames, frames[:, :, 0] > 0))
@@ -175,7 +172,7 @@ def card(cost: Cost, peak: float, weights: PocketWeights, chunk: int) -> str:
     return "\n".join(
         (
             f"pocket at {size}, chunks of {chunk} latents ({cost.frames} frames)",
-            f"  guide    {cost.guide:9.2f} GFLOP a chunk (depth, encoding of what is drawn)",
+            f"  guide    {cost.guide:9.2f} GFLOP a chunk (encoding of what is drawn)",
             f"  denoise  {cost.denoise:9.2f} GFLOP (all steps, memory full)",
             f"  commit   {cost.commit:9.2f} GFLOP",
             f"  decode   {cost.decode:9.2f} GFLOP",
