@@ -99,8 +99,7 @@ def test_the_guide_shows_an_event_by_degrees_and_lets_it_go_as_it_came(weights, 
 
 
 def test_what_was_first_seen_under_an_event_is_painted_without_it_when_it_is_over(weights, monkeypatch):
-    world = tiny_world(weights, image=0 * GREY, prompt="a village at night")
-    world.prompt("night falls")
+    world = tiny_world(weights, image=0 * GREY, prompt="a village\nnight falls")
     (dark,) = guides_of(world, 1, monkeypatch)
     world.prompt("it stops")
     (*_, light) = guides_of(world, ONSET // world.chunk + 1, monkeypatch)

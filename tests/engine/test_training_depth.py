@@ -105,7 +105,7 @@ def test_an_untrained_correction_is_judged_as_good_as_one_view_alone(tmp_path):
     correction = Sweep(SweepConfig(widths=(8, 8, 8)))
     run = Run(correction, RunConfig(out=tmp_path, minutes=1, lr=1e-3), lambda line: None)
     found = sweep.evaluate_sweep(run, tiny_weights().vae, head(), correction, samples())
-    assert found["absrel_30"] == pytest.approx(found["absrel_30_one_view"], abs=1e-3) and len(found) == 2 * 8
+    assert found["absrel_30"] == pytest.approx(found["absrel_30_one_view"], abs=1e-3) and len(found) == 2 * 10
     assert len(list(tmp_path.glob("*.png"))) == 3
 
 
