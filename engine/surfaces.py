@@ -51,7 +51,7 @@ class Surfaces:
     """Least recently used surfaces by latent.
 
     `latent(i)` gives latent i of the world, `[C, Y, X]`; `picture(i)` what was shown there, or None if it isn't kept;
-    `first` is the latent whose picture the world was begun with.
+    `first` is the latent whose picture the world was begun with. What is imagined stops who walks if it `imagines`.
     """
 
     def __init__(
@@ -60,8 +60,10 @@ class Surfaces:
         latent: Callable[[int], Tensor],
         picture: Callable[[int], NDArray[np.uint8] | None],
         first: int = 0,
+        imagines: bool = True,
     ) -> None:
-        self.weights, self._latent, self._picture, self.first = weights, latent, picture, first
+        self.weights, self._latent, self._picture = weights, latent, picture
+        self.first, self.imagines = first, imagines
         self._kept: OrderedDict[int, Surface] = OrderedDict()
         self._alone: OrderedDict[int, Surface] = OrderedDict()
         self._plans: OrderedDict[int, Plan] = OrderedDict()
@@ -99,19 +101,19 @@ class Surfaces:
     def _seen_alone(self, index: int, path: NDArray[np.float64]) -> Surface:
         return recent(self._alone, index, lambda: self._lift(index, path), CAPACITY)
 
-    def walls(self, path: NDArray[np.float64], ends: NDArray[np.int64], imagine: bool = True) -> Plan:
+    def walls(self, path: NDArray[np.float64], ends: NDArray[np.int64]) -> Plan:
         """What is solid around the last camera of a walk `[T, 4, 4]`, as far as the latents `ends` see it in what is
-        drawn (engine/walls.py), of what is imagined as well."""
+        drawn (engine/walls.py)."""
 
         def plan(index: int) -> Plan:
-            return recent(self._plans, index, lambda: self._plan(path[: index + 1], imagine), CAPACITY)
+            return recent(self._plans, index, lambda: self._plan(path[: index + 1]), CAPACITY)
 
         return np.concatenate([plan(i) for i in lookouts(path, ends)])
 
-    def _plan(self, path: NDArray[np.float64], imagine: bool) -> Plan:
+    def _plan(self, path: NDArray[np.float64]) -> Plan:
         """What the last camera of a walk sees to be solid of the first picture, and of what is imagined around it."""
         nothing: tuple[Paint, Paint] = ((), ())
-        around = [view for view, _ in self._imagined(nothing, path, len(path) - 1)[0]] if imagine else []
+        around = [view for view, _ in self._imagined(nothing, path, len(path) - 1)[0]] if self.imagines else []
         _, origin, near = look([*around, self._begun(path)], path[-1:], POCKET_LENS)
         return plan_of(near[0] * (origin[0] >= 0), path[-1])
 

@@ -84,11 +84,11 @@ def lost_on(weights: PocketWeights, clip: TrueClip) -> tuple[float, float]:
     """Length of the true walk, and what is taken of it without need: more than the true depth would have it."""
     frames, depth = clip.frames[::FRAMES_PER_LATENT], true_depth(clip)[::FRAMES_PER_LATENT]
     poses, latents = clip.poses[::FRAMES_PER_LATENT], encode_frames(weights.vae, clip.frames[None])[0].float()
-    surfaces, metres, lost = Surfaces(weights, lambda i: latents[i], lambda i: frames[i]), 0.0, 0.0
+    surfaces, metres, lost = Surfaces(weights, lambda i: latents[i], lambda i: frames[i], imagines=False), 0.0, 0.0
     for now in range(CHUNK, len(poses), CHUNK):
         walked, wanted, ends = poses[:now], poses[now - 1 : now + CHUNK], np.arange(CHUNK - 1, now, CHUNK)
         true = [_true_plan(depth[i], poses[i]) for i in lookouts(walked, ends)]
-        plans = surfaces.walls(walked, ends, imagine=False), np.concatenate(true)
+        plans = surfaces.walls(walked, ends), np.concatenate(true)
         ahead = character_ahead(surfaces.get(int(ends[-1]), walked))
         shorter = [_missing(wanted, plan, ahead) for plan in plans]
         metres += float(np.linalg.norm(np.diff(wanted[:, [0, 2], 3], axis=0), axis=1).sum())

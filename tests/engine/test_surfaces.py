@@ -137,7 +137,8 @@ def test_solid_is_what_is_drawn_of_the_picture_a_world_was_begun_with_and_of_wha
     monkeypatch.setattr(surfaces, "get", lambda index, walk: far)
     assert np.abs(surfaces.walls(path, ends)[:, 1] - (path[-1, 2, 3] + 2.0)).max() < 0.25
     surfaces.forget_from(begun + 1)
-    assert not len(surfaces.walls(path, ends, imagine=False))
+    surfaces.imagines = False
+    assert not len(surfaces.walls(path, ends))
 
 
 def test_what_is_imagined_goes_with_the_picture_that_a_world_was_begun_with(monkeypatch):

@@ -72,9 +72,9 @@ def test_where_nothing_is_in_the_way_or_something_is_touched_already_nothing_is_
 
 def test_what_is_taken_from_a_true_walk_without_need_is_lost(plain_walk, monkeypatch):
     weights = tiny_weights()
-    monkeypatch.setattr(Surfaces, "walls", lambda *_, imagine: NOTHING)
+    monkeypatch.setattr(Surfaces, "walls", lambda *_: NOTHING)
     assert lost_on(weights, plain_walk) == (pytest.approx(12 * 0.48 * 0.94, rel=0.1), 0.0)
-    monkeypatch.setattr(Surfaces, "walls", lambda _, path, ends, imagine: path[-1:, [0, 2], 3] + [[0, 0.5]])
+    monkeypatch.setattr(Surfaces, "walls", lambda _, path, ends: path[-1:, [0, 2], 3] + [[0, 0.5]])
     metres, lost = lost_on(weights, plain_walk)
     assert lost == pytest.approx(metres, rel=0.05)
 
@@ -82,7 +82,7 @@ def test_what_is_taken_from_a_true_walk_without_need_is_lost(plain_walk, monkeyp
 def test_what_the_true_depth_would_take_as_well_is_not_lost(plain_walk, monkeypatch):
     wall = np.array([[0.0, 2.5]])
     monkeypatch.setattr(walls, "obstacles", lambda *_: wall)
-    monkeypatch.setattr(Surfaces, "walls", lambda *_, imagine: NOTHING if imagine else wall)
+    monkeypatch.setattr(Surfaces, "walls", lambda self, *_: NOTHING if self.imagines else wall)
     metres, lost = lost_on(tiny_weights(), plain_walk)
     assert metres > 5 and lost == 0.0
 
