@@ -303,7 +303,7 @@ class PocketWorld(RecordedWorld[DecoderState]):
             worth = telling.worth(lacks) if current else np.zeros(0, np.int64)
             shown, stale = self._pictures(path, chosen, current, worth)
             painted = [(first or (), last or ()) for first, last in zip(before, lacks, strict=True)]
-            imagine = not current or lacks[0] is not None
+            imagine = not current or lacks[self._surfaces.first] is not None
             guides.append(self._surfaces.guide(path, shown, current, stale, painted.__getitem__, imagine))
             return guides[0].latents
 

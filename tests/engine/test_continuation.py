@@ -8,6 +8,7 @@ import pytest
 from engine.actions import KEY_W, Step
 from engine.continuation import ContinuedWorld, trimmed
 from engine.streamer import PocketWorld
+from engine.surfaces import Surfaces
 from engine.world import WorldSpec
 from tests.engine.tiny import tiny_weights
 
@@ -71,6 +72,22 @@ def test_the_place_is_drawn_as_the_last_picture_of_the_clip_shows_it(monkeypatch
     monkeypatch.setattr(PocketWorld, "_pictures", pictures)
     walk(world(frames=29), 4)
     assert asked == [[7], [7]], "eight latents were given"
+
+
+def test_what_is_imagined_goes_with_the_words_under_which_the_last_picture_of_the_clip_was_shown(monkeypatch):
+    imagined: list[bool] = []
+    whole = Surfaces.guide
+
+    def guide(self: Surfaces, *rest):
+        imagined.append(rest[-1])
+        return whole(self, *rest)
+
+    monkeypatch.setattr(Surfaces, "guide", guide)
+    continued = world(frames=29)
+    walk(continued, 1)
+    continued.prompt("a castle appears")
+    walk(continued, 2)
+    assert imagined == [True], "words that can't be painted are older than the picture the place is drawn from"
 
 
 def test_what_the_model_makes_depends_on_the_clip():
